@@ -1,0 +1,53 @@
+"""mrnn: explain images with a small multimodal recurrent neural network (arXiv:1410.1090).
+
+captioner = mrnn.load()
+captioner.caption("dog.jpg").text
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .captioner import Caption, Captioner, Decoding, Score, Word, load
+    from .errors import (
+        BundleError,
+        DataError,
+        DependencyError,
+        ImageError,
+        MrnnError,
+        UsageError,
+    )
+
+_HOMES = {
+    **dict.fromkeys(("Caption", "Captioner", "Decoding", "Score", "Word", "load"), "captioner"),
+    **dict.fromkeys(
+        ("BundleError", "DataError", "DependencyError", "ImageError", "MrnnError", "UsageError"),
+        "errors",
+    ),
+}
+__all__ = [
+    "BundleError",
+    "Caption",
+    "Captioner",
+    "DataError",
+    "Decoding",
+    "DependencyError",
+    "ImageError",
+    "MrnnError",
+    "Score",
+    "UsageError",
+    "Word",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Public names are found when they are first used: importing mrnn imports no torch.
+    if name == "__version__":
+        return metadata.version("mrnn")
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,303 @@
+"""A bundle: the model directory that explains itself and loads strictly.
+
+`config.json` (sizes, tokeniser, encoder, what it was trained on, scores, digests), `vocab.json`,
+`model.safetensors` (weights and the prior features, fp16) and `README.md` (the card).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from .config import ModelConfig
+from .errors import BundleError
+from .images import Preprocessing, printable
+from .model import MRNN
+from .text import TOKENISER, Vocabulary
+
+FORMAT = 1
+SHIPPED: Mapping[str, str] = {"default": "plain", "plain": "plain"}
+_CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
+    "config.json",
+    "vocab.json",
+    "model.safetensors",
+    "README.md",
+)
+_SCORES = ("signature", "split", "images", "sentences", "perplexity", "bleu", "distinct_captions")
+_LARGEST = 2_000_000_000  # bytes of a file that is read whole
+
+
+@dataclass(frozen=True)
+class EncoderIdentity:
+    """Which encoder made the features that the model was trained on."""
+
+    name: str
+    digest: str
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """All that is needed to use a model, and to know what it is."""
+
+    model: MRNN
+    vocabulary: Vocabulary
+    encoder: EncoderIdentity
+    prior: np.ndarray  # (P, D) fp16: features of some training images, for P(s)
+    training: Mapping[str, Any]  # data, split, counts, seed, configuration
+    scores: tuple[Mapping[str, Any], ...] = ()  # results of `mrnn evaluate`, with their signatures
+
+
+def find_bundle(name: str) -> Path:
+    """Directory of a shipped bundle ("default", "plain"), or the path itself."""
+    if name in SHIPPED and not Path(name).is_dir():
+        return Path(str(resources.files(__package__).joinpath("bundles", SHIPPED[name])))
+    return Path(name)
+
+
+def save_bundle(bundle: Bundle, directory: Path) -> None:
+    """Write a bundle as a whole: under another name first, then renamed.
+
+    A bundle that was there is replaced; raises BundleError for a directory that holds anything
+    else, or that cannot be written.
+    """
+    is_bundle = (directory / _CONFIG).is_file()
+    is_empty = directory.is_dir() and not any(directory.iterdir())
+    if directory.exists() and not is_bundle and not is_empty:
+        raise BundleError(f"{printable(directory)}: exists and is not a bundle; name another")
+    tensors = {
+        k: v.detach().cpu().half().contiguous() for k, v in bundle.model.state_dict().items()
+    }
+    tensors["prior"] = torch.from_numpy(np.ascontiguousarray(bundle.prior, dtype=np.float16))
+    contents = {_VOCABULARY: bundle.vocabulary.to_json().encode(), _WEIGHTS: save_tensors(tensors)}
+    config = {
+        "format": FORMAT,
+        "tokeniser": TOKENISER,
+        "model": asdict(bundle.model.config),
+        "encoder": asdict(bundle.encoder),
+        "training": bundle.training,
+        "scores": bundle.scores,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+    }
+    contents[_CONFIG] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
+    contents[_CARD] = card(bundle, sum(map(len, contents.values()))).encode()
+    _write_directory(contents, directory)
+
+
+def load_bundle(directory: Path) -> Bundle:
+    """Read a bundle and verify all of it; raises BundleError naming the file and what is wrong."""
+    if not directory.is_dir():
+        shipped = ", ".join(SHIPPED)
+        raise BundleError(
+            f"{printable(directory)}: no such model directory (shipped models: {shipped})"
+        )
+    config = _read_config(directory / _CONFIG)
+    contents = {name: _read(directory / name, digest) for name, digest in config["files"].items()}
+    try:
+        vocabulary = Vocabulary.from_json(contents[_VOCABULARY].decode())
+    except (BundleError, UnicodeDecodeError) as error:
+        raise _wrong(directory / _VOCABULARY, str(error)) from None
+    path = directory / _CONFIG
+    sizes = _dataclass(ModelConfig, config["model"], path, "model")
+    identity = _dataclass(EncoderIdentity, config["encoder"], path, "encoder")
+    if len(vocabulary) != sizes.vocabulary:
+        raise _wrong(
+            directory / _VOCABULARY,
+            f"{len(vocabulary)} words, but the model's softmax has {sizes.vocabulary}",
+        )
+    model, prior = _read_weights(contents[_WEIGHTS], sizes, directory / _WEIGHTS)
+    return Bundle(
+        model,
+        vocabulary,
+        identity,
+        prior,
+        config["training"],
+        tuple(config["scores"]),
+    )
+
+
+def with_scores(bundle: Bundle, document: Mapping[str, Any]) -> Bundle:
+    """The bundle with a result of `mrnn evaluate`, in place of one with the same signature."""
+    kept = {key: document[key] for key in _SCORES}
+    others = [s for s in bundle.scores if s["signature"] != kept["signature"]]
+    return replace(bundle, scores=(*others, kept))
+
+
+def card(bundle: Bundle, size: int) -> str:
+    """The README of a bundle: what it is, its data, scores with signatures, limits."""
+    t, c = bundle.training, bundle.model.config
+    name = "RNN-Base (no image)" if c.feature == 0 else "m-RNN"
+    lines = [
+        f"# {name} trained on {t['data']}",
+        "",
+        "A multimodal recurrent neural network (Mao et al. 2014, arXiv:1410.1090) made by `mrnn`.",
+        "It gives log P(sentence | image): captions, and scores of sentences.",
+        "",
+        f"- Data: {t['data']}, split `{t['split']}`: {t['images']:,} images, "
+        f"{t['sentences']:,} sentences; stopped on `{t['stopped_on']}`; "
+        f"seed {t['config']['seed']}.",
+        f"- Vocabulary: {c.vocabulary:,} (words seen at least "
+        f"{t['config']['minimum_count']} times, and four signs).",
+        f"- Encoder: {bundle.encoder.name}, input {bundle.encoder.preprocessing.size} pixels, "
+        f"weights SHA-256 {bundle.encoder.digest[:16] or '-'}.",
+        f"- Sizes: embedding {c.embedding}, recurrent {c.recurrent}, multimodal {c.multimodal}, "
+        f"feature {c.feature}; {size / 1e6:.1f} MB.",
+        "",
+        "## Scores",
+        "",
+    ]
+    for s in bundle.scores:
+        bleu = s["bleu"]
+        lines += [
+            f"- perplexity {s['perplexity']:.2f}, BLEU-1..4 "
+            + " / ".join(f"{bleu[n]:.3f}" for n in "1234")
+            + f", {s['distinct_captions']} distinct captions of {s['images']}",
+            f"  ({', '.join(f'{k} {v}' for k, v in s['signature'].items())})",
+        ]
+    if not bundle.scores:
+        lines.append("None yet; `mrnn evaluate` gives them.")
+    lines += ["", "## Licence and limits", "", *_LIMITS]
+    return "\n".join(lines) + "\n"
+
+
+_LIMITS = (
+    "The weights carry no pictures. They were learned from the data named above, whose own terms",
+    "apply to what may be done with them; Flickr8K is for research and education.",
+    "The model knows only the words of its vocabulary and the kinds of pictures it was trained on.",
+    "It repeats the habits of those who wrote the captions (guesses of sex, age and mood among",
+    "them) and is often wrong: do not let it decide anything about a person.",
+)
+
+
+def _wrong(path: Path, what: str) -> BundleError:
+    return BundleError(f"{printable(path)}: {what}; get a fresh copy of the bundle")
+
+
+def _read(path: Path, digest: str | None = None) -> bytes:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise _wrong(path, "too large for a bundle")
+        content = path.read_bytes()
+    except OSError as error:
+        raise _wrong(path, f"cannot be read ({error.strerror})") from None
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        pickled = content[:2] in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+        hint = "it is a pickle, which is never read, and " if pickled else ""
+        raise _wrong(path, f"{hint}its SHA-256 is not the one in {_CONFIG}")
+    return content
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(_read(path).decode())
+    except (ValueError, RecursionError) as error:
+        raise _wrong(path, f"not JSON ({error})") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise _wrong(path, f"bundle format {found!r}; this version reads format {FORMAT}")
+    shape = {
+        "format": int,
+        "tokeniser": str,
+        "model": dict,
+        "encoder": dict,
+        "training": dict,
+        "scores": list,
+        "files": dict,
+    }
+    _check_keys(config, set(shape), path, "")
+    for key, kind in shape.items():
+        if not isinstance(config[key], kind):
+            raise _wrong(path, f"{key!r} is not a {kind.__name__}")
+    _check_keys(config["files"], {_VOCABULARY, _WEIGHTS}, path, "files.")
+    return config
+
+
+def _check_keys(found: Mapping[str, Any], expected: set[str], path: Path, prefix: str) -> None:
+    for key in sorted(found.keys() - expected):
+        raise _wrong(path, f"unknown key {prefix + key!r}")
+    for key in sorted(expected - found.keys()):
+        raise _wrong(path, f"missing key {prefix + key!r}")
+
+
+_T = TypeVar("_T")
+
+
+def _dataclass(kind: type[_T], values: Any, path: Path, prefix: str) -> _T:
+    """A flat dataclass from a JSON object that has exactly its keys and types."""
+    hints = get_type_hints(kind)
+    if not isinstance(values, dict):
+        raise _wrong(path, f"{prefix!r} is not an object")
+    _check_keys(values, set(hints), path, f"{prefix}.")
+    for key, value in values.items():
+        if hints[key] is Preprocessing:
+            values = values | {key: _dataclass(Preprocessing, value, path, f"{prefix}.{key}")}
+        elif type(value) is not hints[key] and not (hints[key] is float and type(value) is int):
+            expected = hints[key].__name__
+            raise _wrong(path, f"{prefix + '.' + key!r} is {value!r}, not of type {expected}")
+    return kind(**values)
+
+
+def _read_weights(content: bytes, sizes: ModelConfig, path: Path) -> tuple[MRNN, np.ndarray]:
+    try:
+        tensors = load_tensors(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise _wrong(path, f"not a safetensors file ({error})") from None
+    with torch.device("meta"):  # shapes only: a false size must not take all memory
+        try:
+            model = MRNN(sizes)
+        except RuntimeError as error:
+            raise _wrong(path.parent / _CONFIG, f"impossible sizes ({error})") from None
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    _check_keys(tensors, {*expected, "prior"}, path, "")
+    prior = tensors["prior"]
+    expected["prior"] = (prior.shape[0] if prior.dim() else 0, sizes.feature)
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != expected[name]:
+            raise _wrong(
+                path, f"{name!r} has shape {tuple(tensor.shape)}, config.json says {expected[name]}"
+            )
+        if tensor.dtype not in (torch.float16, torch.float32):
+            raise _wrong(path, f"{name!r} is {tensor.dtype}, not float16 or float32")
+        if not torch.isfinite(tensor).all():
+            raise _wrong(path, f"{name!r} holds NaN or infinite numbers")
+    weights = {name: value.float() for name, value in tensors.items() if name != "prior"}
+    model.load_state_dict(weights, assign=True)
+    return model.requires_grad_(False).eval(), prior.half().numpy()
+
+
+def _write_directory(contents: Mapping[str, bytes], directory: Path) -> None:
+    directory = directory.absolute()
+    fresh = directory.with_name(f".{directory.name}.new")
+    replaced = directory.with_name(f".{directory.name}.old")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in (fresh, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
+        fresh.mkdir()
+        for name, content in contents.items():
+            with (fresh / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if directory.exists():
+            directory.rename(replaced)
+        fresh.rename(directory)
+        shutil.rmtree(replaced, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise BundleError(
+            f"{printable(directory)}: cannot be written ({error.strerror}); nothing was changed"
+        ) from None

@@ -1,0 +1,268 @@
+"""The Captioner: one object that owns model, vocabulary and encoder."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .bundle import Bundle, find_bundle, load_bundle
+from .devices import choose_device
+from .encoders import Encoder, open_encoder
+from .errors import BundleError, ImageError, UsageError
+from .features import encode_images
+from .generate import MAX_LENGTH, Generated, State, beam, greedy, sample
+from .packing import Corpus
+from .pairs import Pairs, to_tensor
+from .scoring import log_prior, score_words
+from .text import END, SIGNS, Vocabulary, join, tokenise
+
+_BATCH = 64  # images that are captioned together
+
+ImagePath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word with its log P in nats, given the words before it and the image."""
+
+    text: str
+    logprob: float
+    given: bool = False  # part of a prefix that the caller gave
+    alternatives: tuple[tuple[str, float], ...] = ()  # the most probable words here, with log P
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A generated sentence; `words` ends with ##END## unless it was cut off."""
+
+    text: str
+    logprob: float  # nats, the sum over words
+    perplexity: float  # exp(-logprob / len(words))
+    complete: bool
+    words: tuple[Word, ...]
+    n_best: tuple[Caption, ...] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a sentence fits an image."""
+
+    sentence: str
+    logprob: float  # log P(s | I), nats
+    perplexity: float
+    log_ratio: float  # log P(s | I) - log P(s): above 0, the image makes the sentence likelier
+    words: tuple[Word, ...]
+    unknown: tuple[str, ...]  # words outside the vocabulary, scored as the unknown word
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How captions are generated; greedy unless a beam or sampling is asked for."""
+
+    beam: int = 1  # width; 1 is greedy
+    n_best: int = 0  # how many of the beam's sentences to return
+    temperature: float | None = None  # sample at this temperature
+    seed: int = 1  # of sampling
+    prefix: str = ""  # the first words
+    max_length: int = MAX_LENGTH  # words, the prefix included
+    alternatives: int = 0  # runners-up to return a word
+
+    def __post_init__(self) -> None:
+        if self.beam < 1 or self.n_best < 0 or self.max_length < 1 or self.alternatives < 0:
+            raise UsageError("beam and max length must be at least 1, n-best at least 0")
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise UsageError(f"the temperature must be above 0, not {self.temperature}")
+        if self.temperature is not None and (self.beam > 1 or self.n_best):
+            raise UsageError("sampling goes with neither a beam nor n-best")
+        if self.n_best > self.beam:
+            raise UsageError(f"n-best {self.n_best} needs a beam at least as wide, not {self.beam}")
+
+
+class Captioner:
+    """Captions images and scores sentences; made by `mrnn.load`.
+
+    Safe to use from one thread at a time.
+    """
+
+    def __init__(self, bundle: Bundle, encoder: Encoder, device: torch.device) -> None:
+        self.bundle = bundle
+        self.encoder = encoder
+        self.model = bundle.model.to(device)
+        self.vocabulary: Vocabulary = bundle.vocabulary
+        self.device = device
+
+    def caption(self, image: ImagePath, how: Decoding = Decoding(alternatives=4)) -> Caption:
+        """Write a sentence for one image; raises ImageError if it cannot be read."""
+        [result] = self.caption_many([image], how)
+        if isinstance(result, ImageError):
+            raise result
+        return result
+
+    def caption_many(
+        self, images: Iterable[ImagePath], how: Decoding = Decoding()
+    ) -> Iterator[Caption | ImageError]:
+        """Yield a caption, or the error met, for each image in order; images may be a stream."""
+        prefix = self._prefix(how)
+        generator = torch.Generator(self.device).manual_seed(how.seed)
+        encoded = encode_images(map(Path, images), self.encoder)
+        while batch := list(islice(encoded, _BATCH)):
+            features = [item for item in batch if isinstance(item, np.ndarray)]
+            captions = iter(self._generate(features, how, prefix, generator) if features else ())
+            for item in batch:
+                yield item if isinstance(item, ImageError) else next(captions)
+
+    def caption_features(self, features: np.ndarray, how: Decoding = Decoding()) -> list[Caption]:
+        """Captions for encoder features (B, D)."""
+        generator = torch.Generator(self.device).manual_seed(how.seed)
+        return self._generate(list(features), how, self._prefix(how), generator)
+
+    def score(self, image: ImagePath, sentences: Sequence[str]) -> list[Score]:
+        """Score sentences against one image, in order; raises ImageError."""
+        [feature] = encode_images([Path(image)], self.encoder)
+        if isinstance(feature, ImageError):
+            raise feature
+        return self.score_feature(feature, sentences)
+
+    def score_feature(self, feature: np.ndarray, sentences: Sequence[str]) -> list[Score]:
+        """Score sentences against one encoder feature (D,), in order."""
+        if not sentences:
+            return []
+        corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
+        pairs = Pairs(corpus, np.zeros(len(sentences), dtype=np.int64), feature[None])
+        priors = log_prior(self.model, corpus, self.bundle.prior).tolist()
+        results = []
+        for sentence, scored, prior in zip(
+            sentences, score_words(self.model, pairs), priors, strict=True
+        ):
+            tokens = tokenise(sentence)
+            logprobs = scored.logprobs.tolist()
+            words = zip([*tokens, SIGNS[END]], logprobs, strict=True)
+            logprob = sum(logprobs)
+            results.append(
+                Score(
+                    sentence,
+                    logprob,
+                    math.exp(-logprob / len(logprobs)),
+                    logprob - prior,
+                    tuple(Word(word, p) for word, p in words),
+                    tuple(word for word in tokens if word not in self.vocabulary),
+                )
+            )
+        return results
+
+    def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
+        """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""
+        tokens = tokenise(word)
+        if len(tokens) != 1 or tokens[0] not in self.vocabulary:
+            raise UsageError(f"{word!r} is not a word of this model's vocabulary")
+        index = self.vocabulary.index(tokens[0])
+        with torch.inference_mode():
+            every = torch.arange(len(self.vocabulary), device=self.device)
+            w = self.model.word_representation(every)
+            distances = (w - w[index]).norm(dim=1)
+            distances[[*range(len(SIGNS)), index]] = torch.inf
+            nearest = distances.topk(min(k, len(distances)), largest=False)
+        found = zip(nearest.indices.tolist(), nearest.values.tolist(), strict=True)
+        return [(self.vocabulary.words[i], d) for i, d in found if math.isfinite(d)]
+
+    def _prefix(self, how: Decoding) -> list[int]:
+        words = tokenise(how.prefix)
+        for word in words:
+            if word not in self.vocabulary:
+                raise UsageError(f"the model does not know the word {word!r} of the prefix")
+        if len(words) > how.max_length:
+            raise UsageError(f"the prefix is longer than the {how.max_length} words allowed")
+        return [self.vocabulary.index(word) for word in words]
+
+    @torch.inference_mode()
+    def _generate(
+        self,
+        features: list[np.ndarray],
+        how: Decoding,
+        prefix: list[int],
+        generator: torch.Generator,
+    ) -> list[Caption]:
+        matrix = np.stack(features)
+        terms = self.model.image_terms(to_tensor(matrix, self.device))
+        state: State = (self.model.initial_state(len(features)), terms)
+        if how.temperature is not None:
+            drawn = sample(self._step, state, generator, how.temperature, prefix, how.max_length)
+            found = [[sentence] for sentence in drawn]
+        elif how.beam == 1:
+            found = [[sentence] for sentence in greedy(self._step, state, prefix, how.max_length)]
+        else:
+            found = beam(self._step, state, how.beam, max(how.n_best, 1), prefix, how.max_length)
+        captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
+        best = [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
+        if how.alternatives:
+            best = self._with_alternatives(best, matrix, how.alternatives)
+        return best
+
+    def _step(self, words: Tensor, state: State) -> tuple[Tensor, State]:
+        recurrent, terms = state
+        logp, recurrent = self.model.step(words, recurrent, terms)
+        return logp, (recurrent, terms)
+
+    def _caption(self, sentence: Generated) -> Caption:
+        texts = self.vocabulary.decode(sentence.words)
+        words = tuple(
+            Word(text, logprob, given=i < sentence.given)
+            for i, (text, logprob) in enumerate(zip(texts, sentence.logprobs, strict=True))
+        )
+        spoken = texts[:-1] if sentence.complete else texts
+        return Caption(
+            join(spoken),
+            sentence.logprob,
+            math.exp(-sentence.logprob / len(words)),
+            sentence.complete,
+            words,
+        )
+
+    def _with_alternatives(
+        self, captions: list[Caption], features: np.ndarray, count: int
+    ) -> list[Caption]:
+        indices = [[self.vocabulary.index(w.text) for w in c.words] for c in captions]
+        corpus = Corpus(
+            [
+                sentence[:-1] if c.complete else sentence
+                for c, sentence in zip(captions, indices, strict=True)
+            ]
+        )
+        pairs = Pairs(corpus, np.arange(len(captions)), features)
+        results = []
+        for caption, scored in zip(captions, score_words(self.model, pairs, count), strict=True):
+            top = zip(
+                scored.alternatives.tolist(), scored.alternative_logprobs.tolist(), strict=True
+            )
+            words = tuple(
+                replace(word, alternatives=tuple(zip(self.vocabulary.decode(i), p, strict=True)))
+                for word, (i, p) in zip(caption.words, top, strict=False)
+            )
+            results.append(replace(caption, words=words))
+        return results
+
+
+def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Captioner:
+    """Open a shipped model by its name, or a bundle directory, on "auto", "cpu" or "cuda".
+
+    Raises BundleError, or DependencyError when the encoder's weights are not installed.
+    """
+    where = choose_device(device)
+    directory = find_bundle(os.fspath(model))
+    bundle = load_bundle(directory)
+    encoder = open_encoder(bundle.encoder.name, where.type)
+    if encoder.digest != bundle.encoder.digest:
+        raise BundleError(
+            f"{directory}: trained with other weights of {encoder.name} than those installed; "
+            "train again, or install the encoder package that the bundle's card names"
+        )
+    # The bundle's preprocessing rules, whatever the encoder's own default has become.
+    return Captioner(bundle, replace(encoder, preprocessing=bundle.encoder.preprocessing), where)

@@ -1,0 +1,358 @@
+"""The command line: one small function a command; heavy imports inside."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from . import encoders
+from .config import DropoutShares, ModelConfig, TrainConfig
+from .console import INTERRUPTED, emit, exit_code, note, progress, reporting_errors
+from .errors import DataError, ImageError
+from .images import find_images, printable
+
+app = typer.Typer(
+    help="Explain images with a small multimodal recurrent neural network; offline, on a CPU.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="plain, default, or a model directory.", metavar="M")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="D")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is random.", metavar="N")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Images = Annotated[
+    Optional[Path],
+    typer.Option("--images", help="Folder of the pictures, if not beside the captions."),
+]
+Data = Annotated[Path, typer.Argument(help="Folder of a captioned data set.", metavar="DATA")]
+
+
+def _at_least(least: float, text: str) -> Any:
+    return typer.Option(help=text, min=least, metavar="N")
+
+
+def _share(of: str) -> Any:
+    return typer.Option(help=f"Dropout of {of}.", min=0, max=0.99, metavar="P")
+
+
+@app.command()
+@reporting_errors
+def demo(
+    paths: Annotated[
+        Optional[list[Path]], typer.Argument(help="Photos; by default samples from scikit-image.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
+        "demo.html"
+    ),
+    model: Model = "default",
+    device: Device = "auto",
+) -> int:
+    """Caption real sample photos (or yours), rank the sentences, write demo.html."""
+    from .captioner import load
+    from .demo import run_demo, sample_photos
+
+    photos = list(find_images(paths).images) if paths else sample_photos()
+    captioner = load(model, device)
+    failed = 0
+    for line in run_demo(captioner, photos, output):
+        if isinstance(line, ImageError):
+            note(f"mrnn: {line}")
+            failed += 1
+        else:
+            print(line)
+    return exit_code(len(photos) - failed, failed)
+
+
+@app.command()
+@reporting_errors
+def caption(
+    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
+    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    n_best: Annotated[int, typer.Option(help="Show the N best of the beam.", metavar="N")] = 0,
+    sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
+    temperature: Annotated[
+        float, typer.Option(help="Of --sample: below 1 safer, above 1 bolder.", metavar="T")
+    ] = 1.0,
+    prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
+    max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = 30,
+    sidecar: Annotated[
+        bool,
+        typer.Option(
+            "--sidecar", help="Also write PATH.caption.txt; images that have it are done."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write our own sidecars again.")
+    ] = False,
+    model: Model = "default",
+    device: Device = "auto",
+    seed: Seed = 1,
+    json: Json = False,
+) -> int:
+    """Write a sentence for each image."""
+    from .captioner import Decoding, load
+    from .records import caption_document, caption_lines
+    from .sidecars import is_done, with_sidecars
+
+    how = Decoding(
+        beam=max(beam, n_best),
+        n_best=n_best,
+        temperature=temperature if sample else None,
+        seed=seed,
+        prefix=prefix,
+        max_length=max_length,
+    )
+    found = find_images(paths)
+    images = found.images
+    if found.others:
+        note(f"{found.others} files are not images by their suffix: left out")
+    if sidecar and not overwrite:
+        images = tuple(image for image in images if not is_done(image))
+        if len(images) < len(found.images):
+            note(f"{len(found.images) - len(images)} images have a sidecar already: left out")
+    if not found.images and not found.errors:
+        raise DataError("no images there")
+    captioner = load(model, device)
+    captions = captioner.caption_many(images, how)
+    results = zip(images, captions, strict=True)
+    failed = 0
+    with progress("captioning") as show:
+        for done, (image, result) in enumerate(
+            chain(found.errors, with_sidecars(results) if sidecar else results), 1
+        ):
+            if isinstance(result, ImageError):
+                failed += 1
+                note(f"mrnn: {result}")
+            if json:
+                emit(caption_document(image, result, how.n_best > 0))
+            elif not isinstance(result, ImageError):
+                print(caption_lines(image, result))
+            show(done, len(images) + len(found.errors))
+    return exit_code(len(found.images) + len(found.errors) - failed, failed)
+
+
+@app.command()
+@reporting_errors
+def score(
+    image: Annotated[Path, typer.Argument(help="An image.")],
+    sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE...")],
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Score sentences for an image: log P, perplexity, and log P(s|I)/P(s)."""
+    from .captioner import load
+    from .records import score_document
+
+    scores = load(model, device).score(image, sentences)
+    if json:
+        emit({"image": str(image), "scores": [score_document(s) for s in scores]})
+        return 0
+    print(f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}")
+    for s in scores:
+        print(f"{s.logprob:9.2f} {s.perplexity:11.2f} {s.log_ratio:+10.2f}  {s.sentence}")
+        if s.unknown:
+            note(f"not in the vocabulary: {', '.join(s.unknown)}")
+    return 0
+
+
+@app.command()
+@reporting_errors
+def train(
+    data: Data,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the new model.")],
+    images: Images = None,
+    encoder: Annotated[
+        str, typer.Option(help="Image encoder; none trains RNN-Base.", metavar="NAME")
+    ] = encoders.DEFAULT,
+    epochs: Annotated[
+        int, _at_least(1, "Passes over the sentences, at most.")
+    ] = TrainConfig.epochs,
+    patience: Annotated[
+        int, _at_least(1, "Epochs without a better dev perplexity before it stops.")
+    ] = TrainConfig.patience,
+    batch: Annotated[int, _at_least(1, "Sentences an update.")] = TrainConfig.batch,
+    learning_rate: Annotated[float, _at_least(0, "The highest.")] = TrainConfig.learning_rate,
+    l2: Annotated[float, _at_least(0, "Lambda of eq. 6.")] = TrainConfig.l2,
+    dropout_words: Annotated[float, _share("w(t)")] = DropoutShares.words,
+    dropout_image: Annotated[float, _share("the image feature")] = DropoutShares.image,
+    dropout_multimodal: Annotated[float, _share("m(t)")] = DropoutShares.multimodal,
+    minimum_count: Annotated[
+        int, _at_least(1, "A rarer word becomes the unknown word.")
+    ] = TrainConfig.minimum_count,
+    embedding: Annotated[int, _at_least(1, "Word embedding I.")] = ModelConfig.embedding,
+    recurrent: Annotated[
+        int, _at_least(1, "Word embedding II and recurrent layer.")
+    ] = ModelConfig.recurrent,
+    multimodal: Annotated[int, _at_least(1, "Multimodal layer.")] = ModelConfig.multimodal,
+    rectified_words: Annotated[
+        bool, typer.Option("--rectified-words/--linear-words", help="ReLU on w(t), or the paper's.")
+    ] = ModelConfig.rectified_words,
+    device: Device = "auto",
+    seed: Seed = TrainConfig.seed,
+) -> int:
+    """Train a model on captioned images in the Flickr8K release layout."""
+    from .console import training_progress
+    from .datasets import read_dataset
+    from .devices import choose_device
+    from .features import default_cache
+    from .training import train as run
+
+    config = TrainConfig(
+        epochs=epochs,
+        patience=patience,
+        batch=batch,
+        learning_rate=learning_rate,
+        l2=l2,
+        dropout=DropoutShares(dropout_words, dropout_image, dropout_multimodal),
+        minimum_count=minimum_count,
+        seed=seed,
+    )
+    sizes = ModelConfig(
+        embedding=embedding,
+        recurrent=recurrent,
+        multimodal=multimodal,
+        rectified_words=rectified_words,
+    )
+    dataset = read_dataset(data, images)
+    for problem in dataset.problems:
+        note(f"mrnn: {problem}")
+    where = choose_device(device)
+    opened = encoders.open_encoder(encoder, where.type)
+    note(_feature_note(len(dataset.examples), opened.dimension))
+    with progress("features") as on_features, training_progress() as on_progress:
+        trained = run(
+            dataset,
+            opened,
+            output,
+            sizes,
+            config,
+            default_cache(),
+            where,
+            on_features,
+            on_progress,
+        )
+    for error in trained.errors:
+        note(f"mrnn: {error}")
+    reached = trained.bundle.training
+    print(f"{printable(output)}: dev perplexity {reached['dev_perplexity']:.2f}", end="")
+    print(f", epoch {reached['epoch']}")
+    if trained.interrupted:
+        note("mrnn: interrupted; the best model so far is kept")
+        return INTERRUPTED
+    return exit_code(len(dataset.examples), len(dataset.problems) + len(trained.errors))
+
+
+@app.command()
+@reporting_errors
+def evaluate(
+    data: Data,
+    images: Images = None,
+    split: Annotated[str, typer.Option(help="train, dev or test.", metavar="NAME")] = "dev",
+    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    limit: Annotated[int, typer.Option(help="Only the first N images.", metavar="N")] = 0,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the scores into the model's card.")
+    ] = False,
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Perplexity, BLEU and distinct captions of a model on a split."""
+    from .bundle import find_bundle, save_bundle, with_scores
+    from .captioner import Decoding, load
+    from .datasets import read_dataset
+    from .evaluation import evaluate as run
+    from .features import default_cache
+
+    dataset = read_dataset(data, images)
+    examples = dataset.split(split)[: limit or None]
+    captioner = load(model, device)
+    how = Decoding(beam=beam)
+    with progress("features") as on_features, progress("captions") as on_captions:
+        result = run(captioner, split, examples, how, default_cache(), on_features, on_captions)
+    for error in result.errors:
+        note(f"mrnn: {error}")
+    if record:
+        save_bundle(with_scores(captioner.bundle, result.document), find_bundle(model))
+    d = result.document
+    if json:
+        emit(d)
+    else:
+        print(f"perplexity         {d['perplexity']:.3f}")
+        print("BLEU-1..4          " + " ".join(f"{b:.3f}" for b in d["bleu"].values()))
+        print(f"distinct captions  {d['distinct_captions']} of {d['images']}")
+        print("signature          " + " ".join(f"{k}={v}" for k, v in d["signature"].items()))
+    return exit_code(d["images"], len(result.errors))
+
+
+@app.command()
+@reporting_errors
+def info(model: Model = "default", device: Device = "auto", json: Json = False) -> int:
+    """What a model is, what it was trained on, its scores, and what it runs on here."""
+    from .about import about
+
+    document = about(model, device)
+    if json:
+        emit(document)
+        return 0
+    for section, values in document.items():
+        print(section)
+        for key, value in values.items():
+            print(f"  {key:20} {value}")
+    return 0
+
+
+@app.command()
+@reporting_errors
+def words(
+    word: Annotated[str, typer.Argument(help="A word.")],
+    k: Annotated[int, typer.Option("-k", help="How many.", metavar="N", min=1)] = 10,
+    model: Model = "default",
+    json: Json = False,
+) -> int:
+    """Nearest words in word embedding II, by Euclidean distance."""
+    from .captioner import load
+
+    nearest = load(model, "cpu").nearest_words(word, k)
+    if json:
+        results = [{"word": text, "distance": distance} for text, distance in nearest]
+        emit({"query": word, "results": results})
+        return 0
+    for text, distance in nearest:
+        print(f"{distance:8.3f}  {text}")
+    return 0
+
+
+@app.command()
+@reporting_errors
+def benchmark(
+    rows: Annotated[
+        Optional[list[str]],
+        typer.Argument(help="Rows of the table; all by default.", metavar="ROW..."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Measure speeds on this machine, as ratios within one run."""
+    from .benchmark import run_rows
+
+    results = []
+    for row in run_rows(rows or []):
+        results.append(row)
+        if not json:
+            print(row.line(), flush=True)
+    if json:
+        emit({"rows": [row.document() for row in results]})
+    return 0
+
+
+def _feature_note(images: int, dimension: int) -> str:
+    megabytes = 2 * images * dimension / 1e6
+    return f"{images:,} images; their features take {megabytes:,.0f} MB in the cache"

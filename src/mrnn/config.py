@@ -1,0 +1,42 @@
+"""Configuration as frozen plain data; it imports nothing, so the command line can show defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network; the defaults are the paper's. Saved with the weights."""
+
+    vocabulary: int = 0  # V, the four signs included; training fills it in from the data
+    feature: int = 4096  # D, filled in from the encoder; 0 makes it RNN-Base
+    embedding: int = 128  # E, word embedding I
+    recurrent: int = 256  # R, word embedding II and the recurrent layer
+    multimodal: int = 512  # M
+    feature_norm: float = 30.0  # image features are scaled to this Euclidean length
+    rectified_words: bool = False  # ReLU on w(t); the paper's word representation is linear
+
+
+@dataclass(frozen=True)
+class DropoutShares:
+    """Shares of units set to zero in training, in steps of 1/256."""
+
+    words: float = 0.3  # of w(t)
+    image: float = 0.5  # of the image feature
+    multimodal: float = 0.5  # of m(t)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; the bundle records it, but needs none of it to be used."""
+
+    epochs: int = 8  # passes over the sentences, at most
+    patience: int = 2  # epochs without a better dev perplexity before training stops
+    batch: int = 128  # sentences an update
+    learning_rate: float = 2e-3  # the highest: it rises over the first tenth, then falls to zero
+    l2: float = 7e-6  # lambda of eq. 6, with the cost in bits
+    dropout: DropoutShares = field(default_factory=DropoutShares)
+    clip: float = 5.0  # largest Euclidean norm of the gradient
+    minimum_count: int = 5  # a word seen less often in training becomes the unknown word
+    seed: int = 1

@@ -1,0 +1,115 @@
+"""What the commands print: data on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import typer
+
+from .errors import MrnnError, UsageError
+
+if TYPE_CHECKING:
+    from .training import Progress
+
+FAILED, USAGE, PARTLY, INTERRUPTED = 1, 2, 3, 130  # exit codes; 0 is all done
+
+P = ParamSpec("P")
+
+
+def reporting_errors(command: Callable[P, int]) -> Callable[P, None]:
+    """Turn a function that returns an exit code and raises MrnnError into a command."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+            sys.stdout.flush()
+        except MrnnError as error:
+            note(f"mrnn: {error}")
+            code = USAGE if isinstance(error, UsageError) else FAILED
+        except KeyboardInterrupt:
+            note("mrnn: interrupted")
+            code = INTERRUPTED
+        except BrokenPipeError:  # the reader of a pipe, such as head, has left
+            sys.stderr.close()
+            code = FAILED
+        raise typer.Exit(code)
+
+    return run
+
+
+def note(text: str) -> None:
+    """Print a line for the person at the terminal."""
+    print(text, file=sys.stderr)
+
+
+def emit(document: Any) -> None:
+    """Print one JSON document on one line; undecodable file names survive as escapes."""
+    print(json.dumps(document, allow_nan=False))
+
+
+def exit_code(done: int, failed: int) -> int:
+    """0 when all is done, 1 when nothing is, 3 in between."""
+    if not failed:
+        return 0
+    return PARTLY if done else FAILED
+
+
+@contextmanager
+def progress(what: str, unit: str = "images") -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr with speed and ETA; nothing when that is not a terminal.
+
+    Yields a function of (done, in all, remark) that may be called as often as is handy.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total, remark="": None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(what, markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit + "  {task.fields[remark]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, remark="")
+
+        def show(done: int, total: int, remark: str = "") -> None:
+            bar.update(task, completed=done, total=total, remark=remark)
+
+        yield show
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[[Progress], None]]:
+    """Progress of training with words/s and ETA; a line an epoch where there is no terminal."""
+
+    def line(p: Progress) -> str:
+        speed = p.words / max(p.seconds, 1e-9)
+        text = f"epoch {p.epoch}: {speed:,.0f} words/s, train perplexity {p.train_perplexity:.2f}"
+        if p.dev_perplexity is None:
+            return text
+        return f"{text}, dev {p.dev_perplexity:.2f}{' (best)' if p.is_best else ''}"
+
+    with progress("training", "updates") as show:
+
+        def report(p: Progress) -> None:
+            show(p.update, p.updates, line(p))
+            if p.dev_perplexity is not None:
+                note(line(p))
+
+        yield report

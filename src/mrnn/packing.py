@@ -1,0 +1,78 @@
+"""Sentences as packed words: no padding is ever computed on.
+
+A batch of sentences is sorted by length, longest first, and its words are laid out step by step:
+all first words, then all second words, and so on. At step t the sentences still running are the
+first `sizes[t]` ones, so a recurrence works on shrinking slices and everything else is one matrix
+product over all N words of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .text import END, START
+
+
+@dataclass(frozen=True)
+class Packed:
+    """B sentences of T steps at most, N words in all, END counted."""
+
+    inputs: Tensor  # (N,) the word before: START, w_1, ..., w_L
+    targets: Tensor  # (N,) the word to predict: w_1, ..., w_L, END
+    rows: Tensor  # (N,) which row of the sorted batch a word belongs to
+    sizes: tuple[int, ...]  # (T,) sentences that have a word at each step, never growing
+    order: Tensor  # (B,) the sentence at each row of the sorted batch
+
+    def to(self, device: torch.device) -> Packed:
+        """The same on another device."""
+        return Packed(
+            self.inputs.to(device),
+            self.targets.to(device),
+            self.rows.to(device),
+            self.sizes,
+            self.order.to(device),
+        )
+
+    def by_sentence(self, values: Tensor) -> list[Tensor]:
+        """Cut (N, ...) values of words into a list, one tensor a sentence, in the given order."""
+        rows = torch.argsort(self.rows, stable=True)
+        lengths = torch.bincount(self.rows, minlength=len(self.order)).tolist()
+        cut = values[rows].split(lengths)
+        back = torch.argsort(self.order).tolist()
+        return [cut[row] for row in back]
+
+
+class Corpus:
+    """Many sentences in one flat array, from which batches are packed quickly."""
+
+    def __init__(self, sentences: Sequence[Sequence[int]]) -> None:
+        self.lengths = np.array([len(s) + 1 for s in sentences], dtype=np.int64)  # END counts
+        self._starts = np.concatenate([[0], np.cumsum(self.lengths + 1)[:-1]]).astype(np.int64)
+        flat = [index for s in sentences for index in (START, *s, END)]
+        self._flat = np.array(flat, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def pack(self, chosen: np.ndarray | None = None) -> Packed:
+        """Pack the sentences at these positions, (B,), or all."""
+        if chosen is None:
+            chosen = np.arange(len(self))
+        order = np.argsort(-self.lengths[chosen], kind="stable")
+        lengths = self.lengths[chosen][order]  # (B,) longest first
+        steps = np.arange(lengths[0] if len(lengths) else 0)
+        running = steps[:, None] < lengths  # (T, B)
+        step, row = np.nonzero(running)
+        at = self._starts[chosen][order][row] + step
+        return Packed(
+            inputs=torch.from_numpy(self._flat[at]),
+            targets=torch.from_numpy(self._flat[at + 1]),
+            rows=torch.from_numpy(row),
+            sizes=tuple(running.sum(axis=1).tolist()),
+            order=torch.from_numpy(order),
+        )

@@ -1,0 +1,58 @@
+"""Sentences with their images, ready for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .datasets import Example
+from .encoders import Encoder
+from .errors import DataError, ImageError
+from .features import FeatureRows, OnProgress, cached_features
+from .packing import Corpus, Packed
+from .text import Vocabulary
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """S sentences, each with one of I images."""
+
+    corpus: Corpus  # S sentences
+    images: np.ndarray  # (S,) row of each one's image among the features
+    features: np.ndarray | FeatureRows  # (I, D), any float type
+
+    def terms(self, chosen: np.ndarray, packed: Packed, device: torch.device) -> Tensor:
+        """Features for `packed`, which holds the `chosen` sentences: (B, D) float32."""
+        return to_tensor(self.features[self.images[chosen[packed.order.numpy()]]], device)
+
+
+def read_pairs(
+    examples: Sequence[Example],
+    vocabulary: Vocabulary,
+    encoder: Encoder,
+    cache: Path,
+    on_progress: OnProgress,
+) -> tuple[Pairs, list[Example], list[ImageError]]:
+    """Encode all images and sentences of some examples.
+
+    Returns the pairs, the examples whose image could be read (in the order of the features), and
+    the errors of the others. Raises DataError when no image can be read.
+    """
+    features, found = cached_features([e.image for e in examples], encoder, cache, on_progress)
+    readable = [e for e, error in zip(examples, found, strict=True) if error is None]
+    errors = [error for error in found if error is not None]
+    if not readable:
+        raise DataError(f"none of the {len(examples)} images can be read; the first: {errors[0]}")
+    sentences = [vocabulary.encode(s) for e in readable for s in e.sentences]
+    images = np.repeat(np.arange(len(readable)), [len(e.sentences) for e in readable])
+    return Pairs(Corpus(sentences), images, features), readable, errors
+
+
+def to_tensor(features: np.ndarray, device: torch.device) -> Tensor:
+    """Features of any float type as float32 on a device."""
+    return torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)

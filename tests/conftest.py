@@ -1,0 +1,85 @@
+"""Small pictures, data sets and bundles that the tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mrnn.bundle import Bundle, EncoderIdentity
+from mrnn.config import ModelConfig
+from mrnn.images import Preprocessing
+from mrnn.model import MRNN
+from mrnn.text import SIGNS, Vocabulary
+
+FLICKR8K = Path(__file__).parents[2] / "shared" / "flickr8k"
+WORDS = ("a", "dog", "cat", "runs", "sits", "in", "the", "snow")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or writes the user's feature cache."""
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(cache))
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Make a small JPEG of random blocks: picture("a.jpg", seed=1)."""
+
+    def make(name: str, seed: int = 0, folder: Path = tmp_path) -> Path:
+        blocks = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(blocks).resize((64, 48)).save(path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def flickr_layout(tmp_path, picture):
+    """A tiny data set in the Flickr8K release layout: 8 training and 3 dev pictures."""
+    data = tmp_path / "birds"
+    names = [f"{i}.jpg" for i in range(11)]
+    lines = []
+    for i, name in enumerate(names):
+        picture(name, seed=i, folder=data / "Flicker8k_Dataset")
+        animal, verb = WORDS[1 + i % 2], WORDS[3 + i % 2]
+        lines += [f"{name}#0\tA {animal} {verb} .", f"{name}#1\tThe {animal} {verb} in the snow ."]
+    (data / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n")
+    (data / "Flickr_8k.trainImages.txt").write_text("\n".join(names[:8]) + "\n")
+    (data / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
+    return data
+
+
+def tiny_model(vocabulary: int = 12, feature: int = 6, seed: int = 0, **sizes: int) -> MRNN:
+    config = ModelConfig(
+        vocabulary, feature, **{"embedding": 4, "recurrent": 5, "multimodal": 7, **sizes}
+    )
+    return MRNN(config).initialise(torch.Generator().manual_seed(seed)).requires_grad_(False)
+
+
+@pytest.fixture
+def tiny_bundle():
+    """An untrained RNN-Base that needs no encoder weights."""
+    vocabulary = Vocabulary(SIGNS + WORDS)
+    training = {
+        "data": "birds",
+        "split": "train",
+        "stopped_on": "dev",
+        "images": 8,
+        "sentences": 16,
+        "config": {"seed": 1, "minimum_count": 1},
+    }
+    return Bundle(
+        tiny_model(len(vocabulary), feature=0),
+        vocabulary,
+        EncoderIdentity("none", "", Preprocessing(size=1)),
+        np.zeros((4, 0), dtype=np.float16),
+        training,
+    )
