@@ -38,6 +38,7 @@ _CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
 )
 _SCORES = ("signature", "split", "images", "sentences", "perplexity", "bleu", "distinct_captions")
 _LARGEST = 2_000_000_000  # bytes of a file that is read whole
+_LARGEST_SIDE = 4096  # pixels of an encoder's input
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,14 @@ def find_bundle(name: str) -> Path:
 def save_bundle(bundle: Bundle, directory: Path) -> None:
     """Write a bundle as a whole: under another name first, then renamed.
 
-    A bundle that was there is replaced; raises BundleError for a directory that holds anything
-    else, or that cannot be written.
+    A bundle that was there is replaced; raises BundleError for a directory that holds any other
+    file, or that cannot be written.
     """
-    is_bundle = (directory / _CONFIG).is_file()
-    is_empty = directory.is_dir() and not any(directory.iterdir())
-    if directory.exists() and not is_bundle and not is_empty:
-        raise BundleError(f"{printable(directory)}: exists and is not a bundle; name another")
+    if not _is_replaceable(directory):
+        raise BundleError(
+            f"{printable(directory)}: exists and is not a bundle, or holds other files beside it; "
+            "name another directory"
+        )
     tensors = {
         k: v.detach().cpu().half().contiguous() for k, v in bundle.model.state_dict().items()
     }
@@ -108,25 +110,26 @@ def load_bundle(directory: Path) -> Bundle:
     contents = {name: _read(directory / name, digest) for name, digest in config["files"].items()}
     try:
         vocabulary = Vocabulary.from_json(contents[_VOCABULARY].decode())
-    except (BundleError, UnicodeDecodeError) as error:
+    except (BundleError, UnicodeDecodeError, RecursionError) as error:
         raise _wrong(directory / _VOCABULARY, str(error)) from None
     path = directory / _CONFIG
     sizes = _dataclass(ModelConfig, config["model"], path, "model")
     identity = _dataclass(EncoderIdentity, config["encoder"], path, "encoder")
+    how = identity.preprocessing
+    if not 0 < how.size <= _LARGEST_SIDE or how.scale == 0:
+        raise _wrong(path, f"impossible preprocessing: size {how.size}, scale {how.scale}")
     if len(vocabulary) != sizes.vocabulary:
         raise _wrong(
             directory / _VOCABULARY,
             f"{len(vocabulary)} words, but the model's softmax has {sizes.vocabulary}",
         )
     model, prior = _read_weights(contents[_WEIGHTS], sizes, directory / _WEIGHTS)
-    return Bundle(
-        model,
-        vocabulary,
-        identity,
-        prior,
-        config["training"],
-        tuple(config["scores"]),
-    )
+    bundle = Bundle(model, vocabulary, identity, prior, config["training"], tuple(config["scores"]))
+    try:
+        card(bundle, 0)
+    except Exception as error:  # whatever wrong keys and types lead to
+        raise _wrong(path, f"'training' or 'scores' cannot be shown ({error!r})") from None
+    return bundle
 
 
 def with_scores(bundle: Bundle, document: Mapping[str, Any]) -> Bundle:
@@ -219,9 +222,15 @@ def _read_config(path: Path) -> dict[str, Any]:
     }
     _check_keys(config, set(shape), path, "")
     for key, kind in shape.items():
-        if not isinstance(config[key], kind):
+        if type(config[key]) is not kind:
             raise _wrong(path, f"{key!r} is not a {kind.__name__}")
+    if config["tokeniser"] != TOKENISER:
+        found = config["tokeniser"]
+        raise _wrong(path, f"made with the tokeniser {found!r}; this version has {TOKENISER!r}")
     _check_keys(config["files"], {_VOCABULARY, _WEIGHTS}, path, "files.")
+    for name, digest in config["files"].items():
+        if not isinstance(digest, str):
+            raise _wrong(path, f"the SHA-256 of {name!r} is not a str")
     return config
 
 
@@ -247,6 +256,8 @@ def _dataclass(kind: type[_T], values: Any, path: Path, prefix: str) -> _T:
         elif type(value) is not hints[key] and not (hints[key] is float and type(value) is int):
             expected = hints[key].__name__
             raise _wrong(path, f"{prefix + '.' + key!r} is {value!r}, not of type {expected}")
+        elif hints[key] is not str and not 0 <= value < 2**63:
+            raise _wrong(path, f"{prefix + '.' + key!r} is {value!r}, out of range")
     return kind(**values)
 
 
@@ -263,7 +274,7 @@ def _read_weights(content: bytes, sizes: ModelConfig, path: Path) -> tuple[MRNN,
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     _check_keys(tensors, {*expected, "prior"}, path, "")
     prior = tensors["prior"]
-    expected["prior"] = (prior.shape[0] if prior.dim() else 0, sizes.feature)
+    expected["prior"] = (max(prior.shape[0], 1) if prior.dim() else 1, sizes.feature)
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != expected[name]:
             raise _wrong(
@@ -278,14 +289,33 @@ def _read_weights(content: bytes, sizes: ModelConfig, path: Path) -> tuple[MRNN,
     return model.requires_grad_(False).eval(), prior.half().numpy()
 
 
+def _is_replaceable(directory: Path) -> bool:
+    """Whether nothing is lost there but a bundle."""
+    if not os.path.lexists(directory):
+        return True
+    try:
+        found = {path.name for path in directory.iterdir()}
+        ours = found <= {_CONFIG, _VOCABULARY, _WEIGHTS, _CARD}
+        return not found or (ours and bool(_read_config(directory / _CONFIG)))
+    except (OSError, BundleError):
+        return False
+
+
 def _write_directory(contents: Mapping[str, bytes], directory: Path) -> None:
-    directory = directory.absolute()
+    directory = directory.resolve()
     fresh = directory.with_name(f".{directory.name}.new")
     replaced = directory.with_name(f".{directory.name}.old")
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+
+    def tidy() -> None:
+        """Undo what was cut short, now or in an earlier run that was killed."""
+        if replaced.exists() and not directory.exists():
+            replaced.rename(directory)
         for leftover in (fresh, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
+
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        tidy()
         fresh.mkdir()
         for name, content in contents.items():
             with (fresh / name).open("wb") as file:
@@ -295,9 +325,9 @@ def _write_directory(contents: Mapping[str, bytes], directory: Path) -> None:
         if directory.exists():
             directory.rename(replaced)
         fresh.rename(directory)
-        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
         raise BundleError(
             f"{printable(directory)}: cannot be written ({error.strerror}); nothing was changed"
         ) from None
+    finally:
+        tidy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -46,7 +48,8 @@ def _share(of: str) -> Any:
 @reporting_errors
 def demo(
     paths: Annotated[
-        Optional[list[Path]], typer.Argument(help="Photos; by default samples from scikit-image.")
+        Optional[list[Path]],
+        typer.Argument(help="Photos; by default samples from scikit-image.", metavar="PATH"),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
         "demo.html"
@@ -73,7 +76,7 @@ def demo(
 @app.command()
 @reporting_errors
 def caption(
-    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
+    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH")],
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
     n_best: Annotated[int, typer.Option(help="Show the N best of the beam.", metavar="N")] = 0,
     sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
@@ -141,8 +144,8 @@ def caption(
 @app.command()
 @reporting_errors
 def score(
-    image: Annotated[Path, typer.Argument(help="An image.")],
-    sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE...")],
+    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
+    sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE")],
     model: Model = "default",
     device: Device = "auto",
     json: Json = False,
@@ -313,7 +316,7 @@ def info(model: Model = "default", device: Device = "auto", json: Json = False) 
 @app.command()
 @reporting_errors
 def words(
-    word: Annotated[str, typer.Argument(help="A word.")],
+    word: Annotated[str, typer.Argument(help="A word.", metavar="WORD")],
     k: Annotated[int, typer.Option("-k", help="How many.", metavar="N", min=1)] = 10,
     model: Model = "default",
     json: Json = False,
@@ -336,7 +339,7 @@ def words(
 def benchmark(
     rows: Annotated[
         Optional[list[str]],
-        typer.Argument(help="Rows of the table; all by default.", metavar="ROW..."),
+        typer.Argument(help="Rows of the table; all by default.", metavar="ROW"),
     ] = None,
     json: Json = False,
 ) -> int:
@@ -349,10 +352,16 @@ def benchmark(
         if not json:
             print(row.line(), flush=True)
     if json:
-        emit({"rows": [row.document() for row in results]})
+        emit({"rows": [asdict(row) for row in results]})
     return 0
 
 
 def _feature_note(images: int, dimension: int) -> str:
     megabytes = 2 * images * dimension / 1e6
     return f"{images:,} images; their features take {megabytes:,.0f} MB in the cache"
+
+
+def main() -> None:
+    """Run the command line; SIGTERM is taken like Ctrl-C, so that what can be saved is."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app(prog_name="mrnn")

@@ -62,7 +62,8 @@ def read_dataset(data: Path, images: Path | None = None) -> DataSet:
     """
     if not data.is_dir():
         raise DataError(f"{printable(data)}: no such folder")
-    captions = sorted(data.glob("*.token.txt")) + sorted(data.glob("*.token"))
+    found = sorted(data.glob("*.token.txt")) + sorted(data.glob("*.token"))
+    captions = [path for path in found if ".lemma." not in path.name]  # the release has both
     if len(captions) != 1:
         raise DataError(
             f"{printable(data)}: expected one Flickr8k.token.txt (or *.token.txt) in the folder, "
@@ -71,13 +72,17 @@ def read_dataset(data: Path, images: Path | None = None) -> DataSet:
     folder = _image_folder(data, images)
     problems: list[Problem] = []
     sentences = _read_captions(captions[0], problems)
-    present = {path.name for path in folder.iterdir()}
+    try:
+        present = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise DataError(f"{printable(folder)}: cannot be read ({error.strerror})") from None
     examples = [
         Example(folder / name, tuple(sentences[name]), split)
         for name, split in _read_splits(data, sentences, present, folder, problems)
     ]
     if not examples:
-        raise DataError(f"{printable(data)}: none of the captions has a picture; " + _HINT)
+        first = f" ({problems[0]})" if problems else ""
+        raise DataError(f"{printable(data)}: none of the captions has a picture{first}; " + _HINT)
     return DataSet(data.resolve().name, tuple(examples), tuple(problems))
 
 

@@ -95,7 +95,7 @@ def cached_features(
     missing: dict[bytes, Path] = {}
     for path, digest in zip(paths, digests, strict=True):
         if isinstance(digest, bytes) and digest not in known:
-            missing[digest] = path
+            missing.setdefault(digest, path)
     failed: dict[bytes, ImageError] = {}
     done = len(paths) - len(missing)
     on_progress(done, len(paths))
@@ -106,7 +106,10 @@ def cached_features(
         done += len(part)
         on_progress(done, len(paths))
     known = store.digests()
-    errors = [d if isinstance(d, ImageError) else failed.get(d) for d in digests]
+    errors = [
+        d if isinstance(d, ImageError) else _error_of(path, missing.get(d), failed.get(d))
+        for path, d in zip(paths, digests, strict=True)
+    ]
     rows = [known[d] for d in digests if isinstance(d, bytes) and d not in failed]
     return FeatureRows(store.matrix(), np.array(rows, dtype=np.int64)), errors
 
@@ -132,10 +135,15 @@ class _Store:
 
     def digests(self) -> dict[bytes, int]:
         """Rows by digest."""
-        if not self._digests.exists():
+        try:
+            content = self._digests.read_bytes()
+            last = min(len(content) // _DIGEST, self._features.stat().st_size // self._row)
+        except FileNotFoundError:
             return {}
-        content = self._digests.read_bytes()
-        last = min(len(content) // _DIGEST, self._features.stat().st_size // max(self._row, 1))
+        except OSError as error:
+            raise DataError(
+                f"{printable(self._digests)}: cannot be read ({error.strerror})"
+            ) from None
         return {content[i * _DIGEST : (i + 1) * _DIGEST]: i for i in range(last)}
 
     def append(self, rows: dict[bytes, np.ndarray]) -> None:
@@ -187,6 +195,13 @@ def _digest(path: Path) -> bytes | ImageError:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         return ImageError("unreadable", f"{printable(path)}: cannot be read ({error.strerror})")
+
+
+def _error_of(path: Path, tried: Path | None, error: ImageError | None) -> ImageError | None:
+    """The error met with this content, named after this path if another one was tried."""
+    if error is None or tried is None or tried == path:
+        return error
+    return ImageError(error.code, str(error).replace(printable(tried), printable(path), 1))
 
 
 def _decode(path: Path, how: Preprocessing) -> np.ndarray | ImageError:

@@ -78,21 +78,23 @@ def beam(
     """
     logp, state, given = _read(step, state, prefix)
     results: list[list[Generated]] = [[] for _ in logp]
-    remaining = torch.arange(len(logp))  # the sentence that each row of the search is for
+    device = logp.device
+    remaining = torch.arange(len(logp), device=device)  # the sentence that each row is for
     live = _Hypotheses.start(prefix, given, width)
     finished = live.nothing()
+    likely = torch.arange(2 * width, device=device) < width  # places where END may be taken
     logp = logp.repeat_interleave(width, 0)
     state = tuple(part.repeat_interleave(width, 0) for part in state)
     for length in range(len(prefix), max_length + 1):
         candidates, parents = live.extended(logp)
         ends = candidates.words[:, :, -1] == END
-        finished = finished.merged(candidates.where(ends & (torch.arange(ends.shape[1]) < width)))
+        finished = finished.merged(candidates.where(ends & likely[: ends.shape[1]]))
         if length < max_length:
             live, chosen = candidates.where(~ends).best(width)
             # Scores only fall: n best that are finished and ahead of all live ones stay so.
             over = finished.scores[:, n_best - 1] >= live.scores[:, 0]
         else:
-            over = torch.ones(len(remaining), dtype=torch.bool)
+            over = torch.ones_like(remaining, dtype=torch.bool)
         for row in torch.nonzero(over)[:, 0].tolist():
             found = finished.listed(row, len(prefix), complete=True)
             found += live.listed(row, len(prefix), complete=False)
@@ -100,7 +102,8 @@ def beam(
         if over.all():
             break
         parents = parents.gather(1, chosen)
-        flat = (torch.arange(len(parents))[:, None] * width + parents)[~over].flatten()
+        first = torch.arange(0, parents.numel(), width, device=device)[:, None]
+        flat = (first + parents)[~over].flatten()
         remaining, live, finished = remaining[~over], live.rows(~over), finished.rows(~over)
         logp, state = step(live.words[:, :, -1].flatten(), tuple(part[flat] for part in state))
     return results
@@ -117,9 +120,9 @@ class _Hypotheses:
     @classmethod
     def start(cls, prefix: Sequence[int], given: Tensor, width: int) -> _Hypotheses:
         """The prefix in the first of K places, the others empty."""
-        words = torch.tensor(prefix, dtype=torch.long).expand(len(given), width, -1)
+        words = _words(prefix, given).expand(len(given), width, -1)
         logprobs = given[:, None].expand(-1, width, -1)
-        scores = torch.full((len(given), width), -torch.inf)
+        scores = given.new_full((len(given), width), -torch.inf)
         scores[:, 0] = given.sum(1)
         return cls(words, logprobs, scores)
 
@@ -142,11 +145,11 @@ class _Hypotheses:
         """
         rows, width = self.scores.shape
         vocabulary = logp.shape[1]
-        totals = (self.scores.view(-1, 1) + _allowed(logp)).view(rows, -1)  # (B, K * V)
+        totals = (self.scores.view(-1, 1) + _allowed(logp)).view(rows, width * vocabulary)
         scores, flat = totals.topk(min(2 * width, totals.shape[1]), dim=1)
         parents, words = flat // vocabulary, flat % vocabulary
-        logprobs = logp.view(rows, -1).gather(1, flat)
-        before = _Hypotheses(self.words, self.logprobs, self.scores)._gathered(parents)
+        logprobs = logp.view(rows, width * vocabulary).gather(1, flat)
+        before = self._gathered(parents)
         longer = torch.cat((before.words, words[:, :, None]), 2)
         return _Hypotheses(
             longer, torch.cat((before.logprobs, logprobs[:, :, None]), 2), scores
@@ -197,8 +200,8 @@ def _generate(
     """Follow one choice a sentence and step until every sentence has ended."""
     logp, state, given = _read(step, state, prefix)
     rows = len(logp)
-    words, logprobs = [torch.tensor(prefix).expand(rows, -1)], [given]
-    ended = torch.zeros(rows, dtype=torch.bool)
+    words, logprobs = [_words(prefix, given).expand(rows, -1)], [given]
+    ended = given.new_zeros(rows, dtype=torch.bool)
     for length in range(len(prefix), max_length + 1):
         chosen = choose(_allowed(logp))
         words.append(chosen.where(~ended, PADDING)[:, None])
@@ -221,13 +224,17 @@ def _generate(
 def _read(step: Step, state: State, prefix: Sequence[int]) -> tuple[Tensor, State, Tensor]:
     """Feed START and the prefix: log P of what follows, the state, and log P of the prefix."""
     rows = len(state[0])
-    logp, state = step(torch.full((rows,), START), state)
+    logp, state = step(torch.full((rows,), START, device=state[0].device), state)
     given = []
     for word in prefix:
         given.append(logp[:, word])
-        logp, state = step(torch.full((rows,), word), state)
+        logp, state = step(torch.full((rows,), word, device=logp.device), state)
     return logp, state, torch.stack(given, 1) if given else logp.new_zeros(rows, 0)
 
 
 def _allowed(logp: Tensor) -> Tensor:
-    return logp.index_fill(1, torch.tensor(_FORBIDDEN), -torch.inf)
+    return logp.index_fill(1, _words(_FORBIDDEN, logp), -torch.inf)
+
+
+def _words(indices: Sequence[int], beside: Tensor) -> Tensor:
+    return torch.tensor(indices, dtype=torch.long, device=beside.device)

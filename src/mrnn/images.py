@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,7 +25,6 @@ SUFFIXES = frozenset(
 )
 # Everything else Pillow can open (EPS starts Ghostscript, PDF, FPX, ...) is refused.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
-_OPENING = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,13 @@ def read_image(path: str | os.PathLike[str], at_least: int | None = None) -> Ima
     name = printable(path)
     _check_file(path, name)
     try:
-        with _open(path) as image:
+        with _without_warnings(), Image.open(path, formats=_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError("too-large", _too_large(name, width, height))
             if at_least is not None:
                 image.draft("RGB", (at_least, at_least))
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(_upright(image))
     except ImageError:
         raise
     except (Image.DecompressionBombError, MemoryError):
@@ -97,7 +99,7 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
     errors: list[tuple[Path, ImageError]] = []
     others = 0
     for given in map(Path, paths):
-        if not given.is_dir():
+        if not _is_folder(given):
             images.append(given)
             continue
         for path in _walk(given, set(), errors):
@@ -110,8 +112,21 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
 
 def printable(path: str | os.PathLike[str]) -> str:
     """A path as text that is safe to print: undecodable bytes and control characters escaped."""
-    text = os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in os.fspath(path))
+
+
+def _escaped(character: str) -> str:
+    byte = ord(character) - 0xDC00  # Python keeps an undecodable byte as a lone surrogate
+    if 0x80 <= byte <= 0xFF:
+        return f"\\x{byte:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long, or inside a folder that may not be entered
+        return False
 
 
 def _walk(
@@ -128,7 +143,7 @@ def _walk(
         errors.append((folder, ImageError("unreadable", message)))
         return
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(entry, seen, errors)
         else:
             yield entry
@@ -149,11 +164,38 @@ def _check_file(path: Path, name: str) -> None:
         raise ImageError("unreadable", f"{name}: permission denied")
 
 
-def _open(path: Path) -> Image.Image:
-    with _OPENING, warnings.catch_warnings():
-        # Our own cap follows; Pillow's warning from 89 megapixels on would only repeat it.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path, formats=_FORMATS)
+_FILTERS = threading.Lock()
+_PILLOW = re.compile(r"PIL\.")
+_readers = 0  # threads that are reading an image
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Ignore what Pillow warns of (metadata it skips, sizes below our cap) while anyone reads.
+
+    warnings.catch_warnings is not for threads: one would restore the filters over another's.
+    """
+    global _readers  # noqa: PLW0603 - guarded by the lock
+    with _FILTERS:
+        _readers += 1
+        if _readers == 1:
+            warnings.filterwarnings("ignore", module=_PILLOW.pattern)
+    try:
+        yield
+    finally:
+        with _FILTERS:
+            _readers -= 1
+            if True:
+                with suppress(ValueError):
+                    cast(list[Any], warnings.filters).remove(("ignore", None, Warning, _PILLOW, 0))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken metadata beside sound pixels
+        return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

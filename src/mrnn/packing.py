@@ -40,7 +40,7 @@ class Packed:
 
     def by_sentence(self, values: Tensor) -> list[Tensor]:
         """Cut (N, ...) values of words into a list, one tensor a sentence, in the given order."""
-        rows = torch.argsort(self.rows, stable=True)
+        rows = torch.argsort(self.rows, stable=True).to(values.device)
         lengths = torch.bincount(self.rows, minlength=len(self.order)).tolist()
         cut = values[rows].split(lengths)
         back = torch.argsort(self.order).tolist()

@@ -37,7 +37,7 @@ def score_words(model: MRNN, pairs: Pairs, alternatives: int = 0) -> list[WordSc
     results: list[WordScores | None] = [None] * len(pairs.corpus)
     for chosen, packed, logits in _batches(model, pairs):
         logp = F.log_softmax(logits, dim=1)
-        top = logp.topk(alternatives, dim=1)
+        top = logp.topk(min(alternatives, logp.shape[1]), dim=1)
         parts = (logp.gather(1, packed.targets[:, None])[:, 0], top.indices, top.values)
         cut = (packed.by_sentence(part.cpu()) for part in parts)
         for i, *scores in zip(chosen.tolist(), *cut, strict=True):
@@ -52,7 +52,7 @@ def perplexity(model: MRNN, pairs: Pairs) -> float:
     for _, packed, logits in _batches(model, pairs):
         total += F.cross_entropy(logits, packed.targets, reduction="sum").item()
         words += len(packed.targets)
-    return math.exp(total / words)
+    return torch.tensor(total / words, dtype=torch.float64).exp().item()  # may be infinite
 
 
 @torch.inference_mode()
@@ -66,7 +66,7 @@ def log_likelihoods(model: MRNN, corpus: Corpus, features: np.ndarray) -> Tensor
     packed = corpus.pack().to(device)
     image_terms = model.image_terms(to_tensor(features, device))  # (I, M)
     sentence_terms = model.sentence_terms(packed)  # (N, M)
-    totals = torch.zeros(len(corpus), len(image_terms), device=device)
+    totals = image_terms.new_zeros(len(corpus), len(image_terms))
     row_bytes = 4 * len(image_terms) * model.config.vocabulary
     block = max(1, _BLOCK_BYTES // max(row_bytes, 1))  # words at once
     for start in range(0, len(sentence_terms), block):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -45,16 +46,21 @@ def write_sidecar(image: Path, caption: str, perplexity: float) -> None:
     text = f"{caption}\n{_MARK}{metadata.version('mrnn')}, perplexity {perplexity:.2f}]\n"
     fresh = path.with_name(f".{path.name}.new")
     try:
-        fresh.write_text(text, encoding="utf-8")
+        fresh.unlink(missing_ok=True)
+        with fresh.open("x", encoding="utf-8") as file:  # never through a link
+            file.write(text)
         fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
         message = f"{printable(path)}: cannot be written ({error.strerror})"
         raise ImageError("sidecar", message) from None
 
 
 def _is_ours(path: Path) -> bool:
     try:
+        if path.is_symlink() or not path.is_file():
+            return False
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return False

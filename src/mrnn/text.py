@@ -100,7 +100,7 @@ class Vocabulary:
         """Read what `to_json` wrote; raises BundleError saying what is wrong."""
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter: nested too deeply
             raise BundleError(f"not JSON ({error})") from None
         if not isinstance(content, dict) or set(content) != {"tokeniser", "words"}:
             raise BundleError('expected an object with the keys "tokeniser" and "words"')

@@ -1,0 +1,35 @@
+# Both set-up commands only wrap the pip lines that README.md shows.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := pyproject.toml constraints.txt $(shell find src -type f -not -path '*/__pycache__/*')
+
+.PHONY: demo test check docs clean
+
+demo: .venv/installed-demo  ## caption sample photos, write demo.html
+	$(BIN)/mrnn demo
+
+test: .venv/installed-dev  ## all tests
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev  ## format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+docs: .venv/installed-dev  ## write docs/cli.md from the commands
+	$(BIN)/python tools/cli_reference.py
+
+clean:
+	rm -rf .venv
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/installed-demo: $(SOURCES) | .venv/bin/pip
+	$(BIN)/pip install -c constraints.txt '.[demo]'
+	touch $@
+
+.venv/installed-dev: $(SOURCES) | .venv/bin/pip
+	$(BIN)/pip install -c constraints.txt '.[demo,dev]'
+	touch $@ .venv/installed-demo

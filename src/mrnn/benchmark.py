@@ -1,0 +1,290 @@
+"""The table of speeds behind `mrnn benchmark`: ratios measured in one run on one machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+from .captioner import load
+from .config import ModelConfig, TrainConfig
+from .devices import has_bf16, reduced_precision
+from .encoders import DEFAULT, open_encoder
+from .errors import UsageError
+from .images import preprocess, read_image
+from .model import MRNN
+from .packing import Corpus
+from .pairs import Pairs
+from .training import fit
+
+_CPU = torch.device("cpu")
+_VOCABULARY, _FEATURE = 2539, 1280  # those of the plain bundle
+_GEMM_SIDES = (2048, 4096)
+_BATCHES = 24  # of 128 sentences, for the training rows
+_REPEATS = 5  # of each measurement; medians are compared
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured ratio, or why it was skipped."""
+
+    name: str
+    meaning: str
+    aim: str
+    ratio: float | None = None
+    parts: Mapping[str, float] | None = None  # what was divided, with units in the names
+    skipped: str = ""
+
+    def line(self) -> str:
+        """The row as a line of text."""
+        if self.ratio is None:
+            return f"{self.name:14} skipped: {self.skipped}"
+        parts = ", ".join(f"{name} {value:,.4g}" for name, value in (self.parts or {}).items())
+        return f"{self.name:14} {self.ratio:7.2f}  (aim {self.aim}) {self.meaning}: {parts}"
+
+
+def run_rows(names: Sequence[str]) -> Iterator[Row]:
+    """Measure the rows with these names, or all; raises UsageError for an unknown one."""
+    for name in names:
+        if name not in ROWS:
+            raise UsageError(f"unknown row {name!r}; known: {', '.join(ROWS)}")
+    for name in names or ROWS:
+        yield ROWS[name]()
+
+
+def _training() -> Row:
+    train, words, macs = _training_data()
+    peak = max(_gemm_flops(side) for side in _GEMM_SIDES)
+    speed = _training_speed(train, words)
+    return Row(
+        "training",
+        "achieved FLOP/s over the peak of matrix products",
+        ">= 0.65",
+        6 * macs * speed / peak,
+        {"words/s": speed, "GFLOP/s": 6 * macs * speed / 1e9, "peak GFLOP/s": peak / 1e9},
+    )
+
+
+def _training_lstm() -> Row:
+    train, words, _ = _training_data()
+    lstm = _lstm_speed(train)
+    ours = _training_speed(train, words)
+    return Row(
+        "training-lstm",
+        "words/s over an LSTM captioner on sorted padded batches",
+        ">= 3",
+        ours / lstm,
+        {"words/s": ours, "LSTM words/s": lstm},
+    )
+
+
+def _encoder() -> Row:
+    meaning = f"{DEFAULT} images/s over the reference network in PyTorch"
+    if importlib.util.find_spec("efficientnet_lite_pytorch") is None:
+        return Row("encoder", meaning, ">= 3", skipped="efficientnet_lite_pytorch is not installed")
+    from efficientnet_lite_pytorch import EfficientNet
+
+    encoder = open_encoder(DEFAULT)
+    reference = EfficientNet.from_name(DEFAULT).eval()
+    side = encoder.preprocessing.size
+    pixels = np.random.default_rng(0).standard_normal((32, 3, side, side), dtype=np.float32)
+    batch = torch.from_numpy(pixels)
+    ours = len(pixels) / _seconds(lambda: encoder.encode(pixels))
+
+    def theirs(layout: torch.memory_format) -> float:
+        network, images = reference.to(memory_format=layout), batch.to(memory_format=layout)
+        with torch.inference_mode():
+            return len(pixels) / _seconds(lambda: network.extract_features(images))
+
+    best = max(theirs(torch.contiguous_format), theirs(torch.channels_last))
+    return Row(
+        "encoder", meaning, ">= 3", ours / best, {"images/s": ours, "reference images/s": best}
+    )
+
+
+def _folder() -> Row:
+    captioner = load(device="cpu")
+    how = captioner.encoder.preprocessing
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _photos(Path(folder), 256)
+
+        def decode_all() -> list[np.ndarray]:
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                return list(pool.map(lambda p: preprocess(read_image(p, how.size), how), paths))
+
+        pixels = decode_all()
+        batches = [np.stack(pixels[i : i + 32]) for i in range(0, len(pixels), 32)]
+        decode = len(paths) / _seconds(decode_all, 3)
+        encode = len(paths) / _seconds(lambda: [captioner.encoder.encode(b) for b in batches], 3)
+        whole = len(paths) / _seconds(lambda: list(captioner.caption_many(paths)), 3)
+    bound = 1 / (1 / decode + 1 / encode)
+    return Row(
+        "folder",
+        "caption a folder: images/s over 1/(1/decode + 1/encode)",
+        ">= 0.85",
+        whole / bound,
+        {"images/s": whole, "decode images/s": decode, "encode images/s": encode},
+    )
+
+
+def _blip() -> Row:
+    meaning = "caption: images/s over BLIP-base (random weights, greedy, 12 words)"
+    if importlib.util.find_spec("transformers") is None:
+        return Row("blip", meaning, ">= 100", skipped="transformers is not installed")
+    from transformers import BlipConfig, BlipForConditionalGeneration
+
+    captioner = load(device="cpu")
+    blip = BlipForConditionalGeneration(BlipConfig()).eval()
+    pixels = torch.randn(2, 3, 384, 384)
+    with torch.inference_mode():
+        theirs = len(pixels) / _seconds(
+            lambda: blip.generate(pixel_values=pixels, max_new_tokens=12, min_new_tokens=12), 1
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _photos(Path(folder), 128)
+        ours = len(paths) / _seconds(lambda: list(captioner.caption_many(paths)), 3)
+    return Row(
+        "blip", meaning, ">= 100", ours / theirs, {"images/s": ours, "BLIP images/s": theirs}
+    )
+
+
+def _cold_start() -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        [photo] = _photos(Path(folder), 1)
+
+        def run(*arguments: str) -> None:
+            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)  # noqa: S603
+
+        imports = partial(run, "-c", "import torch, onnxruntime")
+        caption = partial(run, "-m", "mrnn", "caption", str(photo))
+        pairs = [(_seconds(caption, 1), _seconds(imports, 1)) for _ in range(_REPEATS)]
+    ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+    return Row(
+        "cold-start",
+        "`mrnn caption one.jpg` over importing torch and onnxruntime",
+        "<= 1.5",
+        ours / theirs,
+        {"seconds": ours, "imports seconds": theirs},
+    )
+
+
+ROWS: Mapping[str, Callable[[], Row]] = {
+    "training": _training,
+    "training-lstm": _training_lstm,
+    "encoder": _encoder,
+    "folder": _folder,
+    "blip": _blip,
+    "cold-start": _cold_start,
+}
+
+
+def _seconds(action: Callable[[], object], repeats: int = _REPEATS) -> float:
+    """Median time of an action, after one run that does not count (none for a single one)."""
+    if repeats > 1:
+        action()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def _training_data() -> tuple[Pairs, int, float]:
+    """Random sentences with Flickr8K's lengths, their words, and multiply-adds a word."""
+    draw = np.random.default_rng(0)
+    lengths = np.clip(draw.normal(10.8, 3.8, 128 * _BATCHES).round(), 2, 36).astype(int)
+    corpus = Corpus([draw.integers(4, _VOCABULARY, n).tolist() for n in lengths])
+    features = draw.random((256, _FEATURE), dtype=np.float32)
+    pairs = Pairs(corpus, draw.integers(0, 256, len(corpus)), features)
+    c = ModelConfig()
+    a_word = (
+        c.recurrent * (c.embedding + c.recurrent)
+        + c.multimodal * (2 * c.recurrent + _VOCABULARY)
+        + c.multimodal * _FEATURE * len(corpus) / corpus.lengths.sum()
+    )
+    return pairs, int(corpus.lengths.sum()), a_word
+
+
+def _training_speed(pairs: Pairs, words: int) -> float:
+    """Words a second of the second epoch of real training, evaluation left out."""
+    model = MRNN(ModelConfig(_VOCABULARY, _FEATURE)).initialise(torch.Generator().manual_seed(0))
+    few = Pairs(Corpus([[4]]), np.zeros(1, dtype=np.int64), pairs.features)
+    steps = list(fit(model, pairs, few, TrainConfig(epochs=2, patience=2)))
+    return words / steps[-1].seconds
+
+
+class _LSTMCaptioner(nn.Module):
+    """An ordinary captioner: the image is the first input of an LSTM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(_VOCABULARY, 128)
+        self.image = nn.Linear(_FEATURE, 128)
+        self.lstm = nn.LSTM(128, 512, batch_first=True)
+        self.output = nn.Linear(512, _VOCABULARY)
+
+    def forward(self, features: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """Logits (B, T, V) from image features (B, D) and padded words (B, T)."""
+        inputs = torch.cat((self.image(features)[:, None], self.embedding(words)), 1)
+        return self.output(F.dropout(self.lstm(inputs)[0][:, 1:], 0.5))
+
+
+def _lstm_speed(pairs: Pairs) -> float:
+    model = _LSTMCaptioner()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    order = np.argsort(pairs.corpus.lengths, kind="stable")
+    batches = [order[i : i + 128] for i in range(0, len(order), 128)]
+    started, words = 0.0, 0
+    for i, chosen in enumerate([batches[len(batches) // 2], *batches]):
+        if i == 1:  # the first one warms up
+            started = time.perf_counter()
+        packed = pairs.corpus.pack(chosen)
+        inputs = nn.utils.rnn.pad_sequence(packed.by_sentence(packed.inputs), batch_first=True)
+        targets = nn.utils.rnn.pad_sequence(packed.by_sentence(packed.targets), batch_first=True)
+        features = torch.from_numpy(np.asarray(pairs.features[pairs.images[chosen]]))
+        with reduced_precision(_CPU):
+            logits = model(features, inputs)
+            loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=0)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        words += len(packed.targets) if i else 0
+    return words / (time.perf_counter() - started)
+
+
+def _gemm_flops(side: int) -> float:
+    dtype = torch.bfloat16 if has_bf16(_CPU) else torch.float32
+    a, b = torch.randn(side, side, dtype=dtype), torch.randn(side, side, dtype=dtype)
+    times = []
+    for _ in range(_REPEATS):
+        times.append(_seconds(lambda: a @ b, 1))
+    return 2 * side**3 / min(times)
+
+
+def _photos(folder: Path, count: int) -> list[Path]:
+    """Write JPEGs of 500 x 375 pixels, about as heavy as photographs, and list them."""
+    draw = np.random.default_rng(0)
+    paths = []
+    for i in range(count):
+        coarse = Image.fromarray(draw.integers(0, 256, (47, 63, 3), dtype=np.uint8))
+        path = folder / f"{i:04}.jpg"
+        coarse.resize((500, 375), Image.Resampling.BICUBIC).save(path, quality=90)
+        paths.append(path)
+    return paths

@@ -1,0 +1,253 @@
+"""The command line as a stranger or a script uses it: output, JSON, exit codes, messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from mrnn import benchmark
+from mrnn.bundle import load_bundle, save_bundle
+from mrnn.cli import app
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def document(command: str, text: str) -> dict:
+    """The JSON of a command, checked against its schema."""
+    found = json.loads(text)
+    schema = json.loads((ROOT / "docs" / "schemas" / f"{command}.json").read_text())
+    jsonschema.validate(found, schema, jsonschema.Draft202012Validator)
+    return found
+
+
+@pytest.fixture
+def model(tiny_bundle, tmp_path):
+    save_bundle(tiny_bundle, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_caption_prints_a_line_an_image(model, picture):
+    a, b = picture("a.jpg"), picture("b.jpg")
+    code, out, err = run("caption", a, b, "-m", model)
+    assert code == 0
+    assert [line.split(":")[0] for line in out.splitlines()] == [str(a), str(b)]
+    assert "(perplexity " in out
+    assert err == ""
+
+
+def test_caption_json_is_a_document_an_image(model, picture):
+    code, out, _ = run("caption", picture("a.jpg"), "-m", model, "--json", "--n-best", 3)
+    found = document("caption", out)
+    assert code == 0
+    assert len(found["n_best"]) == 3
+    assert sum(w["logprob"] for w in found["words"]) == pytest.approx(found["logprob"])
+    assert found["complete"] == (found["words"][-1]["word"] == "##END##")
+
+
+def test_caption_goes_on_past_bad_files_and_says_so(model, picture, tmp_path):
+    good, bad = picture("good.jpg"), tmp_path / "bad.jpg"
+    bad.write_text("not an image")
+    code, out, err = run("caption", bad, good, tmp_path / "absent.jpg", "-m", model, "--json")
+    documents = [document("caption", line) for line in out.splitlines()]
+    assert code == 3
+    assert [d.get("error", {}).get("code") for d in documents] == ["not-an-image", None, "missing"]
+    assert "bad.jpg: not an image" in err
+    assert "absent.jpg: no such file" in err
+
+
+def test_caption_exits_1_when_every_image_failed(model, tmp_path):
+    assert run("caption", tmp_path / "absent.jpg", "-m", model)[0] == 1
+    (tmp_path / "empty").mkdir()
+    code, _, err = run("caption", tmp_path / "empty", "-m", model)
+    assert code == 1
+    assert "no images there" in err
+
+
+def test_caption_of_a_folder_counts_what_is_no_image(model, picture, tmp_path):
+    photo = picture("album/a.jpg")
+    (photo.parent / "notes.txt").write_text("mine")
+    code, out, err = run("caption", photo.parent, "-m", model)
+    assert code == 0
+    assert len(out.splitlines()) == 1
+    assert "1 files are not images by their suffix" in err
+
+
+def test_sidecars_are_written_once_and_never_over_others(model, picture):
+    a, b = picture("album/a.jpg"), picture("album/b.jpg")
+    foreign = b.with_name("b.jpg.caption.txt")
+    foreign.write_text("my own words\n")
+    code, out, err = run("caption", a.parent, "-m", model, "--sidecar")
+    assert code == 3
+    assert "exists and is not ours" in err
+    assert foreign.read_text() == "my own words\n"
+    assert a.with_name("a.jpg.caption.txt").read_text().splitlines()[0] in out
+    code, out, err = run("caption", a, "-m", model, "--sidecar")
+    assert (code, out) == (0, "")
+    assert "1 images have a sidecar already" in err
+    assert str(a) in run("caption", a, "-m", model, "--sidecar", "--overwrite")[1]
+
+
+def test_a_file_name_cannot_write_to_the_terminal(model, picture):
+    _, out, _ = run("caption", picture("a\x1b[31m[b].jpg"), "-m", model)
+    assert "\x1b" not in out
+    assert "[b].jpg" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--beam", 0), "at least 1"),
+        (("--sample", "--beam", 3), "sampling goes with neither"),
+        (("--prefix", "a zebra"), "does not know the word 'zebra'"),
+        (("--device", "tpu"), "unknown device 'tpu'"),
+    ],
+)
+def test_options_that_make_no_sense_exit_2(model, picture, arguments, message):
+    code, _, err = run("caption", picture("a.jpg"), "-m", model, *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_a_bundle_that_is_not_there_exits_1(picture):
+    code, _, err = run("caption", picture("a.jpg"), "-m", "nowhere")
+    assert code == 1
+    assert "nowhere: no such model directory (shipped models: default, plain)" in err
+
+
+def test_score_prints_a_row_a_sentence_and_names_unknown_words(model, picture):
+    photo = picture("a.jpg")
+    code, out, err = run("score", photo, "a dog runs", "a zebra", "-m", model)
+    assert code == 0
+    rows = [line.split(maxsplit=3) for line in out.splitlines()[1:]]
+    assert [sentence for _, _, _, sentence in rows] == ["a dog runs", "a zebra"]
+    assert "not in the vocabulary: zebra" in err
+    found = document("score", run("score", photo, "a zebra", "-m", model, "--json")[1])
+    assert found["scores"][0]["unknown"] == ["zebra"]
+
+
+def test_train_evaluate_info_and_words_work_together(flickr_layout, tmp_path):
+    output = tmp_path / "model"
+    code, out, err = run(
+        "train", flickr_layout, "-o", output, "--encoder", "none", "--epochs", 2, "--batch", 4,
+        "--minimum-count", 1,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "dev perplexity" in out
+    assert "epoch 2" in err
+    code, out, _ = run("evaluate", flickr_layout, "-m", output, "--json", "--record")
+    found = document("evaluate", out)
+    assert code == 0
+    assert (found["images"], found["sentences"], found["rouge_l"]) == (3, 6, None)
+    assert load_bundle(output).scores[0]["perplexity"] == found["perplexity"]
+    assert "distinct captions of 3" in (output / "README.md").read_text()
+    info = document("info", run("info", "-m", output, "--json")[1])
+    assert info["model"]["kind"] == "RNN-Base"
+    assert info["scores"]["perplexity"] == found["perplexity"]
+    assert "RNN-Base" in run("info", "-m", output)[1]
+    nearest = document("words", run("words", "dog", "-k", 2, "-m", output, "--json")[1])
+    assert len(nearest["results"]) == 2
+    assert len(run("words", "dog", "-k", 2, "-m", output)[1].splitlines()) == 2
+    code, _, err = run("words", "zebra", "-m", output)
+    assert (code, "'zebra' is not a word" in err) == (2, True)
+
+
+def test_train_with_problems_in_the_data_exits_3_and_names_them(flickr_layout, tmp_path):
+    (flickr_layout / "Flicker8k_Dataset" / "0.jpg").unlink()
+    code, _, err = run(
+        "train", flickr_layout, "-o", tmp_path / "m", "--encoder", "none", "--epochs", 1
+    )
+    assert code == 3
+    assert "Flickr_8k.trainImages.txt:1: no picture" in err
+
+
+def test_train_without_data_exits_1(tmp_path):
+    code, _, err = run("train", tmp_path / "absent", "-o", tmp_path / "m")
+    assert code == 1
+    assert "absent: no such folder" in err
+
+
+def test_evaluate_with_a_beam_and_a_limit(flickr_layout, model):
+    code, out, _ = run("evaluate", flickr_layout, "-m", model, "--beam", 2, "--limit", 2)
+    assert code == 0
+    assert "images=2" in out
+    assert "beam 2" in out
+
+
+def test_ctrl_c_in_training_exits_130_with_a_usable_model(flickr_layout, tmp_path):
+    output = tmp_path / "m"
+    command = [
+        sys.executable, "-m", "mrnn", "train", str(flickr_layout), "-o", str(output),
+        "--encoder", "none", "--epochs", "100000", "--patience", "100000", "--minimum-count", "1",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if "epoch 2:" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert load_bundle(output).training["epoch"] >= 1
+
+
+def test_demo_writes_a_page_with_the_pictures_in_it(model, picture, tmp_path):
+    page = tmp_path / "demo.html"
+    photo = picture("<b>&.jpg")
+    code, out, _ = run("demo", photo, "-m", model, "-o", page)
+    html = page.read_text()
+    assert code == 0
+    assert "perplexity" in out
+    assert "data:image/jpeg;base64," in html
+    assert "<b>&.jpg" not in html
+    assert "&lt;b&gt;&amp;.jpg" in html
+    assert 'src="http' not in html
+
+
+def test_demo_of_a_folder_that_cannot_be_written(model, picture, tmp_path):
+    code, _, err = run("demo", picture("a.jpg"), "-m", model, "-o", tmp_path / "no" / "demo.html")
+    assert code == 2
+    assert "demo.html: cannot be written" in err
+
+
+def test_benchmark_prints_ratios_and_skipped_rows(monkeypatch):
+    rows = {
+        "one": lambda: benchmark.Row("one", "a over b", ">= 2", 2.5, {"a": 5.0, "b": 2.0}),
+        "two": lambda: benchmark.Row("two", "c over d", ">= 2", skipped="d is not installed"),
+    }
+    monkeypatch.setattr(benchmark, "ROWS", rows)
+    assert run("benchmark")[1].splitlines() == [
+        "one               2.50  (aim >= 2) a over b: a 5, b 2",
+        "two            skipped: d is not installed",
+    ]
+    found = document("benchmark", run("benchmark", "two", "--json")[1])
+    assert found["rows"][0]["ratio"] is None
+    code, _, err = run("benchmark", "three")
+    assert (code, "unknown row 'three'; known: one, two" in err) == (2, True)
+
+
+def test_benchmark_training_rows_run(monkeypatch):
+    monkeypatch.setattr(benchmark, "_GEMM_SIDES", (64,))
+    monkeypatch.setattr(benchmark, "_BATCHES", 2)
+    document("benchmark", run("benchmark", "training", "training-lstm", "--json")[1])
+
+
+def test_the_reference_in_docs_is_the_parsers():
+    command = [sys.executable, str(ROOT / "tools" / "cli_reference.py"), "--print"]
+    made = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert made.stdout == (ROOT / "docs" / "cli.md").read_text(), "type: make docs"

@@ -1,0 +1,58 @@
+"""The shipped bundle, and captions of real photographs that come with scikit-image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import skimage
+
+import mrnn
+from mrnn.bundle import SHIPPED, find_bundle, load_bundle
+from mrnn.captioner import Decoding
+
+PHOTOS = Path(skimage.__file__).parent / "data"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_bundles_load_and_are_small(name):
+    directory = find_bundle(name)
+    bundle = load_bundle(directory)
+    assert sum(file.stat().st_size for file in directory.iterdir()) < 10_000_000
+    assert len(bundle.prior) == 1000
+    assert bundle.training["split"] == "train"
+    assert bundle.scores
+    assert f"{bundle.scores[0]['perplexity']:.2f}" in (directory / "README.md").read_text()
+
+
+def test_real_photographs_get_different_sensible_sentences():
+    captioner = mrnn.load(device="cpu")
+    names = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+    captions = list(captioner.caption_many([PHOTOS / name for name in names]))
+    assert len({caption.text for caption in captions}) == len(names)
+    for caption in captions:
+        assert caption.complete
+        assert 3 <= len(caption.text.split()) <= 20
+        assert caption.perplexity < 16
+    assert {"woman", "man", "girl", "boy", "person", "lady"} & set(captions[0].text.split())
+
+
+def test_a_sentence_that_fits_scores_above_one_that_does_not():
+    captioner = mrnn.load(device="cpu")
+    fits, does_not = captioner.score(
+        PHOTOS / "astronaut.png", ["a woman smiles at the camera", "two dogs run on the beach"]
+    )
+    assert fits.log_ratio > 0 > does_not.log_ratio
+
+
+def test_beams_find_more_probable_sentences_than_greedy():
+    captioner = mrnn.load(device="cpu")
+    photos = [PHOTOS / name for name in ("astronaut.png", "chelsea.png", "coffee.png")]
+    greedy = sum(c.logprob for c in captioner.caption_many(photos))
+    beam = sum(c.logprob for c in captioner.caption_many(photos, Decoding(beam=5)))
+    assert beam > greedy
+
+
+def test_similar_words_are_near():
+    near = [word for word, _ in mrnn.load(device="cpu").nearest_words("man", 15)]
+    assert {"woman", "guy", "person", "boy", "lady", "girl", "men"} & set(near)
