@@ -24,9 +24,11 @@ def nothing(*_: object) -> None:
     pass
 
 
-def run(captioner, data, decoding=Decoding(), split="dev"):
+def run(captioner, data, decoding=None, split="dev"):
     examples = read_dataset(data).split(split)
-    return evaluate(captioner, split, examples, decoding, default_cache(), nothing, nothing)
+    return evaluate(
+        captioner, split, examples, decoding or Decoding(), default_cache(), nothing, nothing
+    )
 
 
 def test_the_document_equals_figures_computed_one_by_one(flickr_layout, tiny_bundle):

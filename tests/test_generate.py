@@ -179,6 +179,22 @@ def test_a_certain_end_gives_the_empty_sentence():
     assert beam(table.step, table.start(0), 4, 1) == [[found]]
 
 
+def test_no_step_is_taken_after_the_last_sentence_has_ended():
+    table, taken = Table(6, end=1.0), []
+
+    def step(words, state):
+        taken.append(len(words))
+        return table.step(words, state)
+
+    found = greedy(step, table.start(*range(5)))
+    assert len(taken) == max(len(sentence.words) for sentence in found) < MAX_LENGTH
+    taken.clear()
+    found = beam(step, table.start(*range(5)), 1)
+    assert len(taken) == max(len(sentence.words) for [sentence] in found)
+    # each row leaves the search as soon as its sentence has ended
+    assert sum(taken) == sum(len(sentence.words) for [sentence] in found)
+
+
 def test_an_improbable_end_is_cut_off_at_the_default_length():
     table = Table(1, end=-50.0)
     [found] = greedy(table.step, table.start(0))

@@ -92,6 +92,7 @@ def test_words_are_taken_as_they_are():
         pytest.approx([1] * 4)
     )
     assert scores([["Dog"]], [[["dog"]]])[0] == 0
+    assert scores([["x,y"]], [[["x", ",", "y"]]])[0] == 0
 
 
 def naive_bleu(candidates, references, order):
@@ -133,7 +134,7 @@ def test_bleu_equals_a_naive_one(segments):
 
 def test_distinct_counts_different_sentences():
     assert distinct([]) == 0
-    assert distinct([["a"], ["a", "b"], ("a", "b"), ["ab"], []]) == 4
+    assert distinct([["a"], ["a", "b"], ("a", "b"), ["ab"], ["a b"], []]) == 5
 
 
 def test_the_signature_names_the_settings():

@@ -138,6 +138,7 @@ def test_a_hopeless_model_has_an_infinite_perplexity(pairs):
     model = tiny_model()
     model.wo_bias[4] = 1e4
     assert perplexity(model, pairs) == math.inf
+    assert log_likelihoods(model, CORPUS, pairs.features).isfinite().all()
 
 
 def test_generated_words_score_what_generation_said(features):

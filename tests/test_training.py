@@ -154,7 +154,7 @@ def test_an_existing_output_is_left_alone(flickr_layout, tmp_path):
 
 def test_a_training_that_diverges_says_so(flickr_layout, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "perplexity", lambda model, pairs: math.nan)
-    with pytest.raises(DataError, match="diverged .* lower the learning rate"):
+    with pytest.raises(DataError, match=r"diverged .* lower the learning rate"):
         run(flickr_layout, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 

@@ -308,7 +308,7 @@ def _write_directory(contents: Mapping[str, bytes], directory: Path) -> None:
 
     def tidy() -> None:
         """Undo what was cut short, now or in an earlier run that was killed."""
-        if replaced.exists() and not directory.exists():
+        if os.path.lexists(replaced) and not os.path.lexists(directory):
             replaced.rename(directory)
         for leftover in (fresh, replaced):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -309,7 +309,8 @@ def info(model: Model = "default", device: Device = "auto", json: Json = False) 
     for section, values in document.items():
         print(section)
         for key, value in values.items():
-            print(f"  {key:20} {value}")
+            shown = value if not isinstance(value, dict) else " ".join(_flat(value))
+            print(f"  {key:20} {shown}")
     return 0
 
 
@@ -354,6 +355,13 @@ def benchmark(
     if json:
         emit({"rows": [asdict(row) for row in results]})
     return 0
+
+
+def _flat(values: dict[str, Any]) -> list[str]:
+    return [
+        f"{key}={value}" if not isinstance(value, dict) else f"{key}({' '.join(_flat(value))})"
+        for key, value in values.items()
+    ]
 
 
 def _feature_note(images: int, dimension: int) -> str:

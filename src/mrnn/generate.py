@@ -204,7 +204,7 @@ def _generate(
     ended = given.new_zeros(rows, dtype=torch.bool)
     for length in range(len(prefix), max_length + 1):
         chosen = choose(_allowed(logp))
-        words.append(chosen.where(~ended, PADDING)[:, None])
+        words.append(chosen[:, None])
         logprobs.append(logp.gather(1, chosen[:, None]))
         ended = ended | (chosen == END)
         if ended.all() or length == max_length:

@@ -185,7 +185,7 @@ def _without_warnings() -> Iterator[None]:
     finally:
         with _FILTERS:
             _readers -= 1
-            if True:
+            if not _readers:
                 with suppress(ValueError):
                     cast(list[Any], warnings.filters).remove(("ignore", None, Warning, _PILLOW, 0))
 
