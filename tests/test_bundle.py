@@ -346,7 +346,10 @@ def test_missing_key_in_config(saved, where):
 def test_absurd_sizes_take_no_memory(saved, which, size):
     edit_config(saved, lambda config: config["model"].update({which: size}))
     message = refused(saved)
-    assert "config.json says" in message or "impossible sizes" in message
+    if size == 2**62 or which == "recurrent":  # squared
+        assert "config.json says" in message or "impossible sizes" in message
+    else:  # built without memory, then compared
+        assert "config.json says" in message
 
 
 def test_mutated_config_is_refused_or_usable(saved):

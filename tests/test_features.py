@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -349,4 +350,23 @@ def test_writers_interleaved(paths, cache):
 
     found = features(paths[:3], cache, fake(other))
     np.testing.assert_array_equal(found, expected(paths[:3]))
+    assert computed(paths, cache) == 0
+
+
+def test_writer_that_waits_for_the_lock_looks_again(paths, cache, monkeypatch):
+    """Whoever held the lock has added rows, or left half of one: neither may be cut or mixed."""
+    locked = fcntl.flock
+    waits = []
+
+    def flock(file, operation):
+        waits.append(operation)
+        if len(waits) == 1:
+            features(paths[3:], cache)
+            with files(cache)[0].open("ab") as half:
+                half.write(b"\xff" * 5)
+        locked(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    np.testing.assert_array_equal(features(paths[:3], cache), expected(paths[:3]))
+    assert waits == [fcntl.LOCK_EX] * 2
     assert computed(paths, cache) == 0

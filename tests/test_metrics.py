@@ -139,7 +139,7 @@ def test_distinct_counts_different_sentences():
 
 def test_the_signature_names_the_settings():
     assert bleu_signature() == (
-        f"nrefs:var|case:lc|eff:no|tok:none|smooth:none|version:{sacrebleu.__version__}"
+        f"nrefs:var|case:mixed|eff:no|tok:none|smooth:none|version:{sacrebleu.__version__}"
     )
 
 

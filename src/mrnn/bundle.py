@@ -110,7 +110,7 @@ def load_bundle(directory: Path) -> Bundle:
     contents = {name: _read(directory / name, digest) for name, digest in config["files"].items()}
     try:
         vocabulary = Vocabulary.from_json(contents[_VOCABULARY].decode())
-    except (BundleError, UnicodeDecodeError, RecursionError) as error:
+    except (BundleError, UnicodeDecodeError) as error:
         raise _wrong(directory / _VOCABULARY, str(error)) from None
     path = directory / _CONFIG
     sizes = _dataclass(ModelConfig, config["model"], path, "model")

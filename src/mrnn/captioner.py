@@ -21,7 +21,7 @@ from .features import encode_images
 from .generate import MAX_LENGTH, Generated, State, beam, greedy, sample
 from .packing import Corpus
 from .pairs import Pairs, to_tensor
-from .scoring import log_prior, score_words
+from .scoring import log_prior, score_words, to_perplexity
 from .text import END, SIGNS, Vocabulary, join, tokenise
 
 _BATCH = 64  # images that are captioned together
@@ -150,7 +150,7 @@ class Captioner:
                 Score(
                     sentence,
                     logprob,
-                    math.exp(-logprob / len(logprobs)),
+                    to_perplexity(logprob, len(logprobs)),
                     logprob - prior,
                     tuple(Word(word, p) for word, p in words),
                     tuple(word for word in tokens if word not in self.vocabulary),
@@ -221,7 +221,7 @@ class Captioner:
         return Caption(
             join(spoken),
             sentence.logprob,
-            math.exp(-sentence.logprob / len(words)),
+            to_perplexity(sentence.logprob, len(words)),
             sentence.complete,
             words,
         )

@@ -29,7 +29,7 @@ def bleu_signature() -> str:
     """What settles the numbers of `bleu`, in sacrebleu's form."""
     import sacrebleu
 
-    return f"nrefs:var|case:lc|eff:no|tok:none|smooth:none|version:{sacrebleu.__version__}"
+    return f"nrefs:var|case:mixed|eff:no|tok:none|smooth:none|version:{sacrebleu.__version__}"
 
 
 def distinct(candidates: Sequence[Words]) -> int:

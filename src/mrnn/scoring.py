@@ -52,7 +52,13 @@ def perplexity(model: MRNN, pairs: Pairs) -> float:
     for _, packed, logits in _batches(model, pairs):
         total += F.cross_entropy(logits, packed.targets, reduction="sum").item()
         words += len(packed.targets)
-    return torch.tensor(total / words, dtype=torch.float64).exp().item()  # may be infinite
+    return to_perplexity(-total, words)
+
+
+def to_perplexity(logprob: float, words: int) -> float:
+    """Perplexity of words that have this log P together, nats; infinite past a float's range."""
+    mean = -logprob / words
+    return math.exp(mean) if not mean > 700 else math.inf
 
 
 @torch.inference_mode()

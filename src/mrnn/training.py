@@ -23,7 +23,7 @@ from .features import OnProgress
 from .images import printable
 from .model import MRNN, Dropout
 from .pairs import Pairs, read_pairs
-from .scoring import perplexity
+from .scoring import perplexity, to_perplexity
 from .text import Vocabulary
 
 PRIOR_IMAGES = 1000  # training images whose features a bundle carries
@@ -164,7 +164,9 @@ def fit(model: MRNN, train: Pairs, dev: Pairs, config: TrainConfig) -> Iterator[
             words += len(packed.targets)
             total += loss.item() * len(packed.targets)
             seconds = time.perf_counter() - started
-            progress = Progress(epoch, update, updates, words, seconds, math.exp(total / words))
+            progress = Progress(
+                epoch, update, updates, words, seconds, to_perplexity(-total, words)
+            )
             if start + config.batch < len(order):
                 yield progress
         score = perplexity(model, dev)
