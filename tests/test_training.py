@@ -17,6 +17,7 @@ from mrnn.datasets import read_dataset
 from mrnn.encoders import open_encoder
 from mrnn.errors import BundleError, DataError
 from mrnn.features import default_cache
+from mrnn.model import MRNN
 from mrnn.packing import Corpus
 from mrnn.pairs import Pairs, read_pairs
 from mrnn.scoring import perplexity
@@ -79,7 +80,7 @@ def test_training_is_the_same_every_time_and_another_seed_differs():
 
 def test_it_stops_when_dev_gets_no_better(monkeypatch):
     scores = iter([5.0, 4.0, 4.5, 4.2, 3.0])
-    monkeypatch.setattr(training, "perplexity", lambda model, pairs: next(scores))
+    monkeypatch.setattr(training, "calibrate", lambda model, pairs: (next(scores), 1.0))
     model = tiny_model().requires_grad_(True)
     config = TrainConfig(epochs=5, patience=2, batch=8)
     ends = [
@@ -107,6 +108,25 @@ def test_the_bundle_is_the_best_epoch_and_says_what_made_it(flickr_layout, tmp_p
     dev = read_dataset(flickr_layout).split("dev")
     pairs, _, _ = read_pairs(dev, bundle.vocabulary, open_encoder("none"), tmp_path, nothing)
     assert math.isclose(perplexity(bundle.model, pairs), best.dev_perplexity, rel_tol=1e-2)
+
+
+def test_calibration_equals_trying_every_temperature():
+    pairs = told_by_the_picture()
+
+    def overconfident() -> MRNN:
+        model = tiny_model(seed=1)
+        model.divide_logits(1 / 2.5)
+        return model
+
+    tried = []
+    for temperature in training.TEMPERATURES:
+        model = overconfident()
+        model.divide_logits(temperature)
+        tried.append((pytest.approx(perplexity(model, pairs)), temperature))
+    score, temperature = training.calibrate(overconfident(), pairs)
+    assert temperature > 1
+    assert (score, temperature) == tried[training.TEMPERATURES.index(temperature)]
+    assert all(score <= other.expected * (1 + 1e-6) for other, _ in tried)
 
 
 def test_the_vocabulary_is_of_the_training_split_alone(flickr_layout, tmp_path):
@@ -153,7 +173,7 @@ def test_an_existing_output_is_left_alone(flickr_layout, tmp_path):
 
 
 def test_a_training_that_diverges_says_so(flickr_layout, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "perplexity", lambda model, pairs: math.nan)
+    monkeypatch.setattr(training, "calibrate", lambda model, pairs: (math.nan, 1.0))
     with pytest.raises(DataError, match=r"diverged .* lower the learning rate"):
         run(flickr_layout, tmp_path / "model")
     assert not (tmp_path / "model").exists()

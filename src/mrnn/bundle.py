@@ -83,6 +83,9 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
     tensors = {
         k: v.detach().cpu().half().contiguous() for k, v in bundle.model.state_dict().items()
     }
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise BundleError(f"{name!r} holds NaN or numbers too large for fp16; nothing is saved")
     tensors["prior"] = torch.from_numpy(np.ascontiguousarray(bundle.prior, dtype=np.float16))
     contents = {_VOCABULARY: bundle.vocabulary.to_json().encode(), _WEIGHTS: save_tensors(tensors)}
     config = {

@@ -283,8 +283,6 @@ def evaluate(
         result = run(captioner, split, examples, how, default_cache(), on_features, on_captions)
     for error in result.errors:
         note(f"mrnn: {error}")
-    if record:
-        save_bundle(with_scores(captioner.bundle, result.document), find_bundle(model))
     d = result.document
     if json:
         emit(d)
@@ -293,6 +291,8 @@ def evaluate(
         print("BLEU-1..4          " + " ".join(f"{b:.3f}" for b in d["bleu"].values()))
         print(f"distinct captions  {d['distinct_captions']} of {d['images']}")
         print("signature          " + " ".join(f"{k}={v}" for k, v in d["signature"].items()))
+    if record:
+        save_bundle(with_scores(captioner.bundle, d), find_bundle(model))
     return exit_code(d["images"], len(result.errors))
 
 

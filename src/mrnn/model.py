@@ -73,6 +73,12 @@ class MRNN(nn.Module):
             bias.zero_()
         return self
 
+    @torch.no_grad()
+    def divide_logits(self, temperature: float) -> None:
+        """Make the softmax flatter by a temperature above 1: it scales Wo and b for good."""
+        self.wo.div_(temperature)
+        self.wo_bias.div_(temperature)
+
     def forward(
         self, packed: Packed, image_terms: Tensor, dropout: Dropout | None = None
     ) -> Tensor:

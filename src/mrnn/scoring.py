@@ -6,7 +6,7 @@ Dimension key: S sentences, N packed words, I images, V vocabulary, D image feat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,11 +48,21 @@ def score_words(model: MRNN, pairs: Pairs, alternatives: int = 0) -> list[WordSc
 @torch.inference_mode()
 def perplexity(model: MRNN, pairs: Pairs) -> float:
     """2 to the mean of -log2 P over all words, END and unknown words counted (eq. 5)."""
-    total, words = 0.0, 0
+    return tempered_perplexities(model, pairs, (1.0,))[0]
+
+
+@torch.inference_mode()
+def tempered_perplexities(
+    model: MRNN, pairs: Pairs, temperatures: Sequence[float]
+) -> tuple[float, ...]:
+    """Perplexity with all logits divided by each temperature, in one pass over the sentences."""
+    totals, words = [0.0] * len(temperatures), 0
     for _, packed, logits in _batches(model, pairs):
-        total += F.cross_entropy(logits, packed.targets, reduction="sum").item()
+        for i, temperature in enumerate(temperatures):
+            loss = F.cross_entropy(logits / temperature, packed.targets, reduction="sum")
+            totals[i] += loss.item()
         words += len(packed.targets)
-    return to_perplexity(-total, words)
+    return tuple(to_perplexity(-total, words) for total in totals)
 
 
 def to_perplexity(logprob: float, words: int) -> float:
