@@ -53,6 +53,17 @@ def test_a_prefix_is_kept_and_marked(captioner, picture):
     assert [word.given for word in caption.words[:3]] == [True, True, False]
 
 
+def test_options_may_be_given_by_name(captioner, picture):
+    photo = picture("a.jpg")
+    by_name = captioner.caption(photo, beam=3, n_best=2)
+    assert by_name == captioner.caption(photo, Decoding(beam=3, n_best=2, alternatives=4))
+    assert len(by_name.n_best) == 2
+    [many] = captioner.caption_many([photo], beam=3)
+    assert many.text == by_name.text
+    with pytest.raises(TypeError, match="beams"):
+        captioner.caption_many([photo], beams=3)
+
+
 def test_alternatives_are_the_most_probable_words(captioner, picture):
     caption = captioner.caption(picture("a.jpg"), Decoding(alternatives=3))
     for word in caption.words:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,25 +100,27 @@ class Captioner:
         self.vocabulary: Vocabulary = bundle.vocabulary
         self.device = device
 
-    def caption(self, image: ImagePath, how: Decoding = Decoding(alternatives=4)) -> Caption:
-        """Write a sentence for one image; raises ImageError if it cannot be read."""
-        [result] = self.caption_many([image], how)
+    def caption(
+        self, image: ImagePath, how: Decoding = Decoding(alternatives=4), **options: Any
+    ) -> Caption:
+        """Write a sentence for one image; raises ImageError if it cannot be read.
+
+        Options are the fields of Decoding: caption("dog.jpg", beam=3).
+        """
+        [result] = self.caption_many([image], how, **options)
         if isinstance(result, ImageError):
             raise result
         return result
 
     def caption_many(
-        self, images: Iterable[ImagePath], how: Decoding = Decoding()
+        self, images: Iterable[ImagePath], how: Decoding = Decoding(), **options: Any
     ) -> Iterator[Caption | ImageError]:
-        """Yield a caption, or the error met, for each image in order; images may be a stream."""
-        prefix = self._prefix(how)
-        generator = torch.Generator(self.device).manual_seed(how.seed)
-        encoded = encode_images(map(Path, images), self.encoder)
-        while batch := list(islice(encoded, _BATCH)):
-            features = [item for item in batch if isinstance(item, np.ndarray)]
-            captions = iter(self._generate(features, how, prefix, generator) if features else ())
-            for item in batch:
-                yield item if isinstance(item, ImageError) else next(captions)
+        """Yield a caption, or the error met, for each image in order; images may be a stream.
+
+        Options are the fields of Decoding: caption_many(paths, beam=3).
+        """
+        how = replace(how, **options)
+        return self._stream(images, how, self._prefix(how))
 
     def caption_features(self, features: np.ndarray, how: Decoding = Decoding()) -> list[Caption]:
         """Captions for encoder features (B, D)."""
@@ -172,6 +175,17 @@ class Captioner:
             nearest = distances.topk(min(k, len(distances)), largest=False)
         found = zip(nearest.indices.tolist(), nearest.values.tolist(), strict=True)
         return [(self.vocabulary.words[i], d) for i, d in found if math.isfinite(d)]
+
+    def _stream(
+        self, images: Iterable[ImagePath], how: Decoding, prefix: list[int]
+    ) -> Iterator[Caption | ImageError]:
+        generator = torch.Generator(self.device).manual_seed(how.seed)
+        encoded = encode_images(map(Path, images), self.encoder)
+        while batch := list(islice(encoded, _BATCH)):
+            features = [item for item in batch if isinstance(item, np.ndarray)]
+            captions = iter(self._generate(features, how, prefix, generator) if features else ())
+            for item in batch:
+                yield item if isinstance(item, ImageError) else next(captions)
 
     def _prefix(self, how: Decoding) -> list[int]:
         words = tokenise(how.prefix)
