@@ -189,7 +189,8 @@ def test_shipped_names_and_directories(tmp_path, monkeypatch):
     assert find_bundle("plain").parent.name == "bundles"
     assert find_bundle("some/dir") == Path("some/dir")
     (tmp_path / "plain").mkdir()
-    assert find_bundle("plain") == Path("plain")
+    assert find_bundle("plain").parent.name == "bundles"  # whatever folder we stand in
+    assert find_bundle("./plain") == Path("plain")
 
 
 # Files that are damaged.

@@ -135,7 +135,8 @@ def test_nearest_words_equal_a_plain_search(captioner):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beam": 0}, "at least 1"),
+        ({"beam": 0}, "must be 1 or more"),
+        ({"beam": 101}, "too wide"),
         ({"n_best": 4, "beam": 3}, "needs a beam at least as wide"),
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"temperature": 1.0, "beam": 3}, "sampling goes with neither"),

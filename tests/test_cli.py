@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -110,7 +112,7 @@ def test_a_file_name_cannot_write_to_the_terminal(model, picture):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--beam", 0), "at least 1"),
+        (("--beam", 0), "must be 1 or more"),
         (("--sample", "--beam", 3), "sampling goes with neither"),
         (("--prefix", "a zebra"), "does not know the word 'zebra'"),
         (("--device", "tpu"), "unknown device 'tpu'"),
@@ -156,7 +158,8 @@ def test_train_evaluate_info_and_words_work_together(flickr_layout, tmp_path):
     assert "distinct captions of 3" in (output / "README.md").read_text()
     info = document("info", run("info", "-m", output, "--json")[1])
     assert info["model"]["kind"] == "RNN-Base"
-    assert info["scores"]["perplexity"] == found["perplexity"]
+    [scores] = info["scores"].values()
+    assert scores["perplexity"] == found["perplexity"]
     assert "RNN-Base" in run("info", "-m", output)[1]
     nearest = document("words", run("words", "dog", "-k", 2, "-m", output, "--json")[1])
     assert len(nearest["results"]) == 2
@@ -187,7 +190,8 @@ def test_evaluate_with_a_beam_and_a_limit(flickr_layout, model):
     assert "beam 2" in out
 
 
-def test_ctrl_c_in_training_exits_130_with_a_usable_model(flickr_layout, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_in_training_exits_130_with_a_usable_model(flickr_layout, tmp_path, sent):
     output = tmp_path / "m"
     command = [
         sys.executable, "-m", "mrnn", "train", str(flickr_layout), "-o", str(output),
@@ -199,8 +203,10 @@ def test_ctrl_c_in_training_exits_130_with_a_usable_model(flickr_layout, tmp_pat
     ) as process:
         for line in process.stderr:
             if "epoch 2:" in line:
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(sent)
                 break
+        else:
+            pytest.fail("it ended before it was interrupted")
         process.communicate(timeout=60)
     assert process.returncode == 130
     assert load_bundle(output).training["epoch"] >= 1
@@ -221,7 +227,7 @@ def test_demo_writes_a_page_with_the_pictures_in_it(model, picture, tmp_path):
 
 def test_demo_of_a_folder_that_cannot_be_written(model, picture, tmp_path):
     code, _, err = run("demo", picture("a.jpg"), "-m", model, "-o", tmp_path / "no" / "demo.html")
-    assert code == 2
+    assert code == 1
     assert "demo.html: cannot be written" in err
 
 
@@ -251,3 +257,65 @@ def test_the_reference_in_docs_is_the_parsers():
     command = [sys.executable, str(ROOT / "tools" / "cli_reference.py"), "--print"]
     made = subprocess.run(command, capture_output=True, text=True, check=True)
     assert made.stdout == (ROOT / "docs" / "cli.md").read_text(), "type: make docs"
+
+
+def in_a_terminal(*arguments: object) -> tuple[str, str]:
+    """Stdout, a pipe, and what a terminal at stderr showed of a command."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mrnn", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # what Linux says at the end of a terminal
+            while part := os.read(ours, 4096):
+                shown += part
+        out = process.stdout.read()
+    os.close(ours)
+    return out, shown.decode(errors="replace")
+
+
+def test_a_progress_bar_never_touches_the_data(model, picture):
+    photos = [picture(f"{'long' * 30}{i}.jpg") for i in range(3)]
+    out, shown = in_a_terminal("caption", *photos, "-m", model, "--json")
+    assert [json.loads(line)["image"] for line in out.splitlines()] == [str(p) for p in photos]
+    assert "captioning" in shown
+
+
+def test_training_shows_its_progress_in_a_terminal(flickr_layout, tmp_path):
+    out, shown = in_a_terminal(
+        "train", flickr_layout, "-o", tmp_path / "m", "--encoder", "none", "--epochs", 2,
+        "--batch", 4,
+    )  # fmt: skip
+    assert "dev perplexity" in out
+    assert "words/s" in shown
+    assert "epoch 2" in shown
+
+
+@pytest.mark.parametrize("option", [("--temperature", 0.5), ("--seed", 3), ("--overwrite",)])
+def test_options_without_what_they_belong_to_exit_2(model, picture, option):
+    code, _, err = run("caption", picture("a.jpg"), "-m", model, *option)
+    assert code == 2
+    assert "go with --sample" in err or "goes with --sidecar" in err
+
+
+def test_evaluate_reports_missing_pictures_of_its_split(flickr_layout, model):
+    (flickr_layout / "Flicker8k_Dataset" / "0.jpg").unlink()  # train
+    assert run("evaluate", flickr_layout, "-m", model, "--split", "val")[0] == 0
+    (flickr_layout / "Flicker8k_Dataset" / "9.jpg").unlink()  # dev
+    code, out, err = run("evaluate", flickr_layout, "-m", model)
+    assert code == 3
+    assert "images=2" in out
+    assert "Flickr_8k.devImages.txt:2: no picture" in err
+    assert run("evaluate", flickr_layout, "-m", model, "--split", "night")[0] == 2
+
+
+def test_demo_reports_what_it_could_not_read(model, picture, tmp_path):
+    code, out, err = run(
+        "demo", picture("a.jpg"), tmp_path / "absent.jpg", "-m", model, "-o", tmp_path / "d.html"
+    )
+    assert code == 3
+    assert "absent.jpg: no such file" in err
+    assert "a.jpg: " in out

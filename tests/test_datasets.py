@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mrnn.datasets import DataSet, Problem, read_dataset, read_lines
-from mrnn.errors import DataError
+from mrnn.errors import DataError, UsageError
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -72,7 +72,7 @@ def test_names_of_the_dev_split(flickr_layout, alias):
 
 def test_unknown_and_empty_splits(flickr_layout):
     dataset = read_dataset(flickr_layout)
-    with pytest.raises(DataError, match=r"unknown split 'training'; known: train, dev, test"):
+    with pytest.raises(UsageError, match=r"unknown split 'training'; known: train, dev, test"):
         dataset.split("training")
     with pytest.raises(DataError, match="birds: no captioned images in the test split"):
         dataset.split("test")

@@ -176,7 +176,7 @@ def test_unreadable_images_are_reported_in_their_place(paths, cache, tmp_path):
     for _ in range(2):  # computed, then from the cache
         rows, errors = cached_features(given, fake(), cache, quiet)
         assert [getattr(e, "code", None) for e in errors] == (
-            ["not-an-image", None, None, None, "unreadable", "not-an-image"]
+            ["not-an-image", None, None, None, "missing", "not-an-image"]
         )
         for path, error in zip(given, errors, strict=True):
             assert error is None or str(error).startswith(f"{path}: ")

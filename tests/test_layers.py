@@ -15,20 +15,11 @@ import mrnn
 SOURCE = Path(mrnn.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# A module imports only from the lines above its own.
-LAYERS = (
-    ("__init__", "config", "errors"),
-    ("devices", "efficientnet", "images", "metrics", "text"),
-    ("datasets", "encoders", "generate", "packing", "pages"),
-    ("features", "model"),
-    ("bundle", "pairs"),
-    ("scoring",),
-    ("captioner",),
-    ("about", "demo", "evaluation", "records", "sidecars", "training"),
-    ("benchmark", "console"),
-    ("cli",),
-    ("__main__",),
+# The table of ARCHITECTURE.md: a module imports only from the lines above its own.
+ROWS = re.findall(
+    r"^\| \d+ \| ([^|]*) \|", (SOURCE.parents[1] / "ARCHITECTURE.md").read_text(), re.MULTILINE
 )
+LAYERS = (("__init__",), *(re.findall(r"`(\w+)`", row) for row in ROWS), ("__main__",))
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 
 

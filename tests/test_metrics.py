@@ -144,6 +144,6 @@ def test_the_signature_names_the_settings():
 
 
 def test_without_sacrebleu_the_error_holds_the_line_to_type(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
-    with pytest.raises(DependencyError, match=r"pip install 'mrnn\[metrics\]'"):
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    with pytest.raises(DependencyError, match="type: pip install sacrebleu"):
         bleu([["a"]], [[["a"]]])

@@ -78,6 +78,17 @@ def test_training_is_the_same_every_time_and_another_seed_differs():
     assert not torch.equal(weights(1), weights(2))
 
 
+@pytest.mark.parametrize("updates", range(1, 31))
+def test_the_learning_rate_rises_then_falls_to_zero(updates):
+    shares = [training.one_cycle(update, updates) for update in range(updates + 1)]
+    peak = shares.index(1.0)
+    assert peak == max(1, updates // 10)
+    assert shares[: peak + 1] == sorted(shares[: peak + 1])
+    assert shares[peak:] == sorted(shares[peak:], reverse=True)
+    assert shares[0] > 0
+    assert updates == 1 or shares[-1] == pytest.approx(0)
+
+
 def test_it_stops_when_dev_gets_no_better(monkeypatch):
     scores = iter([5.0, 4.0, 4.5, 4.2, 3.0])
     monkeypatch.setattr(training, "calibrate", lambda model, pairs: (next(scores), 1.0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict
 from importlib import metadata
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from .bundle import find_bundle, load_bundle
-from .devices import choose_device, has_bf16
+from .devices import choose_device, has_bf16, processors
 from .images import printable
 
 
@@ -22,7 +21,6 @@ def about(model: str, device: str) -> dict[str, dict[str, Any]]:
     where = choose_device(device)
     parameters = sum(p.numel() for p in bundle.model.parameters())
     size = sum(file.stat().st_size for file in directory.iterdir() if file.is_file())
-    best = bundle.scores[-1] if bundle.scores else None
     return {
         "model": {
             "directory": printable(directory),
@@ -37,12 +35,7 @@ def about(model: str, device: str) -> dict[str, dict[str, Any]]:
             **asdict(bundle.encoder.preprocessing),
         },
         "training": dict(bundle.training),
-        "scores": {
-            "perplexity": best["perplexity"] if best else None,
-            "bleu": best["bleu"] if best else None,
-            "distinct_captions": best["distinct_captions"] if best else None,
-            "signature": best["signature"] if best else None,
-        },
+        "scores": {s["signature"]["decoding"]: s for s in bundle.scores},
         "machine": {
             "mrnn": metadata.version("mrnn"),
             "python": platform.python_version(),
@@ -50,6 +43,6 @@ def about(model: str, device: str) -> dict[str, dict[str, Any]]:
             "onnxruntime": metadata.version("onnxruntime"),
             "device": str(where),
             "bf16": has_bf16(where),
-            "processors": len(os.sched_getaffinity(0)),
+            "processors": processors(),
         },
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from torch import nn
 
 from .captioner import load
 from .config import ModelConfig, TrainConfig
-from .devices import has_bf16, reduced_precision
+from .devices import has_bf16, processors, reduced_precision
 from .encoders import DEFAULT, open_encoder
 from .errors import UsageError
 from .images import preprocess, read_image
@@ -124,7 +123,7 @@ def _folder() -> Row:
         paths = _photos(Path(folder), 256)
 
         def decode_all() -> list[np.ndarray]:
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            with ThreadPoolExecutor(processors()) as pool:
                 return list(pool.map(lambda p: preprocess(read_image(p, how.size), how), paths))
 
         pixels = decode_all()

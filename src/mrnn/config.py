@@ -1,8 +1,10 @@
-"""Configuration as frozen plain data; it imports nothing, so the command line can show defaults."""
+"""Configuration as frozen plain data, free of torch, so that the command line can show defaults."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from .errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class DropoutShares:
     image: float = 0.5  # of the image feature
     multimodal: float = 0.5  # of m(t)
 
+    def __post_init__(self) -> None:
+        if not all(0 <= share < 0.99 for share in (self.words, self.image, self.multimodal)):
+            raise UsageError("a dropout share must be at least 0 and below 0.99")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -40,3 +46,9 @@ class TrainConfig:
     clip: float = 5.0  # largest Euclidean norm of the gradient
     minimum_count: int = 5  # a word seen less often in training becomes the unknown word
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.patience, self.batch, self.minimum_count) < 1:
+            raise UsageError("epochs, patience, batch and minimum count must be at least 1")
+        if not (self.learning_rate > 0 and self.l2 >= 0 and self.clip > 0):
+            raise UsageError("the learning rate and clip must be above 0, l2 at least 0")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import typer
 
 from .errors import MrnnError, UsageError
+from .images import printable
 
 if TYPE_CHECKING:
     from .training import Progress
@@ -38,6 +39,9 @@ def reporting_errors(command: Callable[P, int]) -> Callable[P, None]:
         except BrokenPipeError:  # the reader of a pipe, such as head, has left
             sys.stderr.close()
             code = FAILED
+        except OSError as error:
+            note(f"mrnn: {printable(error.filename or '')}: {error.strerror or error}")
+            code = FAILED
         raise typer.Exit(code)
 
     return run
@@ -61,12 +65,16 @@ def exit_code(done: int, failed: int) -> int:
 
 
 @contextmanager
-def progress(what: str, unit: str = "images") -> Iterator[Callable[..., None]]:
+def progress(
+    what: str, unit: str = "images", beside_output: bool = False
+) -> Iterator[Callable[..., None]]:
     """A progress bar on stderr with speed and ETA; nothing when that is not a terminal.
 
-    Yields a function of (done, in all, remark) that may be called as often as is handy.
+    Yields a function of (done, in all, remark) that may be called as often as is handy. The bar
+    appears at its first call and ends when all is done. `beside_output` is for commands that print
+    as they go: there is no bar where those lines go to a terminal too.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or (beside_output and sys.stdout.isatty()):
         yield lambda done, total, remark="": None
         return
     from rich.console import Console
@@ -78,20 +86,28 @@ def progress(what: str, unit: str = "images") -> Iterator[Callable[..., None]]:
         TimeRemainingColumn,
     )
 
-    columns = (
+    bar = Progress(
         TextColumn(what, markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit + "  {task.fields[remark]}", markup=False),
         TimeRemainingColumn(),
+        console=Console(stderr=True),
+        redirect_stdout=False,  # stdout is data
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, remark="")
+    task = bar.add_task("", total=None, remark="")
 
-        def show(done: int, total: int, remark: str = "") -> None:
-            bar.update(task, completed=done, total=total, remark=remark)
+    def show(done: int, total: int, remark: str = "") -> None:
+        if not bar.live.is_started and done < total:
+            bar.start()
+        bar.update(task, completed=done, total=total, remark=remark)
+        if done >= total:
+            bar.stop()
 
+    try:
         yield show
+    finally:
+        bar.stop()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import DataError
+from .errors import DataError, UsageError
 from .images import printable
 from .text import tokenise
 
@@ -28,6 +28,7 @@ class Problem:
 
     place: str  # file, and line where there is one
     message: str
+    split: str | None = None  # None where it cannot be known
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}"
@@ -43,13 +44,19 @@ class DataSet:
 
     def split(self, name: str) -> tuple[Example, ...]:
         """The examples of a split; val, valid and validation mean dev."""
-        name = {"val": "dev", "valid": "dev", "validation": "dev"}.get(name, name)
-        if name not in SPLITS:
-            raise DataError(f"unknown split {name!r}; known: {', '.join(SPLITS)}")
+        name = split_name(name)
         chosen = tuple(example for example in self.examples if example.split == name)
         if not chosen:
             raise DataError(f"{self.name}: no captioned images in the {name} split")
         return chosen
+
+
+def split_name(name: str) -> str:
+    """The name of a split: val, valid and validation mean dev; raises UsageError."""
+    name = {"val": "dev", "valid": "dev", "validation": "dev"}.get(name, name)
+    if name not in SPLITS:
+        raise UsageError(f"unknown split {name!r}; known: {', '.join(SPLITS)}")
+    return name
 
 
 def read_dataset(data: Path, images: Path | None = None) -> DataSet:
@@ -83,7 +90,7 @@ def read_dataset(data: Path, images: Path | None = None) -> DataSet:
     if not examples:
         first = f" ({problems[0]})" if problems else ""
         raise DataError(f"{printable(data)}: none of the captions has a picture{first}; " + _HINT)
-    return DataSet(data.resolve().name, tuple(examples), tuple(problems))
+    return DataSet(printable(data.resolve().name), tuple(examples), tuple(problems))
 
 
 def read_lines(path: Path) -> list[str]:
@@ -162,7 +169,7 @@ def _read_splits(
                 else:
                     chosen[name] = split
                     continue
-                problems.append(Problem(place, problem))
+                problems.append(Problem(place, problem, split))
     if not listed:
         raise DataError(
             f"{printable(data)}: no split list; expected Flickr_8k.trainImages.txt and "

@@ -7,11 +7,16 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .captioner import Caption, Captioner, Decoding, Score, Word
-from .errors import DependencyError, ImageError, UsageError
+import numpy as np
+
+from .captioner import Caption, Captioner, Word
+from .errors import DataError, DependencyError, ImageError
+from .features import encode_images
+from .files import write_whole
 from .images import printable
 from .pages import escape, page, picture, shaded, table
 
+_SENTENCES = 10  # most sentences ranked for a photo on the page
 _SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
@@ -29,30 +34,35 @@ def sample_photos() -> list[Path]:
 def run_demo(
     captioner: Captioner, photos: Sequence[Path], output: Path
 ) -> Iterator[str | ImageError]:
-    """Caption the photos and write the page; yields lines to print, and the errors met."""
-    if not photos:
-        raise UsageError("no photos there")
-    captions: dict[Path, Caption] = {}
-    how = Decoding(beam=5, n_best=3, alternatives=4)
-    for photo, result in zip(photos, captioner.caption_many(photos, how), strict=True):
+    """Caption the photos and write the page; yields lines to print, and the errors met.
+
+    Raises DataError when the page cannot be written.
+    """
+    features: dict[Path, np.ndarray] = {}
+    for photo, result in zip(photos, encode_images(photos, captioner.encoder), strict=True):
         if isinstance(result, ImageError):
             yield result
         else:
-            captions[photo] = result
-            yield f"{printable(photo.name)}: {result.text}  (perplexity {result.perplexity:.2f})"
-    if not captions:
+            features[photo] = result
+    if not features:
         return
-    sentences = list(dict.fromkeys(caption.text for caption in captions.values()))
-    articles = []
+    matrix = np.stack(list(features.values()))
+    captions = captioner.caption_features(matrix, beam=5, n_best=3, alternatives=4)
+    for photo, caption in zip(features, captions, strict=True):
+        yield f"{printable(photo.name)}: {caption.text}  (perplexity {caption.perplexity:.2f})"
     yield "\nWhich of these sentences fits which photo best, by log P(s|I)/P(s):"
-    for photo, caption in captions.items():
-        ranked = sorted(captioner.score(photo, sentences), key=lambda s: -s.log_ratio)
-        yield f"{printable(photo.name)}: {ranked[0].sentence}  ({ranked[0].log_ratio:+.1f})"
-        articles.append(_article(photo, caption, ranked))
+    sentences = list(dict.fromkeys(caption.text for caption in captions))
+    ratios = captioner.log_ratios(matrix, sentences)  # (sentences, photos)
+    articles = []
+    for photo, caption, column in zip(features, captions, ratios.T, strict=True):
+        order = (-column).argsort(kind="stable")
+        ranked = [(sentences[i], float(column[i])) for i in order]
+        yield f"{printable(photo.name)}: {ranked[0][0]}  ({ranked[0][1]:+.1f})"
+        articles.append(_article(photo, caption, ranked[:_SENTENCES]))
     try:
-        output.write_text(page("mrnn: photos explained", _INTRODUCTION, articles), encoding="utf-8")
+        write_whole(output, page("mrnn: photos explained", _INTRODUCTION, articles))
     except OSError as error:
-        raise UsageError(f"{printable(output)}: cannot be written ({error.strerror})") from None
+        raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
     yield f"\nOpen {printable(output)} to see them with their pictures."
 
 
@@ -65,15 +75,13 @@ _INTRODUCTION = (
 )
 
 
-def _article(photo: Path, caption: Caption, ranked: Sequence[Score]) -> str:
+def _article(photo: Path, caption: Caption, ranked: Sequence[tuple[str, float]]) -> str:
     words = " ".join(_word(word) for word in caption.words if word.text != "##END##")
     n_best = table(
         ("next best", "log P", "perplexity"),
         [(other.text, other.logprob, other.perplexity) for other in caption.n_best[1:]],
     )
-    ranking = table(
-        ("ranked for this photo", "log P(s|I)/P(s)"), [(s.sentence, s.log_ratio) for s in ranked]
-    )
+    ranking = table(("ranked for this photo", "log P(s|I)/P(s)"), ranked)
     return (
         f"<article>{picture(photo, caption.text)}<div class='text'><p class='caption'>{words}</p>"
         f"<p class='dim'>{escape(printable(photo.name))} · perplexity {caption.perplexity:.2f}"

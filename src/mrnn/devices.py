@@ -1,12 +1,22 @@
-"""Which processor to use, and what it can do."""
+"""Which processors there are, and what they can do; torch is imported only when asked."""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
-
-import torch
+from typing import TYPE_CHECKING
 
 from .errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def choose_device(device: str) -> torch.device:
@@ -14,6 +24,8 @@ def choose_device(device: str) -> torch.device:
 
     Raises UsageError for another name, or a GPU that is not there.
     """
+    import torch
+
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"unknown device {device!r}; known: auto, cpu, cuda")
     available = torch.cuda.is_available()
@@ -24,6 +36,8 @@ def choose_device(device: str) -> torch.device:
 
 def has_bf16(device: torch.device) -> bool:
     """Whether matrix products in bf16 are done by the hardware, not emulated."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
@@ -32,6 +46,8 @@ def has_bf16(device: torch.device) -> bool:
 
 def reduced_precision(device: torch.device) -> AbstractContextManager[object]:
     """A context of bf16 matrix products where the hardware has them, fp32 elsewhere."""
+    import torch
+
     if has_bf16(device):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .devices import processors
 from .errors import BundleError, DependencyError
 from .images import Preprocessing
 
@@ -119,7 +119,7 @@ def _in_onnx_runtime(name: str, state: Mapping[str, torch.Tensor]) -> tuple[_Run
     from .efficientnet import SIZES, fold
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = processors()
     # Spinning threads would starve the decoding that runs beside.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     folded = {k: v.contiguous().numpy() for k, v in fold(state, SIZES[name]).items()}

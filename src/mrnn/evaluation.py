@@ -26,7 +26,7 @@ _BATCH = 100  # images captioned at once
 class Evaluation:
     """The document that `mrnn evaluate --json` prints, and what it was made from."""
 
-    document: dict[str, Any]  # design of its keys: docs/cli.md
+    document: dict[str, Any]  # its keys: docs/schemas/evaluate.json
     captions: tuple[tuple[Path, str], ...]
     errors: tuple[ImageError, ...]
 
@@ -45,6 +45,7 @@ def evaluate(
     Figures that this version does not compute are null. Raises DataError when no image can be
     read; images that cannot be read are left out and returned as errors.
     """
+    metric = bleu_signature()  # first: without sacrebleu there is no use in starting
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
 
@@ -82,7 +83,7 @@ def evaluate(
             "end": "counted",
             "decoding": _describe(decoding),
             "references": "-".join(map(str, sorted({counts[0], counts[-1]}))),
-            "bleu": bleu_signature(),
+            "bleu": metric,
         },
         "split": split,
         "images": len(readable),

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .devices import processors
 from .encoders import Encoder
 from .errors import DataError, ImageError
-from .images import Preprocessing, preprocess, printable, read_image
+from .images import Preprocessing, check_file, preprocess, printable, read_image
 
 BATCH = 32  # images an encoder call; larger is not faster on a CPU
 _DIGEST = 32  # bytes
@@ -54,7 +55,7 @@ def encode_images(
     Threads decode the next batches while the encoder works on this one.
     """
     remaining = iter(paths)
-    workers = len(os.sched_getaffinity(0))
+    workers = processors()
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[np.ndarray | ImageError]] = deque()
 
@@ -185,14 +186,17 @@ def _key(encoder: Encoder) -> str:
 
 
 def _digests(paths: Sequence[Path]) -> list[bytes | ImageError]:
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         return list(pool.map(_digest, paths))
 
 
 def _digest(path: Path) -> bytes | ImageError:
     try:
+        check_file(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
+    except ImageError as error:
+        return error
     except OSError as error:
         return ImageError("unreadable", f"{printable(path)}: cannot be read ({error.strerror})")
 

@@ -57,7 +57,7 @@ def sample(
     """Each word drawn from P^(1/temperature), renormalised without the forbidden words."""
 
     def draw(logp: Tensor) -> Tensor:
-        weights = torch.softmax(logp / temperature, dim=1)
+        weights = torch.softmax((logp - logp.amax(1, keepdim=True)) / temperature, dim=1)
         return torch.multinomial(weights, 1, generator=generator)[:, 0]
 
     return _generate(step, state, draw, prefix, max_length)

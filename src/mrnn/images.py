@@ -23,6 +23,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
 )
+SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
 # Everything else Pillow can open (EPS starts Ghostscript, PDF, FPX, ...) is refused.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 
@@ -57,7 +58,7 @@ def read_image(path: str | os.PathLike[str], at_least: int | None = None) -> Ima
     """
     path = Path(path)
     name = printable(path)
-    _check_file(path, name)
+    check_file(path)
     try:
         with _without_warnings(), Image.open(path, formats=_FORMATS) as image:
             width, height = image.size
@@ -105,7 +106,7 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
         for path in _walk(given, set(), errors):
             if path.suffix.lower() in SUFFIXES:
                 images.append(path)
-            else:
+            elif not path.name.endswith(SIDECAR):
                 others += 1
     return FoundImages(tuple(images), tuple(errors), others)
 
@@ -149,7 +150,9 @@ def _walk(
             yield entry
 
 
-def _check_file(path: Path, name: str) -> None:
+def check_file(path: Path) -> None:
+    """Raise ImageError unless there is a regular file with something in it."""
+    name = printable(path)
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -26,10 +26,9 @@ def bleu(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
 
 
 def bleu_signature() -> str:
-    """What settles the numbers of `bleu`, in sacrebleu's form."""
-    import sacrebleu
-
-    return f"nrefs:var|case:mixed|eff:no|tok:none|smooth:none|version:{sacrebleu.__version__}"
+    """What settles the numbers of `bleu`, in sacrebleu's form; raises DependencyError."""
+    version = _sacrebleu().__version__
+    return f"nrefs:var|case:mixed|eff:no|tok:none|smooth:none|version:{version}"
 
 
 def distinct(candidates: Sequence[Words]) -> int:
@@ -38,10 +37,15 @@ def distinct(candidates: Sequence[Words]) -> int:
 
 
 def _bleu_of_order(order: int) -> Any:
+    metrics = _sacrebleu().metrics
+    return metrics.BLEU(tokenize="none", smooth_method="none", max_ngram_order=order, force=True)
+
+
+def _sacrebleu() -> Any:
     try:
-        from sacrebleu.metrics import BLEU
+        import sacrebleu
     except ImportError:
         raise DependencyError(
-            "BLEU needs the package sacrebleu; type: pip install 'mrnn[metrics]'"
+            "BLEU needs the package sacrebleu; type: pip install sacrebleu"
         ) from None
-    return BLEU(tokenize="none", smooth_method="none", max_ngram_order=order, force=True)
+    return sacrebleu

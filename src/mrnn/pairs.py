@@ -26,8 +26,11 @@ class Pairs:
     images: np.ndarray  # (S,) row of each one's image among the features
     features: np.ndarray | FeatureRows  # (I, D), any float type
 
-    def terms(self, chosen: np.ndarray, packed: Packed, device: torch.device) -> Tensor:
-        """Features for `packed`, which holds the `chosen` sentences: (B, D) float32."""
+    def features_of(self, chosen: np.ndarray, packed: Packed, device: torch.device) -> Tensor:
+        """Image features for `packed`, which holds the `chosen` sentences: (B, D) float32.
+
+        `packed` is still on the CPU; the features go to `device`.
+        """
         return to_tensor(self.features[self.images[chosen[packed.order.numpy()]]], device)
 
 

@@ -107,6 +107,6 @@ def _batches(model: MRNN, pairs: Pairs) -> Iterator[tuple[np.ndarray, Packed, Te
     for start in range(0, len(order), _BATCH):
         chosen = order[start : start + _BATCH]
         packed = pairs.corpus.pack(chosen)
-        terms = model.image_terms(pairs.terms(chosen, packed, device))
+        terms = model.image_terms(pairs.features_of(chosen, packed, device))
         packed = packed.to(device)
         yield chosen, packed, model(packed, terms)

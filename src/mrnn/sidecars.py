@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 from .captioner import Caption
 from .errors import ImageError
-from .images import printable
+from .files import write_whole
+from .images import SIDECAR, printable
 
 _MARK = "[mrnn "  # begins the last line of every sidecar that is ours
 
 
 def sidecar_of(image: Path) -> Path:
     """Where the caption of an image goes."""
-    return image.with_name(image.name + ".caption.txt")
+    return image.with_name(image.name + SIDECAR)
 
 
 def is_done(image: Path) -> bool:
@@ -44,15 +44,9 @@ def write_sidecar(image: Path, caption: str, perplexity: float) -> None:
     if os.path.lexists(path) and not _is_ours(path):
         raise ImageError("sidecar", f"{printable(path)}: exists and is not ours; left as it is")
     text = f"{caption}\n{_MARK}{metadata.version('mrnn')}, perplexity {perplexity:.2f}]\n"
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        fresh.unlink(missing_ok=True)
-        with fresh.open("x", encoding="utf-8") as file:  # never through a link
-            file.write(text)
-        fresh.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        with suppress(OSError):
-            fresh.unlink()
         message = f"{printable(path)}: cannot be written ({error.strerror})"
         raise ImageError("sidecar", message) from None
 

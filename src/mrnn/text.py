@@ -112,7 +112,11 @@ class Vocabulary:
         words = content["words"]
         if not isinstance(words, list) or not all(isinstance(w, str) and w for w in words):
             raise BundleError('"words" must be a list of non-empty strings')
-        return cls(tuple(words))
+        vocabulary = cls(tuple(words))
+        for word in words[len(SIGNS) :]:
+            if tokenise(word) != [word]:
+                raise BundleError(f"{word!r} is not a word as the tokeniser makes them")
+        return vocabulary
 
     def to_json(self) -> str:
         """Write as a JSON document, one word a line."""

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,12 @@ def train(
     """
     if output.exists():
         raise BundleError(f"{printable(output)}: exists; name another directory, or remove it")
+    metrics = training_folder(output) / "metrics.jsonl"
+    try:  # now rather than after an hour of features
+        metrics.parent.mkdir(parents=True, exist_ok=True)
+        metrics.touch()
+    except OSError as error:
+        raise BundleError(f"{printable(metrics)}: cannot be written ({error.strerror})") from None
     train_split, dev_split = data.split("train"), data.split("dev")
     vocabulary = Vocabulary.build(
         (sentence for example in train_split for sentence in example.sentences),
@@ -108,8 +115,6 @@ def train(
         training = {**bundle.training, **reached}
         save_bundle(replace(bundle, model=calibrated, training=training), output)
 
-    metrics = training_folder(output) / "metrics.jsonl"
-    metrics.parent.mkdir(parents=True, exist_ok=True)
     epoch, interrupted = 0, False
     with metrics.open("w", encoding="utf-8", buffering=1) as log:
         try:
@@ -127,6 +132,14 @@ def train(
     if not output.exists():
         raise DataError("training diverged (no finite dev perplexity); lower the learning rate")
     return Trained(load_bundle(output), (*errors, *dev_errors), interrupted)
+
+
+def one_cycle(update: int, updates: int) -> float:
+    """Share of the highest learning rate: up in the first tenth, down to zero, along cosines."""
+    rise = max(1, updates // 10)
+    if update < rise:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * update / rise)) / 2
+    return (1 + math.cos(math.pi * (update - rise) / max(1, updates - rise))) / 2
 
 
 def calibrate(model: MRNN, dev: Pairs) -> tuple[float, float]:
@@ -153,9 +166,7 @@ def fit(model: MRNN, train: Pairs, dev: Pairs, config: TrainConfig) -> Iterator[
         model.parameters(), lr=config.learning_rate, weight_decay=decay, fused=True
     )
     updates = config.epochs * math.ceil(len(train.corpus) / config.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, updates, pct_start=0.1, cycle_momentum=False
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(one_cycle, updates=updates))
     update, best, epochs_since = 0, math.inf, 0
     for epoch in range(1, config.epochs + 1):
         started, words, total = time.perf_counter(), 0, 0.0
@@ -163,7 +174,7 @@ def fit(model: MRNN, train: Pairs, dev: Pairs, config: TrainConfig) -> Iterator[
         for start in range(0, len(order), config.batch):
             chosen = order[start : start + config.batch]
             packed = train.corpus.pack(chosen)
-            features = train.terms(chosen, packed, device)
+            features = train.features_of(chosen, packed, device)
             packed = packed.to(device)
             with reduced_precision(device):
                 logits = model(packed, model.image_terms(features, dropout), dropout)
