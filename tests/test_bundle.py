@@ -286,7 +286,6 @@ def test_config_that_is_no_config(saved, content, what):
         (["model", "embedding"], None, "'model.embedding' is None, not of type int"),
         (["model", "embedding"], -4, "'model.embedding' is -4, out of range"),
         (["model", "embedding"], 2**70, "out of range"),
-        (["model", "rectified_words"], 1, "'model.rectified_words' is 1, not of type bool"),
         (["model", "feature_norm"], "30", "not of type float"),
         (["model", "feature_norm"], float("nan"), "'model.feature_norm' is nan, out of range"),
         (["model", "feature_norm"], float("inf"), "out of range"),

@@ -20,9 +20,9 @@ SENTENCES = [[5, 6], [7, 8, 9, 5, 6], [], [11], [4, 4, 10]]
 SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=5).map(lambda s: sorted(s, reverse=True))
 
 
-def random_model(feature=6, rectified=False, seed=3):
+def random_model(feature=6, seed=3):
     """A tiny model in float64 with all parameters random, biases too."""
-    model = tiny_model(feature=feature, rectified_words=rectified).double()
+    model = tiny_model(feature=feature).double()
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         parameter.copy_(torch.randn(parameter.shape, generator=generator) / 2)
@@ -33,14 +33,13 @@ def features(rows, size=6, seed=1):
     return torch.randn(rows, size, generator=torch.Generator().manual_seed(seed)).double()
 
 
-def naive_logits(p, sentence, feature, norm, rectified=False):
+def naive_logits(p, sentence, feature, norm):
     """Eq. 2-4 word by word, from parameters by name: (L + 1, V)."""
     image = p["vi"] @ (feature / feature.norm() * norm)
     r = torch.zeros(len(p["ur"])).double()
     rows = []
     for word in [START, *sentence]:
         w = p["we"] @ p["embedding"][word] + p["we_bias"]
-        w = w.clamp(min=0) if rectified else w
         r = (p["ur"] @ r + w).clamp(min=0)
         x = p["vw"] @ w + p["vw_bias"] + p["vr"] @ r + image
         m = 1.7159 * torch.tanh(2 * x / 3)
@@ -48,10 +47,9 @@ def naive_logits(p, sentence, feature, norm, rectified=False):
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("rectified", [False, True])
 @pytest.mark.parametrize("feature", [6, 0])
-def test_forward_and_gradients_equal_the_equations(feature, rectified):
-    model = random_model(feature, rectified).requires_grad_(True)
+def test_forward_and_gradients_equal_the_equations(feature):
+    model = random_model(feature).requires_grad_(True)
     images = features(len(SENTENCES), feature)
     packed = Corpus(SENTENCES).pack()
     logits = model(packed, model.image_terms(images[packed.order]))
@@ -59,7 +57,7 @@ def test_forward_and_gradients_equal_the_equations(feature, rectified):
 
     twin = {name: p.detach().clone().requires_grad_(True) for name, p in model.named_parameters()}
     naive = [
-        naive_logits(twin, s, image, model.config.feature_norm, rectified)
+        naive_logits(twin, s, image, model.config.feature_norm)
         for s, image in zip(SENTENCES, images, strict=True)
     ]
     targets = torch.tensor([word for s in SENTENCES for word in (*s, END)])
@@ -71,9 +69,8 @@ def test_forward_and_gradients_equal_the_equations(feature, rectified):
         torch.testing.assert_close(parameter.grad, twin[name].grad, msg=lambda m, n=name: n + m)
 
 
-@pytest.mark.parametrize("rectified", [False, True])
-def test_step_by_step_equals_forward(rectified):
-    model = random_model(rectified=rectified)
+def test_step_by_step_equals_forward():
+    model = random_model()
     images = features(len(SENTENCES))
     packed = Corpus(SENTENCES).pack()
     terms = model.image_terms(images)
@@ -150,7 +147,7 @@ def test_initial_weights_depend_on_the_seed_alone():
         assert parameter.equal(again.get_parameter(name))
         assert parameter.isfinite().all()
     assert not first.wo.equal(other.wo)
-    assert first.ur.equal(torch.eye(5) / 2)
+    assert first.ur.equal(torch.eye(5))
 
 
 def test_g2_has_the_papers_constants():

@@ -209,9 +209,6 @@ def train(
         int, _at_least(1, "Word embedding II and recurrent layer.")
     ] = ModelConfig.recurrent,
     multimodal: Annotated[int, _at_least(1, "Multimodal layer.")] = ModelConfig.multimodal,
-    rectified_words: Annotated[
-        bool, typer.Option("--rectified-words/--linear-words", help="ReLU on w(t), or the paper's.")
-    ] = ModelConfig.rectified_words,
     device: Device = "auto",
     seed: Seed = TrainConfig.seed,
 ) -> int:
@@ -236,7 +233,6 @@ def train(
         embedding=embedding,
         recurrent=recurrent,
         multimodal=multimodal,
-        rectified_words=rectified_words,
     )
     dataset = read_dataset(data, images)
     _note_problems(dataset.problems)

@@ -17,7 +17,6 @@ class ModelConfig:
     recurrent: int = 256  # R, word embedding II and the recurrent layer
     multimodal: int = 512  # M
     feature_norm: float = 30.0  # image features are scaled to this Euclidean length
-    rectified_words: bool = False  # ReLU on w(t); the paper's word representation is linear
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ class MRNN(nn.Module):
         for weight in (self.we, self.vw, self.vr, self.vi, self.wo):
             bound = max(weight.shape[1], 1) ** -0.5
             weight.uniform_(-bound, bound, generator=generator)
-        self.ur.copy_(torch.eye(self.config.recurrent) / 2)
+        # A ReLU recurrence that starts as the identity remembers (Le, Jaitly and Hinton 2015).
+        self.ur.copy_(torch.eye(self.config.recurrent))
         for bias in (self.we_bias, self.vw_bias, self.wo_bias):
             bias.zero_()
         return self
@@ -125,8 +126,7 @@ class MRNN(nn.Module):
 
     def word_representation(self, words: Tensor) -> Tensor:
         """w(t), (N, R): word embedding II."""
-        w = F.linear(F.embedding(words, self.embedding), self.we, self.we_bias)
-        return F.relu(w) if self.config.rectified_words else w
+        return F.linear(F.embedding(words, self.embedding), self.we, self.we_bias)
 
 
 def recurrence(w: Tensor, ur: Tensor, sizes: Sequence[int]) -> Tensor:
