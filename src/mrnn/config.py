@@ -24,7 +24,7 @@ class DropoutShares:
     """Shares of units set to zero in training, in steps of 1/256."""
 
     words: float = 0.3  # of w(t)
-    image: float = 0.5  # of the image feature
+    image: float = 0.3  # of the image feature
     multimodal: float = 0.5  # of m(t)
 
     def __post_init__(self) -> None:
@@ -40,7 +40,7 @@ class TrainConfig:
     patience: int = 2  # epochs without a better dev perplexity before training stops
     batch: int = 128  # sentences an update
     learning_rate: float = 2e-3  # the highest: it rises over the first tenth, then falls to zero
-    l2: float = 7e-6  # lambda of eq. 6, with the cost in bits
+    l2: float = 1e-5  # lambda of eq. 6, with the cost in bits
     dropout: DropoutShares = field(default_factory=DropoutShares)
     clip: float = 5.0  # largest Euclidean norm of the gradient
     minimum_count: int = 5  # a word seen less often in training becomes the unknown word

@@ -82,30 +82,8 @@ def train(
         metrics.touch()
     except OSError as error:
         raise BundleError(f"{printable(metrics)}: cannot be written ({error.strerror})") from None
-    train_split, dev_split = data.split("train"), data.split("dev")
-    vocabulary = Vocabulary.build(
-        (sentence for example in train_split for sentence in example.sentences),
-        config.minimum_count,
-    )
-    pairs, used, errors = read_pairs(train_split, vocabulary, encoder, cache, on_features)
-    dev, _, dev_errors = read_pairs(dev_split, vocabulary, encoder, cache, on_features)
-    model = MRNN(replace(sizes, vocabulary=len(vocabulary), feature=encoder.dimension))
-    model.initialise(torch.Generator().manual_seed(config.seed)).to(device)
-    prior = np.random.default_rng(config.seed).permutation(len(used))[:PRIOR_IMAGES]
-    bundle = Bundle(
-        model,
-        vocabulary,
-        EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing),
-        np.asarray(pairs.features[np.sort(prior)], dtype=np.float16),
-        {
-            "data": data.name,
-            "split": "train",
-            "stopped_on": "dev",
-            "images": len(used),
-            "sentences": len(pairs.corpus),
-            "config": asdict(config),
-        },
-    )
+    bundle, pairs, dev, errors = _prepare(data, encoder, sizes, config, cache, on_features)
+    model = bundle.model.to(device)
 
     def keep(epoch: int, score: float, temperature: float) -> None:
         reached = {"epoch": epoch, "dev_perplexity": score, "temperature": temperature}
@@ -131,7 +109,7 @@ def train(
                 keep(epoch, *calibrate(model, dev))
     if not output.exists():
         raise DataError("training diverged (no finite dev perplexity); lower the learning rate")
-    return Trained(load_bundle(output), (*errors, *dev_errors), interrupted)
+    return Trained(load_bundle(output), errors, interrupted)
 
 
 def one_cycle(update: int, updates: int) -> float:
@@ -145,6 +123,42 @@ def one_cycle(update: int, updates: int) -> float:
 def calibrate(model: MRNN, dev: Pairs) -> tuple[float, float]:
     """The lowest perplexity on dev over TEMPERATURES, and the temperature that gives it."""
     return min(zip(tempered_perplexities(model, dev, TEMPERATURES), TEMPERATURES, strict=True))
+
+
+def _prepare(
+    data: DataSet,
+    encoder: Encoder,
+    sizes: ModelConfig,
+    config: TrainConfig,
+    cache: Path,
+    on_features: OnProgress,
+) -> tuple[Bundle, Pairs, Pairs, tuple[ImageError, ...]]:
+    """An untrained bundle, training and dev pairs, and the images left out."""
+    train_split, dev_split = data.split("train"), data.split("dev")
+    vocabulary = Vocabulary.build(
+        (sentence for example in train_split for sentence in example.sentences),
+        config.minimum_count,
+    )
+    pairs, used, errors = read_pairs(train_split, vocabulary, encoder, cache, on_features)
+    dev, _, dev_errors = read_pairs(dev_split, vocabulary, encoder, cache, on_features)
+    model = MRNN(replace(sizes, vocabulary=len(vocabulary), feature=encoder.dimension))
+    model.initialise(torch.Generator().manual_seed(config.seed))
+    prior = np.random.default_rng(config.seed).permutation(len(used))[:PRIOR_IMAGES]
+    bundle = Bundle(
+        model,
+        vocabulary,
+        EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing),
+        np.asarray(pairs.features[np.sort(prior)], dtype=np.float16),
+        {
+            "data": data.name,
+            "split": "train",
+            "stopped_on": "dev",
+            "images": len(used),
+            "sentences": len(pairs.corpus),
+            "config": asdict(config),
+        },
+    )
+    return bundle, pairs, dev, (*errors, *dev_errors)
 
 
 def training_folder(output: Path) -> Path:
