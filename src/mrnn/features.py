@@ -26,7 +26,7 @@ from .encoders import Encoder
 from .errors import DataError, ImageError
 from .images import Preprocessing, check_file, preprocess, printable, read_image
 
-BATCH = 32  # images an encoder call; larger is not faster on a CPU
+BATCH = 32  # images an encoder call
 _DIGEST = 32  # bytes
 
 OnProgress = Callable[[int, int], None]  # images done, images in all
