@@ -184,7 +184,7 @@ def card(bundle: Bundle, size: int) -> str:
 
 _LIMITS = (
     "The weights carry no pictures. They were learned from the data named above, whose own terms",
-    "apply to what may be done with them; Flickr8K is for research and education.",
+    "apply to what may be done with them.",
     "The model knows only the words of its vocabulary and the kinds of pictures it was trained on.",
     "It repeats the habits of those who wrote the captions (guesses of sex, age and mood among",
     "them) and is often wrong: do not let it decide anything about a person.",

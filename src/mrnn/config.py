@@ -25,7 +25,7 @@ class DropoutShares:
 
     words: float = 0.3  # of w(t)
     image: float = 0.3  # of the image feature
-    multimodal: float = 0.5  # of m(t)
+    multimodal: float = 0.6  # of m(t)
 
     def __post_init__(self) -> None:
         if not all(0 <= share < 0.99 for share in (self.words, self.image, self.multimodal)):
@@ -36,7 +36,7 @@ class DropoutShares:
 class TrainConfig:
     """How to train; the bundle records it, but needs none of it to be used."""
 
-    epochs: int = 8  # passes over the sentences, at most
+    epochs: int = 9  # passes over the sentences, at most
     patience: int = 2  # epochs without a better dev perplexity before training stops
     batch: int = 128  # sentences an update
     learning_rate: float = 2e-3  # the highest: it rises over the first tenth, then falls to zero

@@ -17,7 +17,7 @@ from .images import printable
 from .pages import escape, page, picture, shaded, table
 
 _SENTENCES = 10  # most sentences ranked for a photo on the page
-_SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+_SAMPLES = ("astronaut.png", "camera.png", "motorcycle_left.png", "chelsea.png")
 
 
 def sample_photos() -> list[Path]:
