@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 
 from mrnn.bundle import Bundle, EncoderIdentity
+from mrnn.captioner import Captioner
 from mrnn.config import ModelConfig
+from mrnn.encoders import open_encoder
 from mrnn.images import Preprocessing
 from mrnn.model import MRNN
 from mrnn.text import SIGNS, Vocabulary
@@ -83,3 +85,16 @@ def tiny_bundle():
         np.zeros((4, 0), dtype=np.float16),
         training,
     )
+
+
+@pytest.fixture(scope="session")
+def captioner():
+    """An untrained m-RNN that sees: it says different things of different pictures."""
+    vocabulary = Vocabulary(SIGNS + WORDS)
+    encoder = open_encoder("efficientnet-lite2")
+    model = tiny_model(len(vocabulary), feature=1280, seed=2)
+    model.wo.mul_(4)  # an untrained model is flat; this one has opinions
+    model.vi.sub_(model.vi.mean(1, keepdim=True)).mul_(10)  # blind to what all pictures share
+    prior = np.random.default_rng(0).random((5, 1280)).astype(np.float16)
+    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
+    return Captioner(Bundle(model, vocabulary, identity, prior, {}), encoder, torch.device("cpu"))

@@ -9,24 +9,11 @@ import pytest
 import torch
 
 import mrnn
-from conftest import WORDS, tiny_model
+from conftest import WORDS
 from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
-from mrnn.captioner import Captioner, Decoding
-from mrnn.encoders import open_encoder
+from mrnn.captioner import Decoding
 from mrnn.errors import BundleError, ImageError, UsageError
-from mrnn.text import SIGNS, Vocabulary
-
-
-@pytest.fixture(scope="module")
-def captioner():
-    vocabulary = Vocabulary(SIGNS + WORDS)
-    encoder = open_encoder("efficientnet-lite2")
-    model = tiny_model(len(vocabulary), feature=1280, seed=3)
-    model.wo.mul_(4)  # an untrained model is flat; this one has opinions
-    model.vi.mul_(4)
-    prior = np.random.default_rng(0).random((5, 1280)).astype(np.float16)
-    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
-    return Captioner(Bundle(model, vocabulary, identity, prior, {}), encoder, torch.device("cpu"))
+from mrnn.text import SIGNS
 
 
 @pytest.mark.parametrize(
@@ -102,6 +89,15 @@ def test_the_log_ratio_is_against_the_prior(captioner, picture):
     ]
     prior = math.log(sum(map(math.exp, with_prior)) / len(with_prior))
     assert score.log_ratio == pytest.approx(score.logprob - prior, abs=1e-4)
+
+
+def test_log_ratios_of_many_are_those_of_score(captioner):
+    features = np.random.default_rng(5).random((3, 1280)).astype(np.float32)
+    sentences = ["a dog runs", "the cat", ""]
+    ratios = captioner.log_ratios(features, sentences)
+    for i, feature in enumerate(features):
+        scores = captioner.score_feature(feature, sentences)
+        assert ratios[:, i] == pytest.approx([s.log_ratio for s in scores], abs=1e-3)
 
 
 @pytest.mark.parametrize("sentence", ["", "zebra quagga", "a dog " * 100, "A DOG, runs!"])

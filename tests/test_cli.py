@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from mrnn import benchmark
 from mrnn.bundle import load_bundle, save_bundle
 from mrnn.cli import app
+from mrnn.demo import run_demo
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,6 +59,22 @@ def test_caption_json_is_a_document_an_image(model, picture):
     assert len(found["n_best"]) == 3
     assert sum(w["logprob"] for w in found["words"]) == pytest.approx(found["logprob"])
     assert found["complete"] == (found["words"][-1]["word"] == "##END##")
+
+
+def test_words_of_a_prefix_are_marked_as_given(model, picture):
+    _, out, _ = run("caption", picture("a.jpg"), "-m", model, "--json", "--prefix", "a dog")
+    words = document("caption", out)["words"]
+    assert [w.get("given") for w in words[:3]] == [True, True, None]
+
+
+def test_demo_ranks_each_photo_s_sentences_by_log_ratio(captioner, picture, tmp_path):
+    photos = [picture(f"{i}.jpg", seed=i) for i in range(3)]
+    lines = list(run_demo(captioner, photos, tmp_path / "demo.html"))
+    captions = [line.split(": ")[1].split("  (")[0] for line in lines[:3]]
+    assert len(set(captions)) > 1
+    for photo, line in zip(photos, lines[4:7], strict=True):
+        best = max(captioner.score(photo, captions), key=lambda s: s.log_ratio)
+        assert line == f"{photo.name}: {best.sentence}  ({best.log_ratio:+.1f})"
 
 
 def test_caption_goes_on_past_bad_files_and_says_so(model, picture, tmp_path):
