@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from .bundle import Bundle, find_bundle, load_bundle
+from .config import MAX_LENGTH
 from .devices import choose_device
 from .encoders import Encoder, open_encoder
 from .errors import BundleError, ImageError, UsageError
 from .features import encode_images
-from .generate import MAX_LENGTH, Generated, State, beam, greedy, sample
+from .generate import Generated, State, beam, greedy, sample
 from .images import printable
 from .packing import Corpus
 from .pairs import Pairs, to_tensor

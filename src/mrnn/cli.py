@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from . import encoders
-from .config import DropoutShares, ModelConfig, TrainConfig
+from .config import MAX_LENGTH, DropoutShares, ModelConfig, TrainConfig
 from .console import INTERRUPTED, emit, exit_code, note, progress, reporting_errors
 from .errors import DataError, ImageError, UsageError
 from .images import SUFFIXES, FoundImages, find_images, printable
@@ -93,7 +93,7 @@ def caption(
         typer.Option(help="Of --sample, 1 if not given: below 1 safer, above bolder.", metavar="T"),
     ] = None,
     prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
-    max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = 30,
+    max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = MAX_LENGTH,
     sidecar: Annotated[
         bool,
         typer.Option(

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .config import MAX_LENGTH
 from .text import END, PADDING, START, UNKNOWN
 
-MAX_LENGTH = 30  # words; the longest Flickr8K captions have 36, one in a thousand more than 30
 _FORBIDDEN = (PADDING, START, UNKNOWN)
 
 State = tuple[Tensor, ...]
