@@ -1,4 +1,4 @@
-"""Fast scoring against the model run word by word."""
+"""Words scored in batches against the model run word by word."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mrnn import scoring
 from mrnn.generate import greedy
 from mrnn.packing import Corpus
 from mrnn.pairs import Pairs
-from mrnn.scoring import log_likelihoods, log_prior, perplexity, score_words
+from mrnn.scoring import perplexity, score_words, tempered_perplexities
 from mrnn.text import END, START, UNKNOWN
 
 SENTENCES = [[5, 6], [7, 8, 9, 5], [], [UNKNOWN] * 3, [4] + [5, 6] * 100, [11, 4], [7, 8, 9, 10]]
@@ -77,43 +77,6 @@ def test_alternatives_are_the_most_probable_words(monkeypatch, pairs, count):
         assert scores.alternatives.equal(expected.indices[:, :count])
 
 
-@pytest.mark.parametrize("feature", [6, 0])
-@pytest.mark.parametrize("block", [1, 400, 256_000_000])
-def test_every_sentence_given_every_image(monkeypatch, features, block, feature):
-    monkeypatch.setattr(scoring, "_BLOCK_BYTES", block)
-    model, features = wild_model(feature), features[:, :feature]
-    found = log_likelihoods(model, CORPUS, features)
-    assert found.shape == (7, 3)
-    for image in range(3):
-        scores = score_words(model, Pairs(CORPUS, np.full(7, image), features))
-        expected = torch.stack([s.logprobs.sum() for s in scores])
-        torch.testing.assert_close(found[:, image], expected)
-
-
-def test_images_matter_only_with_a_feature(features):
-    with_image = log_likelihoods(wild_model(), CORPUS, features)
-    without = log_likelihoods(wild_model(0), CORPUS, features[:, :0])
-    assert with_image.std(dim=1).min() > 1e-3
-    assert without.std(dim=1).max() < 1e-9
-
-
-def test_single_precision_is_close(features):
-    model = tiny_model()
-    single = log_likelihoods(model, CORPUS, features)
-    assert single.dtype == torch.float32
-    torch.testing.assert_close(
-        single.double(), log_likelihoods(model.double(), CORPUS, features), atol=0, rtol=1e-5
-    )
-
-
-def test_log_prior_is_the_mean_probability_over_images(features):
-    model, corpus = wild_model(), Corpus([s for s in SENTENCES if len(s) < 9])
-    found = log_prior(model, corpus, features)
-    means = log_likelihoods(model, corpus, features).exp().mean(dim=1)
-    torch.testing.assert_close(found, means.log())
-    assert log_prior(model, CORPUS, features).isfinite().all()  # also where P underflows
-
-
 def test_perplexity_is_eq_5(monkeypatch, pairs):
     model = wild_model()
     scores = [
@@ -128,6 +91,14 @@ def test_perplexity_is_eq_5(monkeypatch, pairs):
         assert perplexity(model, pairs) == pytest.approx(expected)
 
 
+def test_tempered_perplexities_are_those_of_models_with_flatter_logits(pairs):
+    found = tempered_perplexities(wild_model(), pairs, (0.5, 1.0, 2.0))
+    for temperature, value in zip((0.5, 1.0, 2.0), found, strict=True):
+        model = wild_model()
+        model.divide_logits(temperature)
+        assert perplexity(model, pairs) == pytest.approx(value)
+
+
 def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(pairs):
     model = tiny_model()
     model.wo.zero_()
@@ -138,7 +109,7 @@ def test_a_hopeless_model_has_an_infinite_perplexity(pairs):
     model = tiny_model()
     model.wo_bias[4] = 1e4
     assert perplexity(model, pairs) == math.inf
-    assert log_likelihoods(model, CORPUS, pairs.features).isfinite().all()
+    assert all(scores.logprobs.isfinite().all() for scores in score_words(model, pairs))
 
 
 def test_generated_words_score_what_generation_said(features):
@@ -158,11 +129,10 @@ def test_generated_words_score_what_generation_said(features):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_gpu_scores_the_same(pairs, features):
+def test_a_gpu_scores_the_same(pairs):
     model = wild_model()
-    here, prior = score_words(model, pairs, 2), log_prior(model, CORPUS, features)
+    here = score_words(model, pairs, 2)
     there = score_words(model.cuda(), pairs, 2)
     for ours, theirs in zip(here, there, strict=True):
         torch.testing.assert_close(ours.logprobs, theirs.logprobs.cpu())
         assert ours.alternatives.equal(theirs.alternatives.cpu())
-    torch.testing.assert_close(log_prior(model, CORPUS, features).cpu(), prior)

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,49 +25,34 @@ from .devices import has_bf16, processors, reduced_precision
 from .encoders import DEFAULT, open_encoder
 from .errors import UsageError
 from .images import preprocess, read_image
+from .measuring import REPEATS, Row, gemm_flops, seconds
 from .model import MRNN
 from .packing import Corpus
 from .pairs import Pairs
+from .retrieval_benchmark import ROWS as RETRIEVAL_ROWS
 from .training import fit
 
 _CPU = torch.device("cpu")
 _VOCABULARY, _FEATURE = 2539, 1280  # those of the plain bundle
-_GEMM_SIDES = (2048, 4096)
 _BATCHES = 24  # of 128 sentences, for the training rows
-_REPEATS = 5  # of each measurement; medians are compared
 
 
-@dataclass(frozen=True)
-class Row:
-    """One measured ratio, or why it was skipped."""
+def run_rows(names: Sequence[str], data: Path | None = None) -> Iterator[Row]:
+    """Measure the rows with these names, or all; raises UsageError for an unknown one.
 
-    name: str
-    meaning: str
-    aim: str
-    ratio: float | None = None
-    parts: Mapping[str, float] | None = None  # what was divided, with units in the names
-    skipped: str = ""
-
-    def line(self) -> str:
-        """The row as a line of text."""
-        if self.ratio is None:
-            return f"{self.name:14} skipped: {self.skipped}"
-        parts = ", ".join(f"{name} {value:,.4g}" for name, value in (self.parts or {}).items())
-        return f"{self.name:14} {self.ratio:7.2f}  (aim {self.aim}) {self.meaning}: {parts}"
-
-
-def run_rows(names: Sequence[str]) -> Iterator[Row]:
-    """Measure the rows with these names, or all; raises UsageError for an unknown one."""
+    The retrieval rows take the dev split of `data`, or sampled sentences without.
+    """
     for name in names:
-        if name not in ROWS:
-            raise UsageError(f"unknown row {name!r}; known: {', '.join(ROWS)}")
-    for name in names or ROWS:
-        yield ROWS[name]()
+        if name not in ROWS and name not in RETRIEVAL_ROWS:
+            known = ", ".join([*ROWS, *RETRIEVAL_ROWS])
+            raise UsageError(f"unknown row {name!r}; known: {known}")
+    for name in names or [*ROWS, *RETRIEVAL_ROWS]:
+        yield ROWS[name]() if name in ROWS else RETRIEVAL_ROWS[name](data)
 
 
 def _training() -> Row:
     train, words, macs = _training_data()
-    peak = max(_gemm_flops(side) for side in _GEMM_SIDES)
+    peak = gemm_flops(torch.bfloat16 if has_bf16(_CPU) else torch.float32)
     speed = _training_speed(train, words)
     return Row(
         "training",
@@ -103,12 +87,12 @@ def _encoder() -> Row:
     side = encoder.preprocessing.size
     pixels = np.random.default_rng(0).standard_normal((32, 3, side, side), dtype=np.float32)
     batch = torch.from_numpy(pixels)
-    ours = len(pixels) / _seconds(lambda: encoder.encode(pixels))
+    ours = len(pixels) / seconds(lambda: encoder.encode(pixels))
 
     def theirs(layout: torch.memory_format) -> float:
         network, images = reference.to(memory_format=layout), batch.to(memory_format=layout)
         with torch.inference_mode():
-            return len(pixels) / _seconds(lambda: network.extract_features(images))
+            return len(pixels) / seconds(lambda: network.extract_features(images))
 
     best = max(theirs(torch.contiguous_format), theirs(torch.channels_last))
     return Row(
@@ -128,9 +112,9 @@ def _folder() -> Row:
 
         pixels = decode_all()
         batches = [np.stack(pixels[i : i + 32]) for i in range(0, len(pixels), 32)]
-        decode = len(paths) / _seconds(decode_all, 3)
-        encode = len(paths) / _seconds(lambda: [captioner.encoder.encode(b) for b in batches], 3)
-        whole = len(paths) / _seconds(lambda: list(captioner.caption_many(paths)), 3)
+        decode = len(paths) / seconds(decode_all, 3)
+        encode = len(paths) / seconds(lambda: [captioner.encoder.encode(b) for b in batches], 3)
+        whole = len(paths) / seconds(lambda: list(captioner.caption_many(paths)), 3)
     bound = 1 / (1 / decode + 1 / encode)
     return Row(
         "folder",
@@ -151,12 +135,12 @@ def _blip() -> Row:
     blip = BlipForConditionalGeneration(BlipConfig()).eval()
     pixels = torch.randn(2, 3, 384, 384)
     with torch.inference_mode():
-        theirs = len(pixels) / _seconds(
+        theirs = len(pixels) / seconds(
             lambda: blip.generate(pixel_values=pixels, max_new_tokens=12, min_new_tokens=12), 1
         )
     with tempfile.TemporaryDirectory() as folder:
         paths = _photos(Path(folder), 128)
-        ours = len(paths) / _seconds(lambda: list(captioner.caption_many(paths)), 3)
+        ours = len(paths) / seconds(lambda: list(captioner.caption_many(paths)), 3)
     return Row(
         "blip", meaning, ">= 100", ours / theirs, {"images/s": ours, "BLIP images/s": theirs}
     )
@@ -171,7 +155,7 @@ def _cold_start() -> Row:
 
         imports = partial(run, "-c", "import torch, onnxruntime")
         caption = partial(run, "-m", "mrnn", "caption", str(photo))
-        pairs = [(_seconds(caption, 1), _seconds(imports, 1)) for _ in range(_REPEATS)]
+        pairs = [(seconds(caption, 1), seconds(imports, 1)) for _ in range(REPEATS)]
     ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
     return Row(
         "cold-start",
@@ -190,18 +174,6 @@ ROWS: Mapping[str, Callable[[], Row]] = {
     "blip": _blip,
     "cold-start": _cold_start,
 }
-
-
-def _seconds(action: Callable[[], object], repeats: int = _REPEATS) -> float:
-    """Median time of an action, after one run that does not count (none for a single one)."""
-    if repeats > 1:
-        action()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def _training_data() -> tuple[Pairs, int, float]:
@@ -266,15 +238,6 @@ def _lstm_speed(pairs: Pairs) -> float:
         optimiser.step()
         words += len(packed.targets) if i else 0
     return words / (time.perf_counter() - started)
-
-
-def _gemm_flops(side: int) -> float:
-    dtype = torch.bfloat16 if has_bf16(_CPU) else torch.float32
-    a, b = torch.randn(side, side, dtype=dtype), torch.randn(side, side, dtype=dtype)
-    times = []
-    for _ in range(_REPEATS):
-        times.append(_seconds(lambda: a @ b, 1))
-    return 2 * side**3 / min(times)
 
 
 def _photos(folder: Path, count: int) -> list[Path]:

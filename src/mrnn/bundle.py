@@ -36,7 +36,19 @@ _CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
     "model.safetensors",
     "README.md",
 )
-_SCORES = ("signature", "split", "images", "sentences", "perplexity", "bleu", "distinct_captions")
+_SCORES = (
+    "signature",
+    "split",
+    "images",
+    "sentences",
+    "perplexity",
+    "bleu",
+    "rouge_l",
+    "cider",
+    "image_to_text",
+    "text_to_image",
+    "distinct_captions",
+)
 _LARGEST = 2_000_000_000  # bytes of a file that is read whole
 _LARGEST_SIDE = 4096  # pixels of an encoder's input
 
@@ -169,17 +181,30 @@ def card(bundle: Bundle, size: int) -> str:
         "",
     ]
     for s in bundle.scores:
-        bleu = s["bleu"]
-        lines += [
-            f"- perplexity {s['perplexity']:.2f}, BLEU-1..4 "
-            + " / ".join(f"{bleu[n]:.3f}" for n in "1234")
-            + f", {s['distinct_captions']} distinct captions of {s['images']}",
-            f"  ({', '.join(f'{k} {v}' for k, v in s['signature'].items())})",
-        ]
+        lines += _score_lines(s)
     if not bundle.scores:
         lines.append("None yet; `mrnn evaluate` gives them.")
     lines += ["", "## Licence and limits", "", *_LIMITS]
     return "\n".join(lines) + "\n"
+
+
+def _score_lines(s: Mapping[str, Any]) -> list[str]:
+    """The figures of one evaluation; those that it left out are null or missing."""
+    lines = [
+        f"- perplexity {s['perplexity']:.2f}, BLEU-1..4 "
+        + " / ".join(f"{s['bleu'][n]:.3f}" for n in "1234")
+        + f", {s['distinct_captions']} distinct captions of {s['images']}"
+    ]
+    if s.get("cider") is not None:
+        lines.append(f"  ROUGE-L {s['rouge_l']:.3f}, CIDEr-D {s['cider']:.3f}")
+    for key, name in (("image_to_text", "sentences"), ("text_to_image", "images")):
+        recall = s.get(key) or {"r1": None}
+        if recall["r1"] is not None:
+            lines.append(
+                f"  {name}: R@1 {recall['r1']:.1f}, R@5 {recall['r5']:.1f}, "
+                f"R@10 {recall['r10']:.1f}, Med r {recall['med_r']:g}"
+            )
+    return [*lines, f"  ({', '.join(f'{k} {v}' for k, v in s['signature'].items())})"]
 
 
 _LIMITS = (

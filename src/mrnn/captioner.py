@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from .devices import choose_device
 from .encoders import Encoder, open_encoder
 from .errors import BundleError, ImageError, UsageError
 from .features import encode_images
-from .generate import Generated, State, beam, greedy, sample
+from .generate import Generated, State, beam, greedy, greedy_of_lengths, sample
 from .images import printable
+from .likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
 from .packing import Corpus
 from .pairs import Pairs, to_tensor
-from .scoring import log_likelihoods, log_prior, score_words, to_perplexity
+from .ranking import sentences_for
+from .scoring import score_words, to_perplexity
 from .text import END, SIGNS, Vocabulary, join, tokenise
 
 _WIDEST = 100  # beams: 64 images of so many hypotheses still fit into memory
@@ -68,6 +71,26 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Match:
+    """A sentence or an image in its place among others."""
+
+    rank: int  # from 1
+    item: str  # the sentence, or the path of the image
+    logprob: float  # log P(s | I), nats
+    perplexity: float
+    log_ratio: float  # log P(s | I) - log P(s)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best matches of a query, and the images that could not be read."""
+
+    query: str
+    matches: tuple[Match, ...]
+    errors: tuple[tuple[str, ImageError], ...] = ()  # by path
+
+
+@dataclass(frozen=True)
 class Decoding:
     """How captions are generated; greedy unless a beam or sampling is asked for."""
 
@@ -107,6 +130,11 @@ class Captioner:
         self.vocabulary: Vocabulary = bundle.vocabulary
         self.device = device
 
+    @cached_property
+    def prior_terms(self) -> Tensor:
+        """What scoring needs of the bundle's training images, (P, M): P(s) is over these."""
+        return image_terms(self.model, self.bundle.prior)
+
     def caption(
         self, image: ImagePath, how: Decoding = Decoding(alternatives=4), **options: Any
     ) -> Caption:
@@ -139,10 +167,7 @@ class Captioner:
 
     def score(self, image: ImagePath, sentences: Sequence[str]) -> list[Score]:
         """Score sentences against one image, in order; raises ImageError."""
-        [feature] = encode_images([Path(image)], self.encoder)
-        if isinstance(feature, ImageError):
-            raise feature
-        return self.score_feature(feature, sentences)
+        return self.score_feature(self._feature(image), sentences)
 
     def score_feature(self, feature: np.ndarray, sentences: Sequence[str]) -> list[Score]:
         """Score sentences against one encoder feature (D,), in order."""
@@ -150,7 +175,7 @@ class Captioner:
             return []
         corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
         pairs = Pairs(corpus, np.zeros(len(sentences), dtype=np.int64), feature[None])
-        priors = log_prior(self.model, corpus, self.bundle.prior).tolist()
+        priors = log_prior(self.model, corpus, self.prior_terms).tolist()
         results = []
         for sentence, scored, prior in zip(
             sentences, score_words(self.model, pairs), priors, strict=True
@@ -166,17 +191,88 @@ class Captioner:
                     to_perplexity(logprob, len(logprobs)),
                     logprob - prior,
                     tuple(Word(word, p) for word, p in words),
-                    tuple(word for word in tokens if word not in self.vocabulary),
+                    self.unknown_words(sentence),
                 )
             )
         return results
 
+    def unknown_words(self, sentence: str) -> tuple[str, ...]:
+        """The words of a sentence that are not in the vocabulary, and count as the unknown word."""
+        return tuple(word for word in tokenise(sentence) if word not in self.vocabulary)
+
     def log_ratios(self, features: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
         """`Score.log_ratio` of every sentence for every feature (I, D): (S, I), nats."""
         corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
-        scores = log_likelihoods(self.model, corpus, features)
-        prior = log_prior(self.model, corpus, self.bundle.prior)
+        scores = log_likelihoods(self.model, corpus, image_terms(self.model, features))
+        prior = log_prior(self.model, corpus, self.prior_terms)
         return (scores - prior[:, None]).cpu().numpy()
+
+    def rank_sentences(
+        self, image: ImagePath, sentences: Sequence[str], k: int | None = None
+    ) -> Ranking:
+        """The k sentences (or all) that fit an image best, by P(s|I)/P(s) (paper sec. 6).
+
+        Equals stay in the given order. Raises ImageError if the image cannot be read.
+        """
+        feature = self._feature(image)
+        corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
+        terms = image_terms(self.model, feature[None])
+        found = zip(*sentences_for(self.model, corpus, terms, self.prior_terms, k), strict=True)
+        matches = [
+            self._match(rank, sentences[i], logprob, corpus.lengths[i], prior)
+            for rank, (i, logprob, prior) in enumerate(found, 1)
+        ]
+        return Ranking(os.fspath(image), tuple(matches))
+
+    def rank_images(
+        self,
+        sentence: str,
+        images: Sequence[ImagePath],
+        k: int | None = None,
+        on_progress: OnProgress = lambda done, total: None,
+    ) -> Ranking:
+        """The k images (or all) that a sentence fits best, by perplexity.
+
+        Equals stay in the given order; images that cannot be read are returned as errors.
+        """
+        paths: list[str] = []
+        errors: list[tuple[str, ImageError]] = []
+        parts: list[Tensor] = []
+        encoded = zip(images, encode_images(map(Path, images), self.encoder), strict=True)
+        while batch := list(islice(encoded, _BATCH)):
+            features = [f for _, f in batch if isinstance(f, np.ndarray)]
+            if features:
+                parts.append(image_terms(self.model, np.stack(features)))
+            for path, found in batch:
+                if isinstance(found, ImageError):
+                    errors.append((os.fspath(path), found))
+                else:
+                    paths.append(os.fspath(path))
+            on_progress(len(paths) + len(errors), len(images))
+        corpus = Corpus([self.vocabulary.encode(sentence)])
+        terms = torch.cat(parts) if parts else self.prior_terms[:0]
+        logprobs = log_likelihoods(self.model, corpus, terms)[0].tolist()
+        prior = log_prior(self.model, corpus, self.prior_terms).item()
+        order = sorted(range(len(paths)), key=lambda i: -logprobs[i])[:k]
+        matches = [
+            self._match(rank, paths[i], logprobs[i], corpus.lengths[0], prior)
+            for rank, i in enumerate(order, 1)
+        ]
+        return Ranking(sentence, tuple(matches), tuple(errors))
+
+    def captions_of_lengths(
+        self, features: np.ndarray, prefixes: Sequence[Sequence[str]], lengths: Sequence[int]
+    ) -> list[list[str]]:
+        """Greedy sentences of given lengths for features (B, D), each after its own first words.
+
+        What the protocol `paper2014` generates; the given words count, and are returned as given.
+        """
+        terms = image_terms(self.model, features)
+        state: State = (self.model.initial_state(len(features)), terms)
+        indices = [[self.vocabulary.index(word) for word in prefix] for prefix in prefixes]
+        found = greedy_of_lengths(self._step, state, indices, lengths)
+        texts = [self.vocabulary.decode(words) for words in found]
+        return [[*p, *text[len(p) :]] for p, text in zip(prefixes, texts, strict=True)]
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""
@@ -192,6 +288,15 @@ class Captioner:
             nearest = distances.topk(min(k, len(distances)), largest=False)
         found = zip(nearest.indices.tolist(), nearest.values.tolist(), strict=True)
         return [(self.vocabulary.words[i], d) for i, d in found if math.isfinite(d)]
+
+    def _feature(self, image: ImagePath) -> np.ndarray:
+        [feature] = encode_images([Path(image)], self.encoder)
+        if isinstance(feature, ImageError):
+            raise feature
+        return feature
+
+    def _match(self, rank: int, item: str, logprob: float, words: int, prior: float) -> Match:
+        return Match(rank, item, logprob, to_perplexity(logprob, words), logprob - prior)
 
     def _stream(
         self, images: Iterable[ImagePath], how: Decoding, prefix: list[int]

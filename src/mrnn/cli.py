@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from . import encoders
-from .config import MAX_LENGTH, DropoutShares, ModelConfig, TrainConfig
+from .config import MAX_LENGTH, MEMORY_GB, DropoutShares, ModelConfig, TrainConfig
 from .console import INTERRUPTED, emit, exit_code, note, progress, reporting_errors
 from .errors import DataError, ImageError, UsageError
 from .images import SUFFIXES, FoundImages, find_images, printable
@@ -19,6 +20,7 @@ from .images import SUFFIXES, FoundImages, find_images, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .captioner import Ranking
     from .datasets import Problem
 
 app = typer.Typer(
@@ -39,6 +41,21 @@ Images = Annotated[
     typer.Option("--images", help="Folder of the pictures, if not beside the captions."),
 ]
 Data = Annotated[Path, typer.Argument(help="Folder of a captioned data set.", metavar="DATA")]
+
+
+class Protocol(StrEnum):
+    """The choices of --protocol."""
+
+    coco = "coco"
+    paper2014 = "paper2014"
+
+
+class Retrieval(StrEnum):
+    """The choices of --retrieval."""
+
+    exact = "exact"
+    two_stage = "two-stage"
+    none = "none"
 
 
 def _at_least(least: float, text: str) -> Any:
@@ -182,6 +199,68 @@ def score(
 
 @app.command()
 @reporting_errors
+def rank_sentences(
+    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
+    sentences: Annotated[
+        Path, typer.Option("--sentences", help="Text file, a sentence a line, UTF-8.")
+    ],
+    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Find the sentences that fit an image best, by P(s|I)/P(s)."""
+    from .captioner import load
+    from .datasets import read_sentences
+    from .records import ranking_document
+
+    lines, problems = read_sentences(sentences)
+    _note_problems(problems)
+    ranking = load(model, device).rank_sentences(image, lines, k)
+    if json:
+        emit(ranking_document(ranking, "sentence"))
+    else:
+        _print_ranking(ranking)
+    return exit_code(len(lines), len(problems))
+
+
+@app.command()
+@reporting_errors
+def rank_images(
+    sentence: Annotated[str, typer.Argument(help="A sentence.", metavar="SENTENCE")],
+    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH")],
+    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Find the images that a sentence fits best, by perplexity."""
+    from .captioner import load
+    from .records import ranking_document
+
+    found = find_images(paths)
+    _require_images(found, paths)
+    captioner = load(model, device)
+    unknown = captioner.unknown_words(sentence)
+    if unknown:
+        note(f"not in the vocabulary: {', '.join(unknown)}")
+    with progress("images") as on_progress:
+        ranking = captioner.rank_images(sentence, found.images, k, on_progress)
+    ranking = replace(
+        ranking, errors=(*((str(path), error) for path, error in found.errors), *ranking.errors)
+    )
+    for _, error in ranking.errors:
+        note(f"mrnn: {error}")
+    if json:
+        emit(ranking_document(ranking, "image"))
+    else:
+        _print_ranking(ranking)
+    tried = len(found.images) + len(found.errors)
+    return exit_code(tried - len(ranking.errors), len(ranking.errors))
+
+
+@app.command()
+@reporting_errors
 def train(
     data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the new model.")],
@@ -272,42 +351,78 @@ def evaluate(
     images: Images = None,
     split: Annotated[str, typer.Option(help="train, dev or test.", metavar="NAME")] = "dev",
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    protocol: Annotated[
+        Protocol, typer.Option(help="How captions are generated and compared.")
+    ] = Protocol.coco,
+    context: Annotated[
+        int, _at_least(0, "Of paper2014: words of the reference that are given.")
+    ] = 0,
+    retrieval: Annotated[
+        Retrieval, typer.Option(help="How sentences and images are ranked.")
+    ] = Retrieval.exact,
+    memory: Annotated[
+        float, typer.Option(help="For scoring, beside the model.", metavar="GB", min=0.05)
+    ] = MEMORY_GB,
     limit: Annotated[
         Optional[int], typer.Option(help="Only the first N images.", metavar="N", min=1)
+    ] = None,
+    health: Annotated[
+        bool, typer.Option("--health", help="Also: does the model look at the pictures?")
+    ] = False,
+    meteor: Annotated[
+        bool, typer.Option("--meteor", help="Also METEOR; needs Java and pycocoevalcap.")
+    ] = False,
+    report: Annotated[
+        Optional[Path], typer.Option(help="Also write an HTML page.", metavar="DIR")
     ] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Write the scores into the model's card.")
     ] = False,
     model: Model = "default",
     device: Device = "auto",
+    seed: Annotated[int, typer.Option(help="Of --health.", metavar="N")] = 1,
     json: Json = False,
 ) -> int:
-    """Perplexity, BLEU and distinct captions of a model on a split."""
+    """Perplexity, caption metrics and retrieval both ways of a model on a split."""
     from .bundle import find_bundle, save_bundle, with_scores
     from .captioner import Decoding, load
     from .datasets import read_dataset, split_name
+    from .evaluation import Plan
     from .evaluation import evaluate as run
     from .features import default_cache
+    from .records import evaluation_lines
+    from .report import write_report
 
+    plan = Plan(
+        Decoding(beam=beam),
+        protocol.value,
+        context,
+        retrieval.value,
+        memory * 1e9,
+        health,
+        meteor,
+        seed,
+    )
+    if record and plan.protocol != "coco":
+        raise UsageError("--record goes with --protocol coco")
     split = split_name(split)
     dataset = read_dataset(data, images)
     problems = [p for p in dataset.problems if p.split in (None, split)]
     _note_problems(problems)
     examples = dataset.split(split)[:limit]
     captioner = load(model, device)
-    how = Decoding(beam=beam)
-    with progress("features") as on_features, progress("captions") as on_captions:
-        result = run(captioner, split, examples, how, default_cache(), on_features, on_captions)
+    result = run(captioner, dataset.name, split, examples, plan, default_cache(), progress)
     for error in result.errors:
         note(f"mrnn: {error}")
     d = result.document
+    if health and not d["health"]["sees_images"]:
+        note("mrnn: the model ignores the pictures: other pictures do not make it worse")
     if json:
         emit(d)
     else:
-        print(f"perplexity         {d['perplexity']:.3f}")
-        print("BLEU-1..4          " + " ".join(f"{b:.3f}" for b in d["bleu"].values()))
-        print(f"distinct captions  {d['distinct_captions']} of {d['images']}")
-        print("signature          " + " ".join(f"{k}={v}" for k, v in d["signature"].items()))
+        print("\n".join(evaluation_lines(d)))
+    if report is not None:
+        note(f"report: {printable(write_report(report, result))}")
     if record:
         save_bundle(with_scores(captioner.bundle, d), find_bundle(model))
     return exit_code(d["images"], len(problems) + len(result.errors))
@@ -359,13 +474,17 @@ def benchmark(
         Optional[list[str]],
         typer.Argument(help="Rows of the table; all by default.", metavar="ROW"),
     ] = None,
+    data: Annotated[
+        Optional[Path],
+        typer.Option(help="Captioned pictures for the retrieval rows; samples without."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Measure speeds on this machine, as ratios within one run."""
     from .benchmark import run_rows
 
     results = []
-    for row in run_rows(rows or []):
+    for row in run_rows(rows or [], data):
         results.append(row)
         if not json:
             print(row.line(), flush=True)
@@ -385,6 +504,12 @@ def _require_images(found: FoundImages, paths: list[Path] | None) -> None:
     if not found.images and not found.errors:
         names = ", ".join(printable(path) for path in paths or ())
         raise DataError(f"{names}: no images there ({', '.join(sorted(SUFFIXES))})")
+
+
+def _print_ranking(ranking: Ranking) -> None:
+    print(f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}")
+    for m in ranking.matches:
+        print(f"{m.logprob:9.2f} {m.perplexity:11.2f} {m.log_ratio:+10.2f}  {printable(m.item)}")
 
 
 def _note_problems(problems: Sequence[Problem]) -> None:

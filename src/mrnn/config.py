@@ -8,6 +8,8 @@ from .errors import UsageError
 
 MAX_LENGTH = 30  # words of a caption; 9 of Flickr8K's 35,000 training and dev captions are longer
 
+MEMORY_GB = 2.0  # that scoring may take beside the model
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -113,6 +113,37 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
+def read_sentences(path: Path) -> tuple[list[str], list[Problem]]:
+    """Distinct sentences of a text file, one a line, in order; blank lines are left out.
+
+    A line that is not UTF-8 or has no words, and one that repeats an earlier line, is a Problem.
+    Raises DataError when the file cannot be read or nothing is left.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{printable(path)}: cannot be read ({error.strerror})") from None
+    sentences: dict[str, int] = {}
+    problems = []
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+        place = f"{printable(path)}:{number}"
+        try:
+            sentence = line.decode().strip()
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            problems.append(Problem(place, f"not UTF-8 (byte 0x{byte:02x}); line skipped"))
+            continue
+        if sentence in sentences:
+            problems.append(Problem(place, f"the same as line {sentences[sentence]}; skipped"))
+        elif tokenise(sentence):
+            sentences[sentence] = number
+        elif sentence:
+            problems.append(Problem(place, "no words; line skipped"))
+    if not sentences:
+        raise DataError(f"{printable(path)}: no sentence in the file; expected one a line, UTF-8")
+    return list(sentences), problems
+
+
 _HINT = "name the folder of the pictures with --images"
 
 

@@ -44,6 +44,16 @@ def has_bf16(device: torch.device) -> bool:
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
+def has_int8(device: torch.device) -> bool:
+    """Whether 8-bit integer matrix products are done by special instructions of the CPU."""
+    import torch
+
+    if device.type != "cpu" or not hasattr(torch, "_int_mm"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
 def reduced_precision(device: torch.device) -> AbstractContextManager[object]:
     """A context of bf16 matrix products where the hardware has them, fp32 elsewhere."""
     import torch

@@ -1,109 +1,349 @@
-"""Evaluate a bundle on a split: perplexity and the `coco` generation protocol."""
+"""Evaluate a bundle on a split: perplexity, generated captions, retrieval both ways, health."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .captioner import Captioner, Decoding
 from .datasets import Example
-from .errors import ImageError
-from .features import OnProgress
-from .metrics import bleu, bleu_signature, distinct
-from .pairs import read_pairs
-from .scoring import perplexity
+from .devices import has_int8
+from .errors import ImageError, UsageError
+from .likelihoods import MEMORY, image_terms
+from .metrics import (
+    Words,
+    bleu,
+    bleu_signature,
+    cider_d,
+    distinct,
+    meteor,
+    paper_bleu,
+    require_meteor,
+    rouge_l,
+)
+from .pairs import Pairs, read_pairs
+from .ranking import IMAGE_CANDIDATES, RESCORED, SENTENCE_CANDIDATES, Rankings, Stage, rank_all
+from .ranks import (
+    Ranked,
+    best_items,
+    image_ranks,
+    kept,
+    recall_table,
+    sentence_ranks,
+    shortlist_ranks,
+)
+from .scoring import perplexity, score_words, to_perplexity
 from .text import TOKENISER, tokenise
 
 _BATCH = 100  # images captioned at once
+_BEST = 5  # retrieved items kept to be shown
+_COUNTS = (10, 20, 50, 100, 200, 500, 1000)  # candidates, for the share that the first stage keeps
+_SEES = 1.02  # other people's pictures must raise the perplexity by this factor
+_NO_RECALL = recall_table(np.zeros(0))
+_NOTHING: Mapping[str, Any] = {  # the keys of every document, for figures that do not apply
+    "bleu": None,
+    "bleu_paper": None,
+    "rouge_l": None,
+    "cider": None,
+    "meteor": None,
+    "perplexity_after_context": None,
+    "image_to_text": _NO_RECALL,
+    "text_to_image": _NO_RECALL,
+    "image_to_text_raw": _NO_RECALL,
+    "image_to_text_nearest_100": _NO_RECALL,
+    "two_stage": None,
+    "distinct_captions": None,
+    "health": None,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is evaluated, and how."""
+
+    decoding: Decoding = field(default_factory=Decoding)
+    protocol: Literal["coco", "paper2014"] = "coco"
+    context: int = 0  # paper2014: the first words of the reference that are given
+    retrieval: Literal["exact", "two-stage", "none"] = "exact"
+    memory: float = MEMORY  # bytes for scoring
+    health: bool = False
+    meteor: bool = False
+    seed: int = 1  # of the shuffled pictures
+
+    def __post_init__(self) -> None:
+        if self.protocol == "paper2014" and self.decoding != Decoding():
+            raise UsageError("protocol paper2014 is greedy: leave out --beam")
+        if self.protocol != "paper2014" and self.context:
+            raise UsageError("--context goes with --protocol paper2014")
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The document that `mrnn evaluate --json` prints, and what it was made from."""
 
-    document: dict[str, Any]  # its keys: docs/schemas/evaluate.json
-    captions: tuple[tuple[Path, str], ...]
+    document: Mapping[str, Any]  # its keys: docs/schemas/evaluate.json
+    examples: tuple[Example, ...]  # those whose image could be read
+    captions: tuple[str, ...]  # generated, one an example; none in the protocol paper2014
+    text_to_image: Ranked | None  # by sentence, in the order of the examples
+    image_to_text: Ranked | None  # by image
     errors: tuple[ImageError, ...]
 
 
 def evaluate(
     captioner: Captioner,
+    data: str,
     split: str,
     examples: Sequence[Example],
-    decoding: Decoding,
+    plan: Plan,
     cache: Path,
-    on_features: OnProgress,
-    on_captions: OnProgress,
+    stage: Stage,
 ) -> Evaluation:
-    """Perplexity of all sentences, and BLEU of one generated caption an image.
+    """Everything that the plan asks for; figures that do not apply are null.
 
-    Figures that this version does not compute are null. Raises DataError when no image can be
-    read; images that cannot be read are left out and returned as errors.
+    Raises DataError when no image can be read and DependencyError for a missing package; images
+    that cannot be read are left out and returned as errors.
     """
-    metric = bleu_signature()  # first: without sacrebleu there is no use in starting
+    metric = bleu_signature()  # first: without its packages there is no use in starting
+    if plan.meteor:
+        require_meteor()
     seconds: dict[str, float] = {}
-    clock = time.perf_counter()
-
-    def lap(name: str) -> None:
-        nonlocal clock
-        now = time.perf_counter()
-        seconds[name], clock = round(now - clock, 2), now
-
-    pairs, readable, errors = read_pairs(
-        examples, captioner.vocabulary, captioner.encoder, cache, on_features
-    )
-    lap("features")
-    score = perplexity(captioner.model, pairs)
-    lap("perplexity")
-    captions = []
-    for start in range(0, len(readable), _BATCH):
-        images = np.arange(start, min(start + _BATCH, len(readable)))
-        captions += captioner.caption_features(pairs.features[images], decoding)
-        on_captions(len(captions), len(readable))
-    lap("captions")
-    candidates = [tokenise(caption.text) for caption in captions]
-    references = [[tokenise(sentence) for sentence in e.sentences] for e in readable]
-    found = bleu(candidates, references)
-    lap("bleu")
-    counts = sorted({len(e.sentences) for e in readable})
+    with _timed(seconds, "features"), stage("features") as on_progress:
+        pairs, readable, errors = read_pairs(
+            examples, captioner.vocabulary, captioner.encoder, cache, on_progress
+        )
+    with _timed(seconds, "perplexity"):
+        figures: dict[str, Any] = {"perplexity": perplexity(captioner.model, pairs)}
+    captions: tuple[str, ...] = ()
+    with _timed(seconds, "captions"):
+        if plan.protocol == "coco":
+            captions = _captions(captioner, pairs, plan.decoding, stage)
+        else:
+            figures |= _paper2014(captioner, pairs, readable, plan.context, stage)
+    if captions:
+        with _timed(seconds, "metrics"):
+            figures |= _caption_figures(captions, readable, plan.meteor)
+    retrieved: dict[str, Ranked] = {}
+    rankings = None
+    if plan.retrieval != "none":
+        with _timed(seconds, "retrieval"):
+            terms = image_terms(captioner.model, pairs.features)
+            rankings = rank_all(
+                captioner.model,
+                pairs.corpus,
+                terms,
+                captioner.prior_terms,
+                plan.retrieval == "exact",
+                plan.memory,
+                stage,
+            )
+            retrieved = _ranked(rankings, pairs)
+            figures |= _retrieval_figures(rankings, retrieved, pairs, plan.retrieval == "exact")
+    if plan.health:
+        with _timed(seconds, "health"):
+            figures["health"] = _health(captioner, pairs, rankings, figures, plan.seed)
     document = {
-        "signature": {
-            "protocol": "coco",
-            "split": split,
-            "images": len(readable),
-            "sentences": len(pairs.corpus),
-            "vocabulary": len(captioner.vocabulary),
-            "tokeniser": TOKENISER,
-            "unknown": "counted",
-            "end": "counted",
-            "decoding": _describe(decoding),
-            "references": "-".join(map(str, sorted({counts[0], counts[-1]}))),
-            "bleu": metric,
-        },
+        "signature": _signature(captioner, data, split, readable, plan, metric),
         "split": split,
         "images": len(readable),
         "sentences": len(pairs.corpus),
-        "perplexity": score,
-        "bleu": found,
-        "bleu_paper": None,
-        "rouge_l": None,
-        "cider": None,
-        "meteor": None,
-        "image_to_text": dict.fromkeys(("r1", "r5", "r10", "med_r")),
-        "text_to_image": dict.fromkeys(("r1", "r5", "r10", "med_r")),
-        "distinct_captions": distinct(candidates),
-        "health": None,
+        **_NOTHING,
+        **figures,
         "seconds": seconds,
     }
-    texts = tuple((e.image, c.text) for e, c in zip(readable, captions, strict=True))
-    return Evaluation(document, texts, tuple(errors))
+    return Evaluation(
+        document,
+        tuple(readable),
+        captions,
+        retrieved.get("text_to_image"),
+        retrieved.get("image_to_text"),
+        tuple(errors),
+    )
 
 
-def _describe(decoding: Decoding) -> str:
-    how = "greedy" if decoding.beam == 1 else f"beam {decoding.beam}"
-    return f"{how}, at most {decoding.max_length} words"
+def _captions(
+    captioner: Captioner, pairs: Pairs, decoding: Decoding, stage: Stage
+) -> tuple[str, ...]:
+    captions: list[str] = []
+    count = len(pairs.features)
+    with stage("captions") as on_progress:
+        for start in range(0, count, _BATCH):
+            images = np.arange(start, min(start + _BATCH, count))
+            found = captioner.caption_features(pairs.features[images], decoding)
+            captions += [caption.text for caption in found]
+            on_progress(len(captions), count)
+    return tuple(captions)
+
+
+def _caption_figures(
+    captions: Sequence[str], examples: Sequence[Example], with_meteor: bool
+) -> dict[str, Any]:
+    candidates = [tokenise(caption) for caption in captions]
+    references = _references(examples)
+    return {
+        "bleu": bleu(candidates, references),
+        "rouge_l": rouge_l(candidates, references),
+        "cider": cider_d(candidates, references),
+        "meteor": meteor(candidates, references) if with_meteor else None,
+        "distinct_captions": distinct(candidates),
+    }
+
+
+def _paper2014(
+    captioner: Captioner, pairs: Pairs, examples: Sequence[Example], context: int, stage: Stage
+) -> dict[str, Any]:
+    """A sentence of the length of each reference, which gives its first `context` words."""
+    references = _references(examples)
+    own = [sentence for every in references for sentence in every]
+    sentences = []
+    with stage("captions") as on_progress:
+        for start in range(0, len(own), _BATCH):
+            rows = np.arange(start, min(start + _BATCH, len(own)))
+            sentences += captioner.captions_of_lengths(
+                pairs.features[pairs.images[rows]],
+                [own[row][:context] for row in rows],
+                [len(own[row]) for row in rows],
+            )
+            on_progress(len(sentences), len(own))
+    scored = [words.logprobs[context:] for words in score_words(captioner.model, pairs)]
+    logprob = sum(float(part.sum()) for part in scored)
+    return {
+        "bleu_paper": paper_bleu(sentences, own, [references[image] for image in pairs.images]),
+        "perplexity_after_context": to_perplexity(logprob, max(1, sum(map(len, scored)))),
+    }
+
+
+def _ranked(rankings: Rankings, pairs: Pairs) -> dict[str, Ranked]:
+    images, sentences = rankings.images.cpu().numpy(), rankings.sentences.cpu().numpy()
+    return {
+        "text_to_image": Ranked(image_ranks(images, pairs.images), best_items(images, _BEST)),
+        "image_to_text": Ranked(
+            sentence_ranks(sentences, pairs.images), best_items(sentences.T, _BEST)
+        ),
+    }
+
+
+def _retrieval_figures(
+    rankings: Rankings, retrieved: Mapping[str, Ranked], pairs: Pairs, exact: bool
+) -> dict[str, Any]:
+    """Recall and median rank of both directions, and how many of the best two stages keep."""
+    images, sentences = rankings.images.cpu().numpy(), rankings.sentences.cpu().numpy()
+    features = pairs.features[np.arange(len(pairs.features))]
+    nearest = shortlist_ranks(sentences, pairs.images, features)
+    figures: dict[str, Any] = {name: recall_table(r.ranks) for name, r in retrieved.items()}
+    figures["image_to_text_nearest_100"] = recall_table(nearest)
+    if exact:  # else not all likelihoods are known
+        likelihoods = rankings.likelihoods.cpu().numpy()
+        figures["image_to_text_raw"] = recall_table(sentence_ranks(likelihoods, pairs.images))
+        figures["two_stage"] = {
+            "text_to_image": _kept(rankings.first_images.cpu().numpy(), images),
+            "image_to_text": _kept(rankings.first_sentences.T.cpu().numpy(), sentences.T),
+        }
+    return figures
+
+
+def _kept(coarse: np.ndarray, exact: np.ndarray) -> list[dict[str, float]]:
+    counts = [count for count in _COUNTS if count < coarse.shape[1]]
+    shares = zip(
+        counts, kept(coarse, exact, 1, counts), kept(coarse, exact, 10, counts), strict=True
+    )
+    return [{"candidates": n, "top1": one, "top10": ten} for n, one, ten in shares]
+
+
+def _health(
+    captioner: Captioner,
+    pairs: Pairs,
+    rankings: Rankings | None,
+    figures: Mapping[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """The same figures when every sentence is given another's picture.
+
+    A model that looks at the pictures must lose much of its perplexity, and all of its recall.
+    """
+    swapped = _swapped(len(pairs.features), seed)[pairs.images]
+    shuffled = perplexity(captioner.model, Pairs(pairs.corpus, swapped, pairs.features))
+    health: dict[str, Any] = {
+        "distinct_captions": figures.get("distinct_captions"),
+        "perplexity_shuffled": shuffled,
+        "image_to_text_shuffled": _NO_RECALL,
+        "text_to_image_shuffled": _NO_RECALL,
+        "sees_images": shuffled > _SEES * figures["perplexity"],
+    }
+    if rankings is not None:
+        images, sentences = rankings.images.cpu().numpy(), rankings.sentences.cpu().numpy()
+        health["image_to_text_shuffled"] = recall_table(sentence_ranks(sentences, swapped))
+        health["text_to_image_shuffled"] = recall_table(image_ranks(images, swapped))
+    return health
+
+
+def _swapped(count: int, seed: int) -> np.ndarray:
+    """A random order in which nothing stays in its place (but a single item)."""
+    order = np.random.default_rng(seed).permutation(count)
+    swapped = np.empty_like(order)
+    swapped[order] = np.roll(order, 1)
+    return swapped
+
+
+def _signature(
+    captioner: Captioner,
+    data: str,
+    split: str,
+    examples: Sequence[Example],
+    plan: Plan,
+    metric: str,
+) -> dict[str, Any]:
+    counts = {len(example.sentences) for example in examples}
+    return {
+        "protocol": plan.protocol,
+        "data": data,
+        "split": split,
+        "images": len(examples),
+        "sentences": sum(len(example.sentences) for example in examples),
+        "vocabulary": len(captioner.vocabulary),
+        "encoder": captioner.encoder.name,
+        "tokeniser": TOKENISER,
+        "unknown": "counted",
+        "end": "counted",
+        "decoding": _describe_decoding(plan),
+        "references": "-".join(map(str, sorted({min(counts), max(counts)}))),
+        "bleu": metric,
+        "metrics": f"mrnn {metadata.version('mrnn')}",
+        "retrieval": _describe_retrieval(captioner, plan),
+    }
+
+
+def _describe_decoding(plan: Plan) -> str:
+    if plan.protocol == "paper2014":
+        return f"greedy, as long as the reference, its first {plan.context} words given"
+    how = "greedy" if plan.decoding.beam == 1 else f"beam {plan.decoding.beam}"
+    return f"{how}, at most {plan.decoding.max_length} words"
+
+
+def _describe_retrieval(captioner: Captioner, plan: Plan) -> str:
+    if plan.retrieval == "none":
+        return "none"
+    if plan.retrieval == "two-stage":
+        how = f"two-stage, {IMAGE_CANDIDATES} images and {SENTENCE_CANDIDATES} sentences"
+    elif has_int8(captioner.device):
+        how = f"exact, 8 bits, then the best {RESCORED} in 32"
+    else:
+        how = "exact"
+    return f"{how}; P(s) over {len(captioner.bundle.prior)} training images; ties count against"
+
+
+def _references(examples: Sequence[Example]) -> list[list[Words]]:
+    return [[tokenise(sentence) for sentence in e.sentences] for e in examples]
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - started, 2)

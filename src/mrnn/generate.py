@@ -109,6 +109,28 @@ def beam(
     return results
 
 
+def greedy_of_lengths(
+    step: Step, state: State, prefixes: Sequence[Sequence[int]], lengths: Sequence[int]
+) -> list[tuple[int, ...]]:
+    """Greedy sentences of exactly these lengths, each after its own prefix (which counts).
+
+    END is never taken; the `paper2014` protocol compares sentences of equal length.
+    """
+    rows, longest = len(lengths), max(lengths, default=0)
+    given = torch.full((rows, longest), -1)
+    for row, prefix in enumerate(prefixes):
+        given[row, : len(prefix)] = torch.tensor(prefix, dtype=torch.long)[:longest]
+    given = given.to(state[0].device)
+    word = torch.full((rows,), START, device=state[0].device)
+    words = torch.empty_like(given)
+    for position in range(longest):
+        logp, state = step(word, state)
+        likeliest = logp.index_fill(1, _words((*_FORBIDDEN, END), logp), -torch.inf).argmax(1)
+        word = torch.where(given[:, position] < 0, likeliest, given[:, position])
+        words[:, position] = word
+    return [tuple(row[:n]) for row, n in zip(words.tolist(), lengths, strict=True)]
+
+
 @dataclass(frozen=True)
 class _Hypotheses:
     """Partial or finished sentences, K a row; a score of -inf marks an empty place."""

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from .config import DropoutShares, ModelConfig
 from .packing import Packed
+from .prefixes import PrefixTree
+
+G2_BOUND = 1.7159
 
 
 class Dropout:
@@ -114,12 +117,26 @@ class MRNN(nn.Module):
         w = self.word_representation(packed.inputs)  # (N, R)
         if dropout:
             w = dropout(w, dropout.shares.words)
-        r = recurrence(w, self.ur, packed.sizes)  # (N, R)
+        return self._joined_terms(w, recurrence(w, self.ur, packed.sizes))
+
+    def prefix_terms(self, tree: PrefixTree) -> Tensor:
+        """Vw w(t) + Vr r(t) after each of P distinct prefixes, (P, M); not for training."""
+        w = self.word_representation(tree.words)  # (P, R)
+        r = F.relu(w)
+        start = 0
+        for parents in tree.parents.split(tree.sizes):
+            if start:
+                level = slice(start, start + len(parents))
+                r[level] = F.relu(torch.addmm(w[level], r[parents], self.ur.T))
+            start += len(parents)
+        return self._joined_terms(w, r)
+
+    def _joined_terms(self, w: Tensor, r: Tensor) -> Tensor:
         return F.linear(torch.cat((w, r), 1), torch.cat((self.vw, self.vr), 1), self.vw_bias)
 
     def logits(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
         """Wo g2(x) + b, (..., V), from the sum x (..., M) inside eq. 3."""
-        m = 1.7159 * torch.tanh(x * (2 / 3))  # g2, eq. 4
+        m = g2(x)
         if dropout:
             m = dropout(m, dropout.shares.multimodal)
         return F.linear(m, self.wo, self.wo_bias)
@@ -127,6 +144,11 @@ class MRNN(nn.Module):
     def word_representation(self, words: Tensor) -> Tensor:
         """w(t), (N, R): word embedding II."""
         return F.linear(F.embedding(words, self.embedding), self.we, self.we_bias)
+
+
+def g2(x: Tensor) -> Tensor:
+    """The scaled tanh of eq. 4; never beyond `G2_BOUND`."""
+    return G2_BOUND * torch.tanh(x * (2 / 3))
 
 
 def recurrence(w: Tensor, ur: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -59,6 +59,16 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def sentences(self, chosen: np.ndarray) -> list[list[int]]:
+        """The words of the sentences at these positions, (B,), without the signs."""
+        starts, lengths = self._starts[chosen] + 1, self.lengths[chosen] - 1
+        return [self._flat[s : s + n].tolist() for s, n in zip(starts, lengths, strict=True)]
+
+    def alphabetical(self, chosen: np.ndarray) -> np.ndarray:
+        """The positions (B,) again, in the order of the sentences' word indices."""
+        words = self.sentences(chosen)
+        return chosen[sorted(range(len(chosen)), key=words.__getitem__)]
+
     def pack(self, chosen: np.ndarray | None = None) -> Packed:
         """Pack the sentences at these positions, (B,), or all."""
         if chosen is None:

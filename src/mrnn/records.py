@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from .captioner import Caption, Score, Word
+from .captioner import Caption, Ranking, Score, Word
 from .errors import ImageError
 from .images import printable
 
@@ -29,6 +30,72 @@ def score_document(score: Score) -> dict[str, Any]:
         "words": [_word(word) for word in score.words],
         "unknown": list(score.unknown),
     }
+
+
+def ranking_document(ranking: Ranking, item: Literal["sentence", "image"]) -> dict[str, Any]:
+    """The JSON object of the best sentences of an image, or images of a sentence."""
+    return {
+        "query": ranking.query,
+        "results": [
+            {
+                "rank": m.rank,
+                item: m.item,
+                "logprob": m.logprob,
+                "perplexity": m.perplexity,
+                "log_ratio": m.log_ratio,
+            }
+            for m in ranking.matches
+        ],
+        "errors": [
+            {"image": path, "error": {"code": error.code, "message": str(error)}}
+            for path, error in ranking.errors
+        ],
+    }
+
+
+def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
+    """The figures of an evaluation to read; those that do not apply are left out."""
+    d = document
+    lines = [_figures("perplexity", [d["perplexity"]])]
+    if d["bleu"]:
+        lines.append(_figures("BLEU-1..4", d["bleu"].values()))
+        lines.append(_figures("ROUGE-L, CIDEr-D", [d["rouge_l"], d["cider"]]))
+        lines.append(f"{'distinct captions':26} {d['distinct_captions']} of {d['images']}")
+    if d["meteor"] is not None:
+        lines.append(_figures("METEOR", [d["meteor"]]))
+    if d["bleu_paper"]:
+        lines.append(_figures("perplexity after context", [d["perplexity_after_context"]]))
+        for reading, values in d["bleu_paper"].items():
+            for name, of in values.items():
+                lines.append(_figures(f"{reading}, {name.replace('_', ' ')}", of.values()))
+    for key, name in _DIRECTIONS.items():
+        lines += _recall(name, d[key])
+    if d["health"]:
+        h = d["health"]
+        lines.append(_figures("shuffled perplexity", [h["perplexity_shuffled"]]))
+        lines += _recall("shuffled sentences", h["image_to_text_shuffled"])
+        lines += _recall("shuffled images", h["text_to_image_shuffled"])
+    signature = " ".join(f"{k}={v}" for k, v in d["signature"].items())
+    return [*lines, f"{'signature':26} {signature}"]
+
+
+_DIRECTIONS = {
+    "image_to_text": "sentences for an image",
+    "text_to_image": "images for a sentence",
+    "image_to_text_raw": "sentences by P(s|I) alone",
+    "image_to_text_nearest_100": "of the 100 nearest images",
+}
+
+
+def _figures(name: str, values: Iterable[float]) -> str:
+    return f"{name:26} " + " ".join(f"{value:.3f}" for value in values)
+
+
+def _recall(name: str, of: Mapping[str, float | None]) -> list[str]:
+    if of["r1"] is None:
+        return []
+    at = "  ".join(f"R@{k} {of[f'r{k}']:.1f}" for k in (1, 5, 10))
+    return [f"{name:26} {at}  Med r {of['med_r']:g}"]
 
 
 def caption_lines(image: Path, caption: Caption) -> str:

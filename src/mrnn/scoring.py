@@ -1,6 +1,6 @@
-"""Exact log P(sentence | image), in nats.
+"""The words of sentences, each scored given its own image: log P in nats, and perplexity.
 
-Dimension key: S sentences, N packed words, I images, V vocabulary, D image feature, K alternatives.
+Dimension key: L words of a sentence, N packed words, V vocabulary, K alternatives.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .model import MRNN
-from .packing import Corpus, Packed
-from .pairs import Pairs, to_tensor
+from .packing import Packed
+from .pairs import Pairs
 
 _BATCH = 256  # sentences
-_BLOCK_BYTES = 256_000_000  # memory for the logits of one block of words and images
 
 
 @dataclass(frozen=True)
@@ -69,35 +68,6 @@ def to_perplexity(logprob: float, words: int) -> float:
     """Perplexity of words that have this log P together, nats; infinite past a float's range."""
     mean = -logprob / words
     return math.exp(mean) if not mean > 700 else math.inf
-
-
-@torch.inference_mode()
-def log_likelihoods(model: MRNN, corpus: Corpus, features: np.ndarray) -> Tensor:
-    """Log P of every sentence given every image, (S, I).
-
-    VI I is computed once an image and the rest of eq. 3 once a word; only g2 and the softmax are
-    done for each pair, in blocks of bounded memory.
-    """
-    device = model.wo.device
-    packed = corpus.pack().to(device)
-    image_terms = model.image_terms(to_tensor(features, device))  # (I, M)
-    sentence_terms = model.sentence_terms(packed)  # (N, M)
-    totals = image_terms.new_zeros(len(corpus), len(image_terms))
-    row_bytes = 4 * len(image_terms) * model.config.vocabulary
-    block = max(1, _BLOCK_BYTES // max(row_bytes, 1))  # words at once
-    for start in range(0, len(sentence_terms), block):
-        part = slice(start, start + block)
-        logits = model.logits(sentence_terms[part, None] + image_terms)  # (block, I, V)
-        targets = packed.targets[part, None, None].expand(-1, len(image_terms), 1)
-        logp = logits.gather(2, targets)[:, :, 0] - logits.logsumexp(2)
-        totals.index_add_(0, packed.order[packed.rows[part]], logp)
-    return totals
-
-
-def log_prior(model: MRNN, corpus: Corpus, prior: np.ndarray) -> Tensor:
-    """Log P(s), (S,): P(s | I') averaged over sampled training images I' (paper sec. 6)."""
-    scores = log_likelihoods(model, corpus, prior)
-    return scores.logsumexp(1) - math.log(scores.shape[1])
 
 
 def _batches(model: MRNN, pairs: Pairs) -> Iterator[tuple[np.ndarray, Packed, Tensor]]:

@@ -1,0 +1,196 @@
+"""Log P(sentence | image) in nats, of all pairs or of chosen ones; exact.
+
+The image enters only the multimodal layer: VI I is computed once an image, the rest of eq. 3 once a
+distinct prefix, and what is left for a (prefix, image) is g2 and the softmax.
+
+Dimension key: S sentences, I images, K chosen pairs, P distinct prefixes, N words, M multimodal
+layer, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import MEMORY_GB
+from .errors import UsageError
+from .features import FeatureRows
+from .model import MRNN, g2
+from .normaliser import Normaliser, float_normaliser
+from .packing import Corpus
+from .pairs import to_tensor
+from .prefixes import PrefixTree, prefix_tree
+
+MEMORY = MEMORY_GB * 1e9  # bytes
+_IMAGES = 64  # scored together
+_ROWS = 1024  # prefixes times images at once on a CPU: their logits stay near its cache
+_PAIR_BYTES = 64  # a word of a chosen pair: keys, their order, positions
+
+OnProgress = Callable[[int, int], None]  # done, in all
+
+
+@torch.inference_mode()
+def image_terms(model: MRNN, features: np.ndarray | FeatureRows) -> Tensor:
+    """VI I of every image, (I, M), from features (I, D): all that scoring needs to know of it."""
+    device = model.wo.device
+    parts = [
+        model.image_terms(to_tensor(features[np.arange(part.start, part.stop)], device))
+        for part in _slices(len(features), 4096)
+    ]
+    return torch.cat([model.wo.new_zeros(0, model.config.multimodal), *parts])
+
+
+@torch.inference_mode()
+def log_likelihoods(
+    model: MRNN,
+    corpus: Corpus,
+    terms: Tensor,
+    memory: float = MEMORY,
+    normaliser: Normaliser | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Tensor:
+    """Log P of every sentence given every image, (S, I), from image terms (I, M).
+
+    Takes at most about `memory` bytes beside the model and the terms; raises UsageError when the
+    result alone needs more. As exact as the normaliser. Progress counts words times images.
+    """
+    needed = 4 * len(corpus) * len(terms) * terms.element_size()
+    if needed > memory:
+        raise UsageError(
+            f"{len(corpus):,} sentences for {len(terms):,} images take {needed / 1e9:.1f} GB of "
+            "memory; allow that with --memory, or take fewer images with --limit"
+        )
+    normalise = normaliser or float_normaliser(model)
+    totals = terms.new_zeros(len(corpus), len(terms))
+    costs = corpus.lengths * _prefix_bytes(model)
+    in_all, done = int(corpus.lengths.sum()) * len(terms), 0
+    for chosen in sentence_groups(corpus, np.arange(len(corpus)), costs, memory / 4):
+        tree = prefix_tree(corpus.pack(chosen)).to(totals.device)
+        sentences = torch.from_numpy(chosen).to(totals.device)[tree.sentences]
+        prefix_terms = model.prefix_terms(tree)
+        for images in _slices(len(terms), _IMAGES):
+            block = max(1, _rows(model, memory) // (images.stop - images.start))
+            for prefixes in _slices(len(prefix_terms), block):
+                words = _span(tree.prefixes, prefixes)
+                at = tree.prefixes[words] - prefixes.start
+                x = prefix_terms[prefixes, None] + terms[images]  # (P', I', M)
+                logp = _block(model, normalise, x, at, tree.targets[words])  # (N', I')
+                totals[:, images].index_add_(0, sentences[words], logp)
+                done += logp.numel()
+                on_progress(done, in_all)
+    return totals
+
+
+def log_prior(model: MRNN, corpus: Corpus, prior_terms: Tensor) -> Tensor:
+    """Log P(s), (S,): P(s | I') averaged over sampled training images I' (paper sec. 6)."""
+    scores = log_likelihoods(model, corpus, prior_terms)
+    return scores.logsumexp(1) - math.log(scores.shape[1])
+
+
+@torch.inference_mode()
+def pair_likelihoods(
+    model: MRNN,
+    corpus: Corpus,
+    terms: Tensor,
+    sentences: np.ndarray,
+    images: np.ndarray,
+    memory: float = MEMORY,
+    normaliser: Normaliser | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Tensor:
+    """Log P of chosen sentences (K,), each given its image (K,): (K,); terms are (I, M).
+
+    What two sentences for the same image begin with is computed once. Takes about `memory` bytes,
+    is as exact as the normaliser, and its progress counts pairs.
+    """
+    normalise = normaliser or float_normaliser(model)
+    totals = terms.new_zeros(len(sentences))
+    counts = np.bincount(sentences, minlength=len(corpus))
+    order = np.argsort(sentences, kind="stable")  # pairs by sentence
+    first = np.concatenate([[0], np.cumsum(counts)])
+    costs = corpus.lengths * (_prefix_bytes(model) + _PAIR_BYTES * counts)
+    done = 0
+    for chosen in sentence_groups(corpus, np.flatnonzero(counts), costs, memory / 2):
+        pairs = np.concatenate([order[first[s] : first[s + 1]] for s in chosen])
+        tree = prefix_tree(corpus.pack(chosen)).to(totals.device)
+        prefix_terms = model.prefix_terms(tree)
+        owner, word = _words_of(tree, np.repeat(np.arange(len(chosen)), counts[chosen]))
+        pair = torch.from_numpy(pairs).to(totals.device)[owner]
+        image = torch.from_numpy(images).to(totals.device)[pair]
+        keys, by_key = (tree.prefixes[word] * len(terms) + image).sort()
+        rows, row = torch.unique_consecutive(keys, return_inverse=True)  # each (prefix, image) once
+        pair, target = pair[by_key], tree.targets[word[by_key]]
+        for part in _slices(len(rows), _rows(model, memory)):
+            words = _span(row, part)
+            x = prefix_terms[rows[part] // len(terms)] + terms[rows[part] % len(terms)]
+            logp = _block(model, normalise, x[:, None], row[words] - part.start, target[words])
+            totals.index_add_(0, pair[words], logp[:, 0])
+        done += len(pairs)
+        on_progress(done, len(sentences))
+    return totals
+
+
+def _block(model: MRNN, normalise: Normaliser, x: Tensor, at: Tensor, targets: Tensor) -> Tensor:
+    """Log P (N, I) of words at positions (N,) among the first dimension of x (P, I, M)."""
+    m = g2(x)
+    z = normalise(m.flatten(0, 1)).view(m.shape[:2])
+    logits = [
+        torch.bmm(m[a], model.wo[t, :, None])[:, :, 0]  # few words at once: m is copied for each
+        for a, t in zip(at.split(len(m)), targets.split(len(m)), strict=True)
+    ]
+    return torch.cat(logits) + model.wo_bias[targets, None] - z[at]
+
+
+def _words_of(tree: PrefixTree, sentences: np.ndarray) -> tuple[Tensor, Tensor]:
+    """All words of the tree's sentences (K,) with repetitions: positions in K, and in the tree."""
+    device = tree.sentences.device
+    by_sentence = torch.argsort(tree.sentences, stable=True)
+    lengths = torch.bincount(tree.sentences)
+    first = lengths.cumsum(0) - lengths
+    chosen = torch.from_numpy(sentences).to(device)
+    owner = torch.repeat_interleave(lengths[chosen])
+    starts = lengths[chosen].cumsum(0) - lengths[chosen]
+    within = torch.arange(len(owner), device=device) - starts[owner]
+    return owner, by_sentence[first[chosen][owner] + within]
+
+
+def sentence_groups(
+    corpus: Corpus, chosen: np.ndarray, costs: np.ndarray, budget: float
+) -> Iterator[np.ndarray]:
+    """Cut sentences into groups whose costs stay in a budget, similar beginnings together."""
+    if costs[chosen].sum() > budget:
+        chosen = corpus.alphabetical(chosen)
+    total = np.cumsum(costs[chosen])
+    start = 0
+    while start < len(chosen):
+        spent = total[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(total, spent + budget, side="right")))
+        yield chosen[start:stop]
+        start = stop
+
+
+def _slices(length: int, size: int) -> Iterator[slice]:
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
+
+
+def _span(rising: Tensor, values: slice) -> slice:
+    """Where the values of a slice lie in a tensor that never falls."""
+    bounds = torch.tensor([values.start, values.stop], device=rising.device)
+    return slice(*torch.searchsorted(rising, bounds).tolist())
+
+
+def _prefix_bytes(model: MRNN) -> int:
+    c = model.config
+    return 4 * (4 * c.recurrent + c.multimodal)
+
+
+def _rows(model: MRNN, memory: float) -> int:
+    """How many (prefix, image) rows are computed at once."""
+    row_bytes = 4 * (2 * model.config.vocabulary + 4 * model.config.multimodal)
+    most = int(memory / 4 / row_bytes)
+    return max(1, most if model.wo.is_cuda else min(most, _ROWS))

@@ -1,0 +1,57 @@
+"""What the rows of `mrnn benchmark` share: a row, a clock, the processor's own speed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+REPEATS = 5  # of each measurement; medians are compared
+_GEMM_SIDES = (2048, 4096)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured ratio, or why it was skipped."""
+
+    name: str
+    meaning: str
+    aim: str
+    ratio: float | None = None
+    parts: Mapping[str, float] | None = None  # what was divided, with units in the names
+    skipped: str = ""
+
+    def line(self) -> str:
+        """The row as a line of text."""
+        if self.ratio is None:
+            return f"{self.name:14} skipped: {self.skipped}"
+        parts = ", ".join(f"{name} {value:,.4g}" for name, value in (self.parts or {}).items())
+        return f"{self.name:14} {self.ratio:7.2f}  (aim {self.aim}) {self.meaning}: {parts}"
+
+
+def seconds(action: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Median time of an action, after one run that does not count (none for a single one)."""
+    if repeats > 1:
+        action()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def gemm_flops(dtype: torch.dtype) -> float:
+    """FLOP/s of the best square matrix product on the CPU."""
+    return max(_gemm_flops(side, dtype) for side in _GEMM_SIDES)
+
+
+def _gemm_flops(side: int, dtype: torch.dtype) -> float:
+    a, b = torch.randn(side, side, dtype=dtype), torch.randn(side, side, dtype=dtype)
+    times = []
+    for _ in range(REPEATS):
+        times.append(seconds(lambda: a @ b, 1))
+    return 2 * side**3 / min(times)

@@ -1,0 +1,266 @@
+"""The first-order score against autograd, its anchors, and the estimate of log P(s)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import tiny_model
+from mrnn import first_order
+from mrnn.devices import has_int8
+from mrnn.first_order import (
+    Linearised,
+    anchors,
+    estimated_log_prior,
+    first_order_likelihoods,
+    first_order_log_prior,
+    linearise,
+    nearest,
+)
+from mrnn.likelihoods import log_likelihoods, log_prior
+from mrnn.packing import Corpus
+from mrnn.text import END, START
+from test_likelihoods import some_terms
+from test_scoring import CORPUS, SENTENCES, wild_model
+
+MANY = Corpus([[4 + (i * j) % 8 for j in range(1 + i % 9)] for i in range(60)])
+
+
+@pytest.fixture
+def no_int8(monkeypatch):
+    monkeypatch.setattr(first_order, "has_int8", lambda device: False)
+
+
+def by_autograd(model, sentence, centre):
+    """Log P and its gradient with respect to the image's term, from steps of the model."""
+    z = centre.clone().requires_grad_(True)
+    state, total = model.initial_state(1), 0.0
+    for word, following in zip((START, *sentence), (*sentence, END), strict=True):
+        logp, state = model.step(torch.tensor([word]), state, z[None])
+        total = total + logp[0, following]
+    [gradient] = torch.autograd.grad(total, z)
+    return total.detach(), gradient
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1024])
+@pytest.mark.parametrize("feature", [6, 0])
+def test_values_and_gradients_equal_autograd(monkeypatch, chunk, feature):
+    monkeypatch.setattr(first_order, "_PREFIXES", chunk)
+    model = wild_model(feature)
+    centres = some_terms(model, 2)
+    found = linearise(model, CORPUS, centres)
+    for anchor, centre in enumerate(centres):
+        for i, sentence in enumerate(SENTENCES):
+            value, gradient = by_autograd(model, sentence, centre.clone())
+            torch.testing.assert_close(found.values[anchor, i], value, rtol=0, atol=1e-9)
+            torch.testing.assert_close(found.gradients[anchor, i], gradient, rtol=0, atol=1e-9)
+
+
+def test_scores_are_exact_at_the_anchors():
+    model = wild_model()
+    centres = some_terms(model, 4)
+    exact = log_likelihoods(model, CORPUS, centres)
+    torch.testing.assert_close(linearise(model, CORPUS, centres).values.T, exact)
+    torch.testing.assert_close(first_order_likelihoods(model, CORPUS, centres, centres), exact)
+
+
+def test_scores_are_a_step_from_the_nearest_centre():
+    draw = torch.Generator().manual_seed(1)
+    linearised = Linearised(
+        torch.randn(3, 7, generator=draw).double(),
+        torch.randn(3, 5, generator=draw).double(),
+        torch.randn(3, 5, 7, generator=draw).double(),
+    )
+    terms = 2 * torch.randn(20, 7, generator=draw).double()
+    found, cells = linearised.scores(terms), set()
+    for i, term in enumerate(terms):
+        cell = min(range(3), key=lambda a: (term - linearised.centres[a]).norm().item())
+        cells.add(cell)
+        assert nearest(terms, linearised.centres)[i] == cell
+        step = term - linearised.centres[cell]
+        for s in range(5):
+            expected = linearised.values[cell, s] + linearised.gradients[cell, s] @ step
+            assert found[s, i].item() == pytest.approx(expected.item())
+    assert len(cells) == 3
+    assert linearised.scores(terms[:0]).shape == (5, 0)
+
+
+@pytest.mark.parametrize("memory", [1, 4 * 4 * 3 * 7 * 4, 2e9])
+def test_groups_of_sentences_change_nothing(memory):
+    model = wild_model()
+    centres, terms = some_terms(model, 3), some_terms(model, 9, seed=2)
+    seen = []
+    found = first_order_likelihoods(
+        model, CORPUS, terms, centres, memory, lambda *at: seen.append(at)
+    )
+    torch.testing.assert_close(found, linearise(model, CORPUS, centres).scores(terms))
+    assert seen[-1] == (7, 7)
+    assert len(seen) == {1: 7, 2e9: 1}.get(memory, 2)
+
+
+def test_no_sentences_and_no_images():
+    model = wild_model()
+    centres = some_terms(model, 2)
+    assert first_order_likelihoods(model, Corpus([]), centres, centres).shape == (0, 2)
+    assert first_order_likelihoods(model, CORPUS, centres[:0], centres).shape == (7, 0)
+
+
+def test_first_order_scores_stay_close_to_exact_ones():
+    model = tiny_model().double()
+    model.vi.mul_(0.2)
+    prior, terms = some_terms(model, 50), some_terms(model, 20, seed=2)
+    found = first_order_likelihoods(model, CORPUS, terms, anchors(prior))
+    one = first_order_likelihoods(model, CORPUS, terms, anchors(prior, 1))
+    exact = log_likelihoods(model, CORPUS, terms)
+    error, spread = (found - exact).square().mean(), (exact - exact.mean(1, keepdim=True)).square()
+    assert error < 0.1 * spread.mean()
+    assert error < (one - exact).square().mean()
+
+
+def test_anchors_are_the_means_of_their_cells():
+    terms = some_terms(wild_model(), 60)
+    centres = anchors(terms)
+    cells = nearest(terms, centres)
+    for cell, centre in enumerate(centres):
+        torch.testing.assert_close(terms[cells == cell].mean(0), centre)
+    assert len(centres) == 4
+    torch.testing.assert_close(anchors(terms, 1), terms.mean(0, keepdim=True))
+
+
+@given(st.integers(1, 9), st.integers(1, 6), st.integers(0, 9), st.sampled_from([0.0, 1.0, 1e-6]))
+@settings(deadline=None, max_examples=60)
+def test_anchors_are_always_numbers(images, count, seed, spread):
+    draw = torch.Generator().manual_seed(seed)
+    terms = 3 + spread * torch.randn(images, 5, generator=draw)
+    centres = anchors(terms, count, seed)
+    assert centres.shape == (min(count, images), 5)
+    assert centres.isfinite().all()
+    assert (centres >= terms.amin(0) - 1e-5).all()
+    assert (centres <= terms.amax(0) + 1e-5).all()
+
+
+def test_some_identical_images():
+    """More anchors than different images leave cells empty."""
+    terms = torch.tensor([[0.0, 0], [0, 0], [0, 0], [4, 4]])
+    centres = anchors(terms, 4)
+    assert centres.unique(dim=0).equal(torch.tensor([[0.0, 0], [4, 4]]))
+
+
+def test_seeds_decide_and_torchs_own_generator_is_left_alone():
+    model = wild_model()
+    terms = some_terms(model, 90)
+    scores = log_likelihoods(model, CORPUS, terms)
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    first = anchors(terms), estimated_log_prior(model, CORPUS, terms, scores, scored=10)
+    assert torch.get_rng_state().equal(before)
+    torch.manual_seed(8)
+    again = anchors(terms), estimated_log_prior(model, CORPUS, terms, scores, scored=10)
+    assert first[0].equal(again[0])
+    assert first[1].equal(again[1])
+    assert not anchors(terms, seed=2).equal(first[0])
+
+
+def test_first_order_log_prior_is_a_mean_of_probabilities():
+    scores = torch.tensor([[-1.0, -2.0], [-900.0, -901.0]]).double()
+    mean = math.log((math.exp(-1) + math.exp(-2)) / 2)
+    assert first_order_log_prior(scores).tolist() == pytest.approx([mean, mean - 899])
+
+
+@pytest.mark.usefixtures("no_int8")
+@pytest.mark.parametrize("scored", [5, 6, 64])
+@pytest.mark.parametrize("feature", [6, 0])
+def test_with_every_image_scored_the_estimate_is_exact(scored, feature):
+    model = wild_model(feature)
+    prior = some_terms(model, 5)
+    scores = first_order_likelihoods(model, CORPUS, prior, anchors(prior))
+    found = estimated_log_prior(model, CORPUS, prior, scores, scored=scored)
+    torch.testing.assert_close(found, log_prior(model, CORPUS, prior), rtol=0, atol=1e-9)
+
+
+@pytest.mark.usefixtures("no_int8")
+def test_the_estimate_is_closer_than_the_first_order():
+    model = tiny_model().double()
+    model.wo.mul_(2)
+    model.vi.mul_(0.5)
+    prior = some_terms(model, 400)
+    scores = first_order_likelihoods(model, MANY, prior, anchors(prior))
+    exact = log_prior(model, MANY, prior)
+    ours = (estimated_log_prior(model, MANY, prior, scores) - exact).abs()
+    rough = (first_order_log_prior(scores) - exact).abs()
+    assert ours.max() < 0.1
+    assert ours.mean() < 0.3 * rough.mean()
+
+
+@pytest.mark.usefixtures("no_int8")
+def test_of_what_is_not_scored_the_estimate_follows_the_line_through_what_is():
+    """Scores that are a line of the exact ones give the exact log P(s), however few are scored."""
+    model = wild_model()
+    prior = some_terms(model, 40)
+    exact = log_likelihoods(model, CORPUS, prior)
+    found = estimated_log_prior(model, CORPUS, prior, 3 * exact + 5, scored=6)
+    torch.testing.assert_close(found, log_prior(model, CORPUS, prior), rtol=0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("no_int8")
+def test_the_estimate_allows_for_the_scatter_about_the_line():
+    """Where the scores say nothing, P(s) is the mean of a log-normal variable."""
+    model = tiny_model().double()
+    prior = some_terms(model, 2000)
+    exact = log_likelihoods(model, CORPUS, prior)
+    found = estimated_log_prior(
+        model, CORPUS, prior, torch.zeros_like(exact), scored=200
+    )  # a constant: half of those scored are its "best", none is scored twice
+    wanted = log_prior(model, CORPUS, prior)
+    spread = exact.std(1)
+    assert ((found - wanted).abs() < 0.05 + 0.3 * spread).all()
+
+
+@pytest.mark.parametrize("scored", [1, 2, 3, 64])
+def test_constant_scores_give_numbers(scored):
+    model = wild_model(0)
+    prior = some_terms(model, 30)
+    scores = first_order_likelihoods(model, CORPUS, prior, anchors(prior))
+    found = estimated_log_prior(model, CORPUS, prior, scores, scored=scored)
+    torch.testing.assert_close(found, log_likelihoods(model, CORPUS, prior)[:, 0], atol=0.05, rtol=2e-3)
+
+
+def test_none_is_scored_twice(monkeypatch):
+    asked = []
+    whole = first_order.pair_likelihoods
+    monkeypatch.setattr(
+        first_order,
+        "pair_likelihoods",
+        lambda *given: asked.append((given[3], given[4])) or whole(*given),
+    )
+    model = wild_model()
+    prior = some_terms(model, 20)
+    scores = log_likelihoods(model, CORPUS, prior)
+    estimated_log_prior(model, CORPUS, prior, scores, scored=9)
+    [(sentences, images)] = asked
+    pairs = set(zip(sentences.tolist(), images.tolist(), strict=True))
+    assert len(pairs) == len(sentences) == 7 * 9
+    assert np.bincount(sentences).tolist() == [9] * 7
+    for sentence, row in enumerate(scores):  # its best four are among them
+        best = row.argsort(descending=True)[:4].tolist()
+        assert {(sentence, image) for image in best} <= pairs
+
+
+@pytest.mark.skipif(not has_int8(torch.device("cpu")), reason="no 8-bit products here")
+def test_8_bit_estimates_are_close():
+    model = tiny_model()
+    prior = some_terms(model, 100)
+    scores = first_order_likelihoods(model, MANY, prior, anchors(prior))
+    found = estimated_log_prior(model, MANY, prior, scores)
+    torch.testing.assert_close(found, log_prior(model, MANY, prior), rtol=0, atol=0.05)
+
+
+def test_no_sentences_have_no_log_prior():
+    model = wild_model()
+    prior = some_terms(model, 4)
+    assert estimated_log_prior(model, Corpus([]), prior, torch.zeros(0, 4)).shape == (0,)
