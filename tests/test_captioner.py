@@ -100,6 +100,125 @@ def test_log_ratios_of_many_are_those_of_score(captioner):
         assert ratios[:, i] == pytest.approx([s.log_ratio for s in scores], abs=1e-3)
 
 
+SENTENCES = ["a dog runs", "zebra quagga", "", "The cat sits!", "the cat sits", "snow " * 40, "a"]
+
+
+def test_unknown_words(captioner):
+    assert captioner.unknown_words("A zebra, a dog and a QUAGGA: zebra") == (
+        "zebra",
+        "and",
+        "quagga",
+        "zebra",
+    )
+    assert captioner.unknown_words("") == captioner.unknown_words("A dog runs.") == ()
+
+
+@pytest.mark.parametrize("k", [None, 0, 2, 7, 50])
+def test_ranked_sentences_are_in_the_order_of_their_scores(captioner, picture, k):
+    photo = picture("a.jpg")
+    scores = captioner.score(photo, SENTENCES)
+    expected = sorted(scores, key=lambda score: -round(score.log_ratio, 3))[:k]
+    ranking = captioner.rank_sentences(photo, SENTENCES, k)
+    assert ranking.query == str(photo)
+    assert ranking.errors == ()
+    assert [match.item for match in ranking.matches] == [score.sentence for score in expected]
+    assert [match.rank for match in ranking.matches] == list(range(1, len(expected) + 1))
+    for match, score in zip(ranking.matches, expected, strict=True):
+        assert match.logprob == pytest.approx(score.logprob, rel=1e-5, abs=1e-4)
+        assert match.perplexity == pytest.approx(score.perplexity, rel=1e-4)
+        assert match.log_ratio == pytest.approx(score.log_ratio, abs=2e-3)
+
+
+def test_equal_sentences_keep_their_order(captioner, picture):
+    again = ["A dog", "the snow", "a dog!", "a dog", "zebra", "quagga"]
+    items = [match.item for match in captioner.rank_sentences(picture("a.jpg"), again).matches]
+    assert [item for item in items if "dog" in item] == ["A dog", "a dog!", "a dog"]
+    assert [item for item in items if item in ("zebra", "quagga")] == ["zebra", "quagga"]
+    many = [f"quagga{i}" for i in range(300)]  # all are unknown, so all are equal
+    found = captioner.rank_sentences(picture("a.jpg"), many, 3).matches
+    assert [match.item for match in found] == many[:3]
+
+
+def test_nothing_to_rank(captioner, picture, tmp_path):
+    assert captioner.rank_sentences(picture("a.jpg"), []).matches == ()
+    ranking = captioner.rank_images("a dog", [])
+    assert (ranking.query, ranking.matches, ranking.errors) == ("a dog", (), ())
+    with pytest.raises(ImageError, match="gone"):
+        captioner.rank_sentences(tmp_path / "gone.jpg", ["a dog"])
+
+
+@pytest.mark.parametrize("sentence", ["a dog runs", "", "zebra quagga"])
+@pytest.mark.parametrize("k", [None, 0, 1, 3, 50])
+def test_ranked_images_are_in_the_order_of_perplexity(captioner, picture, sentence, k):
+    photos = [picture(f"{i}.jpg", seed=i) for i in range(4)]
+    scores = {str(photo): captioner.score(photo, [sentence])[0] for photo in photos}
+    expected = sorted(scores, key=lambda path: scores[path].perplexity)[:k]
+    ranking = captioner.rank_images(sentence, photos, k)
+    assert (ranking.query, ranking.errors) == (sentence, ())
+    assert [match.item for match in ranking.matches] == expected
+    assert [match.rank for match in ranking.matches] == list(range(1, len(expected) + 1))
+    for match in ranking.matches:
+        score = scores[match.item]
+        assert match.logprob == pytest.approx(score.logprob, abs=1e-3)
+        assert match.perplexity == pytest.approx(score.perplexity, rel=1e-3)
+        assert match.log_ratio == pytest.approx(score.log_ratio, abs=2e-3)
+
+
+@pytest.mark.parametrize("batch", [2, 64])
+def test_pictures_that_cannot_be_read_do_not_stop_a_ranking(
+    monkeypatch, captioner, picture, tmp_path, batch
+):
+    monkeypatch.setattr("mrnn.captioner._BATCH", batch)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"not an image")
+    good = [picture(f"{i}.jpg", seed=i) for i in range(3)]
+    photos, seen = [broken, tmp_path / "gone.jpg", good[0], good[1], broken, good[2]], []
+    ranking = captioner.rank_images("a dog runs", photos, None, lambda *at: seen.append(at))
+    alone = captioner.rank_images("a dog runs", good)
+    assert [m.item for m in ranking.matches] == [m.item for m in alone.matches]
+    assert [m.logprob for m in ranking.matches] == pytest.approx([m.logprob for m in alone.matches])
+    assert [path for path, _ in ranking.errors] == [str(photos[i]) for i in (0, 1, 4)]
+    assert all(isinstance(error, ImageError) for _, error in ranking.errors)
+    assert "gone.jpg" in str(ranking.errors[1][1])
+    assert seen[-1] == (6, 6)
+    assert len(seen) == math.ceil(6 / batch)
+
+
+def test_no_picture_can_be_read(captioner, tmp_path):
+    ranking = captioner.rank_images("a dog", [tmp_path / "gone.jpg", tmp_path / "lost.jpg"])
+    assert ranking.matches == ()
+    assert [path for path, _ in ranking.errors] == [
+        str(tmp_path / "gone.jpg"),
+        str(tmp_path / "lost.jpg"),
+    ]
+
+
+def test_equal_pictures_keep_their_order(captioner, picture):
+    photos = [picture("b.jpg"), picture("a.jpg"), picture("c.jpg")]
+    found = captioner.rank_images("a dog", photos).matches
+    assert [match.item for match in found] == [str(photo) for photo in photos]
+
+
+def test_captions_of_given_lengths_and_first_words(captioner):
+    features = np.random.default_rng(5).random((4, 1280)).astype(np.float32)
+    prefixes = [(), ("a", "zebra"), ("Zebra",), ("the", "dog", "runs", "in")]
+    found = captioner.captions_of_lengths(features, prefixes, [4, 5, 1, 2])
+    assert [len(words) for words in found] == [4, 5, 1, 2]
+    assert found[1][:2] == ["a", "zebra"]  # as given, not ##UNK##
+    assert found[2:] == [["Zebra"], ["the", "dog"]]
+    assert set(found[0] + found[1][2:]) <= set(WORDS)
+
+
+def test_captions_of_given_lengths_are_greedy_ones(captioner):
+    features = np.random.default_rng(6).random((6, 1280)).astype(np.float32)
+    captions = [c.text.split() for c in captioner.caption_features(features, Decoding())]
+    lengths = [len(words) for words in captions]
+    assert captioner.captions_of_lengths(features, [()] * 6, lengths) == captions
+    firsts = [tuple(words[:2]) for words in captions]
+    assert captioner.captions_of_lengths(features, firsts, lengths) == captions
+    assert captioner.captions_of_lengths(features[:0], [], []) == []
+
+
 @pytest.mark.parametrize("sentence", ["", "zebra quagga", "a dog " * 100, "A DOG, runs!"])
 def test_any_sentence_can_be_scored(captioner, picture, sentence):
     [score] = captioner.score(picture("a.jpg"), [sentence])

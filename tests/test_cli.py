@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
-from mrnn import benchmark
+from mrnn import benchmark, measuring
 from mrnn.bundle import load_bundle, save_bundle
 from mrnn.cli import app
 from mrnn.demo import run_demo
@@ -170,7 +170,7 @@ def test_train_evaluate_info_and_words_work_together(flickr_layout, tmp_path):
     code, out, _ = run("evaluate", flickr_layout, "-m", output, "--json", "--record")
     found = document("evaluate", out)
     assert code == 0
-    assert (found["images"], found["sentences"], found["rouge_l"]) == (3, 6, None)
+    assert (found["images"], found["sentences"], found["meteor"]) == (3, 6, None)
     assert load_bundle(output).scores[0]["perplexity"] == found["perplexity"]
     assert "distinct captions of 3" in (output / "README.md").read_text()
     info = document("info", run("info", "-m", output, "--json")[1])
@@ -205,6 +205,126 @@ def test_evaluate_with_a_beam_and_a_limit(flickr_layout, model):
     assert code == 0
     assert "images=2" in out
     assert "beam 2" in out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--health",),
+        ("--protocol", "paper2014", "--context", 2),
+        ("--retrieval", "two-stage"),
+        ("--retrieval", "none", "--beam", 2),
+        ("--memory", 0.1),
+    ],
+)
+def test_evaluate_gives_the_document_of_its_schema_and_lines_to_read(flickr_layout, model, options):
+    code, out, _ = run("evaluate", flickr_layout, "-m", model, "--json", *options)
+    found = document("evaluate", out)
+    assert code == 0
+    _, out, err = run("evaluate", flickr_layout, "-m", model, *options)
+    shown = dict(line.split("  ", 1) for line in out.splitlines())
+    assert float(shown["perplexity"]) == pytest.approx(found["perplexity"], abs=1e-3)
+    assert ("images for a sentence" in shown) == ("none" not in options)
+    assert ("cumulative, own reference" in shown) == ("paper2014" in options)
+    assert ("ROUGE-L, CIDEr-D" in shown) == ("paper2014" not in options)
+    assert ("ignores the pictures" in err) == ("--health" in options)  # the model is RNN-Base
+
+
+def test_evaluate_writes_a_report(flickr_layout, model, tmp_path):
+    page = tmp_path / "new" / "report"
+    code, out, err = run("evaluate", flickr_layout, "-m", model, "--report", page, "--json")
+    assert code == 0
+    document("evaluate", out)
+    assert f"report: {page / 'index.html'}" in err
+    assert "data:image/jpeg;base64," in (page / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--context", 2), "--context goes with --protocol paper2014"),
+        (("--protocol", "paper2014", "--record"), "--record goes with --protocol coco"),
+        (("--protocol", "paper2014", "--beam", 3), "leave out --beam"),
+        (("--protocol", "other"), "paper2014"),
+        (("--retrieval", "some"), "two-stage"),
+    ],
+)
+def test_evaluate_refuses_options_that_do_not_go_together(flickr_layout, model, options, message):
+    code, _, err = run("evaluate", flickr_layout, "-m", model, *options)
+    assert code == 2
+    assert message in err
+
+
+def test_evaluate_says_which_splits_there_are(flickr_layout, model):
+    code, _, err = run("evaluate", flickr_layout, "-m", model, "--split", "test")
+    assert code == 1
+    assert "no captioned images in the test split; it has train (8), dev (3)" in err
+
+
+def test_rank_sentences_prints_the_best_first(model, picture, tmp_path):
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_bytes(b"a dog runs\r\n\r\na cat sits\r\nthe snow\r\n")
+    photo = picture("a.jpg")
+    code, out, err = run("rank-sentences", photo, "--sentences", sentences, "-m", model)
+    header, *rows = out.splitlines()
+    assert (code, err) == (0, "")
+    assert header.split() == ["log", "P", "perplexity", "log", "ratio"]
+    ratios = [float(row.split()[2]) for row in rows]
+    assert ratios == sorted(ratios, reverse=True)
+    assert len(rows) == 3
+    options = ("--sentences", sentences, "-k", 2, "-m", model, "--json")
+    found = document("rank-sentences", run("rank-sentences", photo, *options)[1])
+    assert found["query"] == str(photo)
+    assert [r["rank"] for r in found["results"]] == [1, 2]
+    assert found["results"][0]["sentence"] in rows[0]
+
+
+def test_rank_sentences_skips_lines_it_cannot_use_and_exits_3(model, picture, tmp_path):
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_bytes(
+        b"a dog\n" + "caf\u00e9\n".encode("latin-1") + b"a dog\nthe cat\n"
+    )
+    code, out, err = run("rank-sentences", picture("a.jpg"), "--sentences", sentences, "-m", model)
+    assert code == 3
+    assert "sentences.txt:2: not UTF-8 (byte 0xe9); line skipped" in err
+    assert "sentences.txt:3: the same as line 1; skipped" in err
+    assert len(out.splitlines()) == 3
+
+
+def test_rank_sentences_of_nothing_or_an_unreadable_picture_exits_1(model, picture, tmp_path):
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n \n")
+    code, _, err = run("rank-sentences", picture("a.jpg"), "--sentences", empty, "-m", model)
+    assert (code, "empty.txt: no sentence in the file" in err) == (1, True)
+    full, bad = tmp_path / "s.txt", tmp_path / "bad.jpg"
+    full.write_text("a dog\n")
+    bad.write_bytes(b"no picture")
+    code, _, err = run("rank-sentences", bad, "--sentences", full, "-m", model)
+    assert (code, "bad.jpg" in err) == (1, True)
+
+
+def test_rank_images_prints_the_best_first_and_reports_bad_ones(model, picture, tmp_path):
+    photos = [picture(f"p/{i}.jpg", seed=i) for i in range(3)]
+    (tmp_path / "p" / "bad.jpg").write_bytes(b"no picture")
+    code, out, err = run("rank-images", "a dog in the zoo", tmp_path / "p", "-m", model)
+    assert code == 3
+    assert "not in the vocabulary: zoo" in err
+    assert "bad.jpg" in err
+    assert sorted(row.split()[-1] for row in out.splitlines()[1:]) == sorted(map(str, photos))
+    options = (tmp_path / "p", tmp_path / "absent.jpg", "-m", model, "--json", "-k", 2)
+    found = document("rank-images", run("rank-images", "a dog", *options)[1])
+    assert found["query"] == "a dog"
+    assert [r["rank"] for r in found["results"]] == [1, 2]
+    assert len(found["errors"]) == 2
+
+
+def test_rank_images_without_a_readable_one_exits_1(model, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    code, out, err = run("rank-images", "a dog", tmp_path / "bad.jpg", "-m", model, "--json")
+    assert code == 1
+    assert document("rank-images", out)["results"] == []
+    code, _, err = run("rank-images", "a dog", tmp_path / "nowhere", "-m", model)
+    assert (code, "nowhere" in err) == (1, True)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -254,6 +374,7 @@ def test_benchmark_prints_ratios_and_skipped_rows(monkeypatch):
         "two": lambda: benchmark.Row("two", "c over d", ">= 2", skipped="d is not installed"),
     }
     monkeypatch.setattr(benchmark, "ROWS", rows)
+    monkeypatch.setattr(benchmark, "RETRIEVAL_ROWS", {})
     assert run("benchmark")[1].splitlines() == [
         "one               2.50  (aim >= 2) a over b: a 5, b 2",
         "two            skipped: d is not installed",
@@ -265,7 +386,7 @@ def test_benchmark_prints_ratios_and_skipped_rows(monkeypatch):
 
 
 def test_benchmark_training_rows_run(monkeypatch):
-    monkeypatch.setattr(benchmark, "_GEMM_SIDES", (64,))
+    monkeypatch.setattr(measuring, "_GEMM_SIDES", (64,))
     monkeypatch.setattr(benchmark, "_BATCHES", 2)
     document("benchmark", run("benchmark", "training", "training-lstm", "--json")[1])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mrnn.datasets import DataSet, Problem, read_dataset, read_lines
+from mrnn.datasets import DataSet, Problem, read_dataset, read_lines, read_sentences
 from mrnn.errors import DataError, UsageError
 
 
@@ -330,3 +330,89 @@ def test_mutated_files(flickr_layout):
 def test_any_bytes_as_captions(flickr_layout, content):
     captions(flickr_layout).write_bytes(content)
     data_or_error(flickr_layout)
+
+
+@pytest.fixture
+def sentence_file(tmp_path):
+    """Write bytes to a file of sentences: sentence_file(b"A dog\\n")."""
+
+    def write(content: bytes) -> Path:
+        path = tmp_path / "lines.txt"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"A dog runs .\nThe cat\n",
+        b"A dog runs .\nThe cat",
+        b"\xef\xbb\xbfA dog runs .\r\nThe cat\r\n",
+        b"\n\n  A dog runs .\t\n \nThe cat\n\n\n",
+        b"A dog runs .\rThe cat\r",
+    ],
+)
+def test_sentences_are_read(sentence_file, content):
+    assert read_sentences(sentence_file(content)) == (["A dog runs .", "The cat"], [])
+
+
+def test_sentences_keep_their_order_and_other_scripts(sentence_file):
+    lines = ["zebra", "犬が走る", "a\u2028b\x0cc", "A dog", "a dog"]
+    assert read_sentences(sentence_file("\n".join(lines).encode())) == (lines, [])
+
+
+def test_lines_that_are_no_sentences_are_named(sentence_file):
+    path = sentence_file(b"\nA dog\r\nA caf\xe9\n. , !\nThe cat\n A dog \nThe cat\n")
+    sentences, problems = read_sentences(path)
+    assert sentences == ["A dog", "The cat"]
+    assert [str(problem) for problem in problems] == [
+        f"{path}:3: not UTF-8 (byte 0xe9); line skipped",
+        f"{path}:4: no words; line skipped",
+        f"{path}:6: the same as line 2; skipped",
+        f"{path}:7: the same as line 5; skipped",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", b"...\n", b"\xe9\n"])
+def test_a_file_without_sentences(sentence_file, content):
+    path = sentence_file(content)
+    with pytest.raises(DataError) as caught:
+        read_sentences(path)
+    assert str(caught.value) == (f"{path}: no sentence in the file; expected one a line, UTF-8")
+
+
+def test_files_of_sentences_that_cannot_be_read(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.txt: cannot be read \(No such file"):
+        read_sentences(tmp_path / "gone.txt")
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
+        read_sentences(tmp_path)
+    with pytest.raises(DataError) as caught:
+        read_sentences(tmp_path / "\x1b[31m.txt")
+    assert str(caught.value).isprintable()
+
+
+@given(
+    st.binary(max_size=60)
+    | st.lists(
+        st.sampled_from([b"a dog", b"\n", b"\r", b" ", b"\xe9", b"\xef\xbb\xbf", b"\0", b"."])
+    ).map(b"".join)
+    | st.text("aé犬 .\t\r\n\u2028\xa0\x1c", max_size=60).map(str.encode)
+)
+@settings(
+    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_bytes_as_sentences(sentence_file, content):
+    path = sentence_file(content)
+    try:
+        sentences, problems = read_sentences(path)
+    except DataError:
+        return
+    assert sentences
+    assert len(set(sentences)) == len(sentences)
+    for sentence in sentences:
+        assert sentence == sentence.strip() != ""
+        assert sentence.encode() in content
+    assert all(problem.place.startswith(f"{path}:") for problem in problems)
+    assert all(str(problem).isprintable() for problem in problems)

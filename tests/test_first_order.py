@@ -36,6 +36,14 @@ def no_int8(monkeypatch):
     monkeypatch.setattr(first_order, "has_int8", lambda device: False)
 
 
+def mild_model():
+    """A model whose images change log P by a few nats, as those of trained models do."""
+    model = tiny_model().double()
+    model.wo.mul_(2)
+    model.vi.mul_(0.05)
+    return model
+
+
 def by_autograd(model, sentence, centre):
     """Log P and its gradient with respect to the image's term, from steps of the model."""
     z = centre.clone().requires_grad_(True)
@@ -110,16 +118,16 @@ def test_no_sentences_and_no_images():
     assert first_order_likelihoods(model, CORPUS, centres[:0], centres).shape == (7, 0)
 
 
-def test_first_order_scores_stay_close_to_exact_ones():
-    model = tiny_model().double()
-    model.vi.mul_(0.2)
-    prior, terms = some_terms(model, 50), some_terms(model, 20, seed=2)
-    found = first_order_likelihoods(model, CORPUS, terms, anchors(prior))
-    one = first_order_likelihoods(model, CORPUS, terms, anchors(prior, 1))
-    exact = log_likelihoods(model, CORPUS, terms)
-    error, spread = (found - exact).square().mean(), (exact - exact.mean(1, keepdim=True)).square()
-    assert error < 0.1 * spread.mean()
-    assert error < (one - exact).square().mean()
+def test_first_order_scores_stay_close_to_exact_ones_and_more_anchors_help():
+    model = mild_model()
+    prior, terms = some_terms(model, 100), some_terms(model, 40, seed=2)
+    exact = log_likelihoods(model, MANY, terms)
+    spread = (exact - exact.mean(1, keepdim=True)).square().mean()
+    errors = [
+        (first_order_likelihoods(model, MANY, terms, anchors(prior, count)) - exact).square().mean()
+        for count in (1, 4, 16)
+    ]
+    assert spread > errors[0] > 2 * errors[1] > 4 * errors[2]
 
 
 def test_anchors_are_the_means_of_their_cells():
@@ -185,16 +193,14 @@ def test_with_every_image_scored_the_estimate_is_exact(scored, feature):
 
 @pytest.mark.usefixtures("no_int8")
 def test_the_estimate_is_closer_than_the_first_order():
-    model = tiny_model().double()
-    model.wo.mul_(2)
-    model.vi.mul_(0.5)
+    model = mild_model()
     prior = some_terms(model, 400)
     scores = first_order_likelihoods(model, MANY, prior, anchors(prior))
     exact = log_prior(model, MANY, prior)
     ours = (estimated_log_prior(model, MANY, prior, scores) - exact).abs()
     rough = (first_order_log_prior(scores) - exact).abs()
     assert ours.max() < 0.1
-    assert ours.mean() < 0.3 * rough.mean()
+    assert ours.mean() < 0.1 * rough.mean()
 
 
 @pytest.mark.usefixtures("no_int8")
@@ -209,16 +215,15 @@ def test_of_what_is_not_scored_the_estimate_follows_the_line_through_what_is():
 
 @pytest.mark.usefixtures("no_int8")
 def test_the_estimate_allows_for_the_scatter_about_the_line():
-    """Where the scores say nothing, P(s) is the mean of a log-normal variable."""
-    model = tiny_model().double()
-    prior = some_terms(model, 2000)
-    exact = log_likelihoods(model, CORPUS, prior)
-    found = estimated_log_prior(
-        model, CORPUS, prior, torch.zeros_like(exact), scored=200
-    )  # a constant: half of those scored are its "best", none is scored twice
-    wanted = log_prior(model, CORPUS, prior)
-    spread = exact.std(1)
-    assert ((found - wanted).abs() < 0.05 + 0.3 * spread).all()
+    """Where the scores say nothing, P(s) is taken for the mean of a log-normal variable."""
+    model = mild_model()
+    prior = some_terms(model, 300)
+    exact = log_likelihoods(model, MANY, prior)
+    found = estimated_log_prior(model, MANY, prior, torch.zeros_like(exact), scored=150)
+    error, variance = found - log_prior(model, MANY, prior), exact.var(1)
+    assert variance.max() > 1
+    assert error.abs().mean() < 0.15 * variance.mean()  # without, it is half the variance too low
+    assert (error / variance).mean().abs() < 0.1
 
 
 @pytest.mark.parametrize("scored", [1, 2, 3, 64])
@@ -227,7 +232,8 @@ def test_constant_scores_give_numbers(scored):
     prior = some_terms(model, 30)
     scores = first_order_likelihoods(model, CORPUS, prior, anchors(prior))
     found = estimated_log_prior(model, CORPUS, prior, scores, scored=scored)
-    torch.testing.assert_close(found, log_likelihoods(model, CORPUS, prior)[:, 0], atol=0.05, rtol=2e-3)
+    expected = log_likelihoods(model, CORPUS, prior)[:, 0]
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=2e-3)  # 8-bit products, perhaps
 
 
 def test_none_is_scored_twice(monkeypatch):
@@ -253,11 +259,11 @@ def test_none_is_scored_twice(monkeypatch):
 
 @pytest.mark.skipif(not has_int8(torch.device("cpu")), reason="no 8-bit products here")
 def test_8_bit_estimates_are_close():
-    model = tiny_model()
+    model = mild_model().float()
     prior = some_terms(model, 100)
     scores = first_order_likelihoods(model, MANY, prior, anchors(prior))
     found = estimated_log_prior(model, MANY, prior, scores)
-    torch.testing.assert_close(found, log_prior(model, MANY, prior), rtol=0, atol=0.05)
+    torch.testing.assert_close(found, log_prior(model, MANY, prior), rtol=0, atol=0.1)
 
 
 def test_no_sentences_have_no_log_prior():

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrnn.generate import MAX_LENGTH, beam, greedy, sample
+from mrnn.generate import MAX_LENGTH, beam, greedy, greedy_of_lengths, sample
 from mrnn.text import END, PADDING, START, UNKNOWN
 
 V = 8  # four signs and four words
@@ -257,6 +257,55 @@ def test_sampled_frequencies_follow_the_temperature(temperature):
         assert share == pytest.approx(weight / sum(weights.values()), abs=0.02)
 
 
+def naive_of_length(table, image, prefix, length):
+    words = list(prefix)
+    while len(words) < length:
+        logp = table.after(image, words)
+        words.append(max(REAL, key=lambda word: logp[word]))
+    return tuple(words[:length])
+
+
+@given(SEEDS, st.lists(st.tuples(PREFIXES, st.integers(0, 6)), min_size=1, max_size=5))
+@fast
+def test_sentences_of_given_lengths_equal_a_naive_loop(seed, wanted):
+    """Prefixes of any length, longer than the sentence too."""
+    table, images = Table(seed), range(len(wanted))
+    prefixes, lengths = zip(*wanted, strict=True)
+    found = greedy_of_lengths(table.step, table.start(*images), prefixes, lengths)
+    assert found == [
+        naive_of_length(table, image, *each) for image, each in zip(images, wanted, strict=True)
+    ]
+    assert [len(words) for words in found] == list(lengths)
+
+
+@given(SEEDS, PREFIXES)
+@fast
+def test_sentences_of_given_lengths_are_greedy_ones_until_they_end(seed, prefix):
+    table = Table(seed, end=-3.0)
+    spoken = [
+        [word for word in found.words if word != END]
+        for found in greedy(table.step, table.start(0, 1, 2), prefix, 9)
+    ]
+    found = greedy_of_lengths(
+        table.step, table.start(0, 1, 2), [prefix] * 3, [len(words) for words in spoken]
+    )
+    assert [list(words) for words in found] == spoken
+
+
+def test_end_and_unknown_words_are_never_taken_for_a_given_length():
+    for table in (Table(1, end=50.0), Table(1, forbidden=50.0)):
+        found = greedy_of_lengths(table.step, table.start(0, 1), [(), (UNKNOWN,)], [7, 7])
+        assert set(found[0] + found[1][1:]) <= set(REAL)
+        assert found[1][0] == UNKNOWN  # it was given
+
+
+def test_no_sentences_of_given_lengths():
+    table = Table(1)
+    nothing = tuple(part[:0] for part in table.start(0))
+    assert greedy_of_lengths(table.step, nothing, [], []) == []
+    assert greedy_of_lengths(table.step, table.start(0, 1), [(), (4, 5)], [0, 0]) == [(), ()]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_generates_the_same():
     here, there = Table(4), Table(4, device="cuda")
@@ -268,3 +317,7 @@ def test_a_gpu_generates_the_same():
         here.step, here.start(*images), 3, 2, prefix
     )
     assert sample(there.step, there.start(*images), torch.Generator("cuda"), 1.0, prefix)
+    each = [(), (5,), (4, 4)] * 2, [3, 5, 1] * 2
+    assert greedy_of_lengths(there.step, there.start(*images), *each) == greedy_of_lengths(
+        here.step, here.start(*images), *each
+    )

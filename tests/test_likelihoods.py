@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -88,9 +89,7 @@ def test_any_sentences_and_images(sentences, images, memory):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "sentence", [[], [UNKNOWN], [UNKNOWN] * 40, [5, 6] * 100, [4, UNKNOWN, 4]]
-)
+@pytest.mark.parametrize("sentence", [[], [UNKNOWN], [UNKNOWN] * 40, [5, 6] * 100, [4, UNKNOWN, 4]])
 def test_one_sentence_given_one_image(sentence):
     model = wild_model()
     terms = some_terms(model, 1)
@@ -239,8 +238,8 @@ def test_groups_of_sentences_stay_in_the_budget(sentences, budget, data):
     )
     costs = corpus.lengths * 3
     groups = [group.tolist() for group in sentence_groups(corpus, chosen, costs, budget)]
-    assert sorted(sum(groups, [])) == chosen.tolist()
-    for group, later in zip(groups, groups[1:], strict=False):
+    assert sorted(chain(*groups)) == chosen.tolist()
+    for group, later in pairwise(groups):
         assert costs[group].sum() + costs[later[0]] > budget  # no group is needlessly small
     for group in groups:
         assert len(group) == 1 or costs[group].sum() <= budget

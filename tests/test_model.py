@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from conftest import tiny_model
 from mrnn.config import DropoutShares, ModelConfig
-from mrnn.model import MRNN, Dropout, recurrence
+from mrnn.model import G2_BOUND, MRNN, Dropout, g2, recurrence
 from mrnn.packing import Corpus
+from mrnn.prefixes import prefix_tree
 from mrnn.text import END, START
 
 SENTENCES = [[5, 6], [7, 8, 9, 5, 6], [], [11], [4, 4, 10]]
@@ -81,6 +82,30 @@ def test_step_by_step_equals_forward():
             found, state = model.step(torch.tensor([word]), state, terms[i : i + 1])
             torch.testing.assert_close(found[0], expected)
             assert found.exp().sum().item() == pytest.approx(1)
+
+
+@given(st.lists(st.lists(st.integers(3, 6), max_size=6), max_size=7))
+@settings(deadline=None, max_examples=40)
+def test_terms_of_prefixes_are_those_of_the_words_after_them(sentences):
+    model, corpus = random_model(), Corpus(sentences)
+    packed = corpus.pack()
+    terms = packed.by_sentence(model.sentence_terms(packed))
+    tree = prefix_tree(packed)
+    found = model.prefix_terms(tree)
+    lengths = [length for length, size in enumerate(tree.sizes) for _ in range(size)]
+    assert found.shape == (len(lengths), 7)
+    words = zip(tree.prefixes.tolist(), tree.sentences.tolist(), strict=True)
+    for prefix, sentence in words:
+        torch.testing.assert_close(found[prefix], terms[sentence][lengths[prefix]])
+
+
+def test_terms_of_prefixes_of_a_long_sentence():
+    model = random_model()
+    model.ur.copy_(torch.eye(5) / 2)  # that of the other tests makes r grow for ever
+    packed = Corpus([[4, 5] * 100]).pack()
+    torch.testing.assert_close(
+        model.prefix_terms(prefix_tree(packed)), model.sentence_terms(packed)
+    )
 
 
 def test_step_treats_rows_alone():
@@ -156,6 +181,13 @@ def test_g2_has_the_papers_constants():
     x = torch.tensor([[-100, -1.5, -1, 0, 0.5, 1, 1.5, 3, 100, 0, 0, 0]])
     expected = [1.7159 * math.tanh(2 * v / 3) for v in x[0].tolist()]
     assert model.logits(x)[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_g2_never_leaves_its_bound():
+    x = torch.tensor([-torch.inf, -1e30, -50.0, -9.0, 0.0, 9.0, 50.0, 1e30, torch.inf])
+    for kind in (torch.float32, torch.float64, torch.bfloat16):
+        assert g2(x.to(kind)).abs().max().item() <= torch.tensor(G2_BOUND, dtype=kind).item()
+    assert g2(x)[[0, 4, -1]].tolist() == pytest.approx([-1.7159, 0, 1.7159])
 
 
 def test_the_length_of_an_image_feature_does_not_matter():

@@ -77,6 +77,27 @@ def test_by_sentence_cuts_values_of_any_shape():
     ]
 
 
+@given(SENTENCES, st.data())
+@fast
+def test_chosen_sentences_come_back_as_lists(sentences, data):
+    positions = st.lists(st.integers(0, len(sentences) - 1), max_size=8)
+    chosen = data.draw(positions)
+    corpus, where = Corpus(sentences), np.array(chosen, dtype=np.int64)
+    found = corpus.sentences(where)
+    assert found == [sentences[i] for i in chosen]
+    assert all(type(word) is int for sentence in found for word in sentence)
+    # equals in the order of their positions among those chosen, and nothing else
+    assert corpus.alphabetical(where).tolist() == sorted(chosen, key=lambda i: sentences[i])
+
+
+def test_the_alphabet_is_that_of_word_indices():
+    corpus = Corpus([[10], [], [9, 9], [9], [2, 11]])
+    assert corpus.alphabetical(np.arange(5)).tolist() == [1, 4, 3, 2, 0]
+    assert corpus.alphabetical(np.array([0, 2])).tolist() == [2, 0]
+    assert corpus.alphabetical(np.arange(0)).tolist() == []
+    assert Corpus([]).sentences(np.arange(0)) == []
+
+
 def test_a_corpus_counts_sentences_and_their_words():
     corpus = Corpus([[4, 5], [], [6]])
     assert len(corpus) == 3

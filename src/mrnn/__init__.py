@@ -10,7 +10,16 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .captioner import Caption, Captioner, Decoding, Score, Word, load
+    from .captioner import (
+        Caption,
+        Captioner,
+        Decoding,
+        Match,
+        Ranking,
+        Score,
+        Word,
+        load,
+    )
     from .errors import (
         BundleError,
         DataError,
@@ -21,7 +30,10 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    **dict.fromkeys(("Caption", "Captioner", "Decoding", "Score", "Word", "load"), "captioner"),
+    **dict.fromkeys(
+        ("Caption", "Captioner", "Decoding", "Match", "Ranking", "Score", "Word", "load"),
+        "captioner",
+    ),
     **dict.fromkeys(
         ("BundleError", "DataError", "DependencyError", "ImageError", "MrnnError", "UsageError"),
         "errors",
@@ -35,7 +47,9 @@ __all__ = [
     "Decoding",
     "DependencyError",
     "ImageError",
+    "Match",
     "MrnnError",
+    "Ranking",
     "Score",
     "UsageError",
     "Word",

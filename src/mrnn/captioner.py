@@ -272,7 +272,8 @@ class Captioner:
         indices = [[self.vocabulary.index(word) for word in prefix] for prefix in prefixes]
         found = greedy_of_lengths(self._step, state, indices, lengths)
         texts = [self.vocabulary.decode(words) for words in found]
-        return [[*p, *text[len(p) :]] for p, text in zip(prefixes, texts, strict=True)]
+        pairs = zip(prefixes, texts, strict=True)
+        return [[*prefix, *text[len(prefix) :]][: len(text)] for prefix, text in pairs]
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -15,6 +15,7 @@ from .errors import MrnnError, UsageError
 from .images import printable
 
 if TYPE_CHECKING:
+    from .datasets import Problem
     from .training import Progress
 
 FAILED, USAGE, PARTLY, INTERRUPTED = 1, 2, 3, 130  # exit codes; 0 is all done
@@ -50,6 +51,14 @@ def reporting_errors(command: Callable[P, int]) -> Callable[P, None]:
 def note(text: str) -> None:
     """Print a line for the person at the terminal."""
     print(text, file=sys.stderr)
+
+
+def note_problems(problems: Sequence[Problem]) -> None:
+    """Report what was skipped, the first of it line by line."""
+    for problem in problems[:20]:
+        note(f"mrnn: {problem}")
+    if len(problems) > 20:
+        note(f"mrnn: and {len(problems) - 20:,} more")
 
 
 def emit(document: Any) -> None:

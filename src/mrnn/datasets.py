@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,9 @@ class DataSet:
         name = split_name(name)
         chosen = tuple(example for example in self.examples if example.split == name)
         if not chosen:
-            raise DataError(f"{self.name}: no captioned images in the {name} split")
+            counts = Counter(example.split for example in self.examples)
+            known = ", ".join(f"{s} ({counts[s]:,})" for s in SPLITS if counts[s])
+            raise DataError(f"{self.name}: no captioned images in the {name} split; it has {known}")
         return chosen
 
 

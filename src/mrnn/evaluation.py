@@ -80,6 +80,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.protocol == "paper2014" and self.decoding != Decoding():
             raise UsageError("protocol paper2014 is greedy: leave out --beam")
+        if self.protocol == "paper2014" and self.meteor:
+            raise UsageError("METEOR is not of protocol paper2014: leave out --meteor")
         if self.protocol != "paper2014" and self.context:
             raise UsageError("--context goes with --protocol paper2014")
 

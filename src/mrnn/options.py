@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="plain, default, or a model directory.", metavar="M")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="D")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is random.", metavar="N")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Images = Annotated[
+    Optional[Path],
+    typer.Option("--images", help="Folder of the pictures, if not beside the captions."),
+]
+Data = Annotated[Path, typer.Argument(help="Folder of a captioned data set.", metavar="DATA")]

@@ -1,0 +1,263 @@
+"""The commands on one's own photos and on the model; heavy imports inside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from .config import MAX_LENGTH
+from .console import emit, exit_code, note, note_problems, progress, reporting_errors
+from .errors import DataError, ImageError, UsageError
+from .images import SUFFIXES, FoundImages, find_images, printable
+from .options import Device, Json, Model
+
+if TYPE_CHECKING:
+    from .captioner import Ranking
+
+
+@reporting_errors
+def demo(
+    paths: Annotated[
+        Optional[list[Path]],
+        typer.Argument(help="Photos; by default samples from scikit-image.", metavar="PATH"),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
+        "demo.html"
+    ),
+    model: Model = "default",
+    device: Device = "auto",
+) -> int:
+    """Caption real sample photos (or yours), rank the sentences, write demo.html."""
+    from .captioner import load
+    from .demo import run_demo, sample_photos
+
+    found = find_images(paths if paths else sample_photos())
+    _require_images(found, paths)
+    captioner = load(model, device)
+    failed = len(found.errors)
+    for _, error in found.errors:
+        note(f"mrnn: {error}")
+    for line in run_demo(captioner, found.images, output):
+        if isinstance(line, ImageError):
+            note(f"mrnn: {line}")
+            failed += 1
+        else:
+            print(line)
+    return exit_code(len(found.images) + len(found.errors) - failed, failed)
+
+
+@reporting_errors
+def caption(
+    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH")],
+    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    n_best: Annotated[int, typer.Option(help="Show the N best of the beam.", metavar="N")] = 0,
+    sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
+    temperature: Annotated[
+        Optional[float],
+        typer.Option(help="Of --sample, 1 if not given: below 1 safer, above bolder.", metavar="T"),
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
+    max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = MAX_LENGTH,
+    sidecar: Annotated[
+        bool,
+        typer.Option(
+            "--sidecar", help="Also write PATH.caption.txt; images that have it are done."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write our own sidecars again.")
+    ] = False,
+    model: Model = "default",
+    device: Device = "auto",
+    seed: Annotated[Optional[int], typer.Option(help="Of --sample.", metavar="N")] = None,
+    json: Json = False,
+) -> int:
+    """Write a sentence for each image."""
+    from .captioner import Decoding, load
+    from .records import caption_document, caption_lines
+    from .sidecars import is_done, with_sidecars
+
+    if not sample and (temperature is not None or seed is not None):
+        raise UsageError("--temperature and --seed go with --sample")
+    if overwrite and not sidecar:
+        raise UsageError("--overwrite goes with --sidecar")
+    how = Decoding(
+        beam=max(beam, n_best) if beam > 0 else beam,
+        n_best=n_best,
+        temperature=(1.0 if temperature is None else temperature) if sample else None,
+        seed=1 if seed is None else seed,
+        prefix=prefix,
+        max_length=max_length,
+    )
+    found = find_images(paths)
+    _require_images(found, paths)
+    images = found.images
+    if found.others:
+        note(f"{found.others} files are not images by their suffix: left out")
+    if sidecar and not overwrite:
+        images = tuple(image for image in images if not is_done(image))
+        if len(images) < len(found.images):
+            note(f"{len(found.images) - len(images)} images have a sidecar already: left out")
+    captioner = load(model, device)
+    captions = captioner.caption_many(images, how)
+    results = zip(images, captions, strict=True)
+    failed = 0
+    with progress("captioning", beside_output=True) as show:
+        for done, (image, result) in enumerate(
+            chain(found.errors, with_sidecars(results) if sidecar else results), 1
+        ):
+            if isinstance(result, ImageError):
+                failed += 1
+                note(f"mrnn: {result}")
+            if json:
+                emit(caption_document(image, result, how.n_best > 0))
+            elif not isinstance(result, ImageError):
+                print(caption_lines(image, result))
+            show(done, len(images) + len(found.errors))
+    return exit_code(len(found.images) + len(found.errors) - failed, failed)
+
+
+@reporting_errors
+def score(
+    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
+    sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE")],
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Score sentences for an image: log P, perplexity, and log P(s|I)/P(s)."""
+    from .captioner import load
+    from .records import score_document
+
+    scores = load(model, device).score(image, sentences)
+    if json:
+        emit({"image": str(image), "scores": [score_document(s) for s in scores]})
+        return 0
+    print(f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}")
+    for s in scores:
+        print(
+            f"{s.logprob:9.2f} {s.perplexity:11.2f} {s.log_ratio:+10.2f}  {printable(s.sentence)}"
+        )
+        if s.unknown:
+            note(f"not in the vocabulary: {', '.join(s.unknown)}")
+    return 0
+
+
+@reporting_errors
+def rank_sentences(
+    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
+    sentences: Annotated[
+        Path, typer.Option("--sentences", help="Text file, a sentence a line, UTF-8.")
+    ],
+    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Find the sentences that fit an image best, by P(s|I)/P(s)."""
+    from .captioner import load
+    from .datasets import read_sentences
+    from .records import ranking_document
+
+    lines, problems = read_sentences(sentences)
+    note_problems(problems)
+    ranking = load(model, device).rank_sentences(image, lines, k)
+    if json:
+        emit(ranking_document(ranking, "sentence"))
+    else:
+        _print_ranking(ranking)
+    return exit_code(len(lines), len(problems))
+
+
+@reporting_errors
+def rank_images(
+    sentence: Annotated[str, typer.Argument(help="A sentence.", metavar="SENTENCE")],
+    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH")],
+    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Find the images that a sentence fits best, by perplexity."""
+    from .captioner import load
+    from .records import ranking_document
+
+    found = find_images(paths)
+    _require_images(found, paths)
+    captioner = load(model, device)
+    unknown = captioner.unknown_words(sentence)
+    if unknown:
+        note(f"not in the vocabulary: {', '.join(unknown)}")
+    with progress("images") as on_progress:
+        ranking = captioner.rank_images(sentence, found.images, k, on_progress)
+    ranking = replace(
+        ranking, errors=(*((str(path), error) for path, error in found.errors), *ranking.errors)
+    )
+    for _, error in ranking.errors:
+        note(f"mrnn: {error}")
+    if json:
+        emit(ranking_document(ranking, "image"))
+    else:
+        _print_ranking(ranking)
+    tried = len(found.images) + len(found.errors)
+    return exit_code(tried - len(ranking.errors), len(ranking.errors))
+
+
+@reporting_errors
+def words(
+    word: Annotated[str, typer.Argument(help="A word.", metavar="WORD")],
+    k: Annotated[int, typer.Option("-k", help="How many.", metavar="N", min=1)] = 10,
+    model: Model = "default",
+    json: Json = False,
+) -> int:
+    """Nearest words in word embedding II, by Euclidean distance."""
+    from .captioner import load
+
+    nearest = load(model, "cpu").nearest_words(word, k)
+    if json:
+        results = [{"word": text, "distance": distance} for text, distance in nearest]
+        emit({"query": word, "results": results})
+        return 0
+    for text, distance in nearest:
+        print(f"{distance:8.3f}  {text}")
+    return 0
+
+
+@reporting_errors
+def info(model: Model = "default", device: Device = "auto", json: Json = False) -> int:
+    """What a model is, what it was trained on, its scores, and what it runs on here."""
+    from .about import about
+
+    document = about(model, device)
+    if json:
+        emit(document)
+        return 0
+    for section, values in document.items():
+        print(section)
+        for key, value in values.items():
+            shown = value if not isinstance(value, dict) else " ".join(_flat(value))
+            print(f"  {key:20} {printable(str(shown))}")
+    return 0
+
+
+def _flat(values: dict[str, Any]) -> list[str]:
+    return [
+        f"{key}={value}" if not isinstance(value, dict) else f"{key}({' '.join(_flat(value))})"
+        for key, value in values.items()
+    ]
+
+
+def _require_images(found: FoundImages, paths: list[Path] | None) -> None:
+    if not found.images and not found.errors:
+        names = ", ".join(printable(path) for path in paths or ())
+        raise DataError(f"{names}: no images there ({', '.join(sorted(SUFFIXES))})")
+
+
+def _print_ranking(ranking: Ranking) -> None:
+    print(f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}")
+    for m in ranking.matches:
+        print(f"{m.logprob:9.2f} {m.perplexity:11.2f} {m.log_ratio:+10.2f}  {printable(m.item)}")
