@@ -34,12 +34,16 @@ from mrnn.text import SIGNS, Vocabulary
 
 FILES = ("README.md", "config.json", "model.safetensors", "vocab.json")
 SCORES = {
-    "signature": {"protocol": "coco", "split": "dev"},
+    "signature": {"protocol": "coco", "split": "dev", "images": 3, "decoding": "greedy"},
     "split": "dev",
     "images": 3,
     "sentences": 6,
     "perplexity": 12.3456,
     "bleu": {"1": 0.5, "2": 0.25, "3": 0.125, "4": 0.0625},
+    "rouge_l": 0.4321,
+    "cider": 0.5678,
+    "image_to_text": {"r1": 33.3, "r5": 66.7, "r10": 100.0, "med_r": 2.5},
+    "text_to_image": dict.fromkeys(("r1", "r5", "r10", "med_r")),
     "distinct_captions": 2,
 }
 
@@ -162,10 +166,13 @@ def test_card_says_what_a_user_asks(saved):
         "Encoder: fake, input 8 pixels, weights SHA-256 abababababababab",
         "embedding 4, recurrent 5, multimodal 7, feature 6",
         "perplexity 12.35, BLEU-1..4 0.500 / 0.250 / 0.125 / 0.062, 2 distinct captions of 3",
+        "ROUGE-L 0.432, CIDEr-D 0.568",
+        "sentences: R@1 33.3, R@5 66.7, R@10 100.0, Med r 2.5",
         "protocol coco, split dev",
         "Licence and limits",
     ):
         assert fact in text
+    assert "images: R@1" not in text  # was not measured
 
 
 def test_card_without_image_and_scores(tiny_bundle):
@@ -175,11 +182,11 @@ def test_card_without_image_and_scores(tiny_bundle):
     assert "None yet; `mrnn evaluate` gives them." in text
 
 
-def test_scores_replace_those_with_the_same_signature():
+def test_scores_replace_those_of_the_same_images_and_decoding():
     document = {**SCORES, "perplexity": 9.0, "seconds": {"all": 1}}
     bundle = with_scores(make(), document)
     assert bundle.scores == ({**SCORES, "perplexity": 9.0},)
-    other = {**document, "signature": {"protocol": "coco", "split": "test"}}
+    other = {**document, "signature": {**SCORES["signature"], "split": "test"}}
     assert [s["signature"]["split"] for s in with_scores(bundle, other).scores] == ["dev", "test"]
 
 
@@ -302,7 +309,7 @@ def test_config_that_is_no_config(saved, content, what):
         (["training", "images"], "many", "'training' or 'scores' cannot be shown"),
         (["training", "config"], 5, "'training' or 'scores' cannot be shown"),
         (["scores"], [1], "'training' or 'scores' cannot be shown"),
-        (["scores"], [{}], "'training' or 'scores' cannot be shown (KeyError('bleu'))"),
+        (["scores"], [{}], "'training' or 'scores' cannot be shown (KeyError('perplexity'))"),
     ],
 )
 def test_wrong_value_in_config(saved, where, value, what):

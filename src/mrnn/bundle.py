@@ -151,9 +151,13 @@ def load_bundle(directory: Path) -> Bundle:
 
 
 def with_scores(bundle: Bundle, document: Mapping[str, Any]) -> Bundle:
-    """The bundle with a result of `mrnn evaluate`, in place of one with the same signature."""
+    """The bundle with an evaluation, in place of one of the same images with the same decoding."""
     kept = {key: document[key] for key in _SCORES}
-    others = [s for s in bundle.scores if s["signature"] != kept["signature"]]
+
+    def measured(scores: Mapping[str, Any]) -> list[Any]:
+        return [scores["signature"].get(key) for key in ("split", "images", "decoding")]
+
+    others = [s for s in bundle.scores if measured(s) != measured(kept)]
     return replace(bundle, scores=(*others, kept))
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .devices import has_int8
-from .likelihoods import MEMORY, OnProgress, pair_likelihoods, sentence_groups
+from .likelihoods import MEMORY, OnProgress, pair_likelihoods, prefix_bytes, sentence_groups
 from .model import G2_BOUND, MRNN, g2
 from .normaliser import int8_normaliser
 from .packing import Corpus
@@ -28,6 +28,7 @@ ANCHORS = 4
 PRIOR_SCORED = 64  # training images scored exactly for each sentence's P(s)
 _ROUNDS = 20  # of k-means
 _PREFIXES = 1024  # at once
+_PREFIX_VECTORS = 5  # of M numbers that a prefix needs at an anchor
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,13 @@ def first_order_likelihoods(
     memory: float = MEMORY,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Tensor:
-    """First-order scores of all pairs, (S, I), for image terms (I, M) and centres (A, M)."""
+    """First-order scores of all pairs, (S, I), for image terms (I, M) and centres (A, M).
+
+    Takes at most about `memory` bytes beside the result. Progress counts sentences.
+    """
     scores = terms.new_empty(len(corpus), len(terms))
-    costs = corpus.lengths * 0 + 4 * centres.numel()
+    a_word = prefix_bytes(model) + _PREFIX_VECTORS * 4 * centres.shape[1]
+    costs = corpus.lengths * a_word + 4 * centres.numel()
     done = 0
     for chosen in sentence_groups(corpus, np.arange(len(corpus)), costs, memory / 4):
         part = Corpus(corpus.sentences(chosen))

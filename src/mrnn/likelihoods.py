@@ -66,7 +66,7 @@ def log_likelihoods(
         )
     normalise = normaliser or float_normaliser(model)
     totals = terms.new_zeros(len(corpus), len(terms))
-    costs = corpus.lengths * _prefix_bytes(model)
+    costs = corpus.lengths * prefix_bytes(model)
     in_all, done = int(corpus.lengths.sum()) * len(terms), 0
     for chosen in sentence_groups(corpus, np.arange(len(corpus)), costs, memory / 4):
         tree = prefix_tree(corpus.pack(chosen)).to(totals.device)
@@ -112,7 +112,7 @@ def pair_likelihoods(
     counts = np.bincount(sentences, minlength=len(corpus))
     order = np.argsort(sentences, kind="stable")  # pairs by sentence
     first = np.concatenate([[0], np.cumsum(counts)])
-    costs = corpus.lengths * (_prefix_bytes(model) + _PAIR_BYTES * counts)
+    costs = corpus.lengths * (prefix_bytes(model) + _PAIR_BYTES * counts)
     done = 0
     for chosen in sentence_groups(corpus, np.flatnonzero(counts), costs, memory / 2):
         pairs = np.concatenate([order[first[s] : first[s + 1]] for s in chosen])
@@ -129,8 +129,8 @@ def pair_likelihoods(
             x = prefix_terms[rows[part] // len(terms)] + terms[rows[part] % len(terms)]
             logp = _block(model, normalise, x[:, None], row[words] - part.start, target[words])
             totals.index_add_(0, pair[words], logp[:, 0])
+            on_progress(done + len(pairs) * part.stop // len(rows), len(sentences))
         done += len(pairs)
-        on_progress(done, len(sentences))
     return totals
 
 
@@ -161,7 +161,10 @@ def _words_of(tree: PrefixTree, sentences: np.ndarray) -> tuple[Tensor, Tensor]:
 def sentence_groups(
     corpus: Corpus, chosen: np.ndarray, costs: np.ndarray, budget: float
 ) -> Iterator[np.ndarray]:
-    """Cut sentences into groups whose costs stay in a budget, similar beginnings together."""
+    """Cut the `chosen` sentences into groups whose costs (S,) stay in a budget, in bytes.
+
+    Similar beginnings come together, for the sake of shared prefixes.
+    """
     if costs[chosen].sum() > budget:
         chosen = corpus.alphabetical(chosen)
     total = np.cumsum(costs[chosen])
@@ -184,7 +187,8 @@ def _span(rising: Tensor, values: slice) -> slice:
     return slice(*torch.searchsorted(rising, bounds).tolist())
 
 
-def _prefix_bytes(model: MRNN) -> int:
+def prefix_bytes(model: MRNN) -> int:
+    """What `MRNN.prefix_terms` takes for each prefix."""
     c = model.config
     return 4 * (4 * c.recurrent + c.multimodal)
 
