@@ -8,7 +8,7 @@ from itertools import groupby
 
 from .pages import escape
 
-_WIDTH, _HEIGHT = 400, 260  # of the whole drawing, in its own units
+_WIDTH, _HEIGHT = 410, 260  # of the whole drawing, in its own units
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 386, 30, 216  # edges of the field inside the axes
 _TICKS = 5  # about as many on an axis
 _LETTER = 6.2  # width of a letter of the legend, roughly
