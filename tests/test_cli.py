@@ -225,7 +225,7 @@ def test_evaluate_gives_the_document_of_its_schema_and_lines_to_read(flickr_layo
     shown = dict(line.split("  ", 1) for line in out.splitlines())
     assert float(shown["perplexity"]) == pytest.approx(found["perplexity"], abs=1e-3)
     assert ("images for a sentence" in shown) == ("none" not in options)
-    assert ("cumulative, own reference" in shown) == ("paper2014" in options)
+    assert ("BLEU-1..3 cumulative, own reference" in shown) == ("paper2014" in options)
     assert ("ROUGE-L, CIDEr-D" in shown) == ("paper2014" not in options)
     assert ("ignores the pictures" in err) == ("--health" in options)  # the model is RNN-Base
 

@@ -98,8 +98,8 @@ def test_scores_are_a_step_from_the_nearest_centre():
     assert linearised.scores(terms[:0]).shape == (5, 0)
 
 
-@pytest.mark.parametrize("memory", [1, 4 * 4 * 3 * 7 * 4, 2e9])
-def test_groups_of_sentences_change_nothing(memory):
+@pytest.mark.parametrize(("memory", "groups"), [(1, {7}), (12_000, {2, 3, 4, 5}), (2e9, {1})])
+def test_groups_of_sentences_change_nothing(memory, groups):
     model = wild_model()
     centres, terms = some_terms(model, 3), some_terms(model, 9, seed=2)
     seen = []
@@ -108,7 +108,7 @@ def test_groups_of_sentences_change_nothing(memory):
     )
     torch.testing.assert_close(found, linearise(model, CORPUS, centres).scores(terms))
     assert seen[-1] == (7, 7)
-    assert len(seen) == {1: 7, 2e9: 1}.get(memory, 2)
+    assert len(seen) in groups
 
 
 def test_no_sentences_and_no_images():

@@ -230,7 +230,31 @@ def test_the_best_of_many_sentences_pass_every_stage(monkeypatch, model, terms, 
         assert found_prior == pytest.approx([log_p[i] for i in positions])
 
 
-def test_no_reserves_are_too_few(monkeypatch, model, terms, prior):
+def test_a_bad_first_stage_loses_nothing_while_all_are_candidates(monkeypatch, model, terms, prior):
+    def random_scores(model, corpus, terms, *_):
+        return torch.randn(len(corpus), len(terms), generator=torch.Generator().manual_seed(1))
+
+    monkeypatch.setattr(ranking, "first_order_likelihoods", random_scores)
+    monkeypatch.setattr(ranking, "estimated_log_prior", lambda *given: log_prior(*given[:3]))
+    expected, *_ = naive_sentences(model, SENTENCES, terms[:1], prior)
+    assert sentences_for(model, CORPUS, terms[:1], prior, 5)[0] == expected[:5]
+
+
+def test_reserves_make_up_for_a_bad_estimate(monkeypatch, model, terms, prior):
+    """The best sentence, estimated to be only the seventh, is still found to be the best."""
+
+    def estimate(model, part, prior, _):
+        ratios = log_likelihoods(model, part, terms[:1])[:, 0] - log_prior(model, part, prior)
+        places = ratios.argsort(descending=True)
+        wrong = ratios.index_put((places[:1],), ratios[places[6]] - 1e-6)
+        return log_likelihoods(model, part, terms[:1])[:, 0] - wrong
+
+    monkeypatch.setattr(ranking, "estimated_log_prior", estimate)
+    expected, *_ = naive_sentences(model, SENTENCES, terms[:1], prior)
+    assert sentences_for(model, CORPUS, terms[:1], prior, 1)[0] == expected[:1]
+
+
+def test_too_few_candidates_are_still_ranked_exactly(monkeypatch, model, terms, prior):
     """What is returned is exact and in order even where the first stages chose badly."""
     monkeypatch.setattr(ranking, "SENTENCE_CANDIDATES", 1)
     monkeypatch.setattr(ranking, "_RESERVES", 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mrnn import measuring, retrieval_benchmark
-from mrnn.likelihoods import image_terms, log_likelihoods
+from mrnn.likelihoods import image_terms, log_likelihoods, log_prior
 from mrnn.measuring import Row, gemm_flops, seconds
 from mrnn.packing import Corpus
 from mrnn.retrieval_benchmark import ROWS, Scene, open_scene
@@ -61,6 +61,25 @@ def test_with_few_candidates_some_are_lost(monkeypatch, row):
     monkeypatch.setattr(retrieval_benchmark, "IMAGE_CANDIDATES", 2)
     monkeypatch.setattr(retrieval_benchmark, "SENTENCE_CANDIDATES", 2)
     assert ROWS[row](None).parts["top 10 kept %"] <= 20
+
+
+def test_what_is_kept_is_of_exact_scores(monkeypatch, scene):
+    """The two stages are held against the exact scores, not the other way round."""
+    asked = []
+    monkeypatch.setattr(retrieval_benchmark, "kept", lambda *given: asked.append(given) or (1,))
+    monkeypatch.setattr(retrieval_benchmark, "has_int8", lambda device: False)
+    monkeypatch.setattr("mrnn.first_order.has_int8", lambda device: False)
+    monkeypatch.setattr(retrieval_benchmark, "_QUERIES", 30)
+    ROWS["images"](None)
+    ROWS["sentences"](None)
+    exact = log_likelihoods(scene.model, scene.corpus, image_terms(scene.model, scene.features))
+    prior = log_prior(scene.model, scene.corpus, scene.prior_terms)
+    (_, images, *_), (_, sentences, *_) = asked
+    order = np.random.default_rng(retrieval_benchmark._SEED).permutation(30)
+    np.testing.assert_allclose(images, exact.numpy()[order], atol=1e-4)
+    np.testing.assert_allclose(sentences, (exact - prior[:, None]).T.numpy(), atol=1e-4)
+    for coarse, precise, *_ in asked:
+        assert np.abs(coarse - precise).max() > 0.01
 
 
 def test_no_8_bit_row_without_8_bit_products(monkeypatch, scene):

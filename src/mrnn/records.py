@@ -60,14 +60,15 @@ def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
     if d["bleu"]:
         lines.append(_figures("BLEU-1..4", d["bleu"].values()))
         lines.append(_figures("ROUGE-L, CIDEr-D", [d["rouge_l"], d["cider"]]))
-        lines.append(f"{'distinct captions':28} {d['distinct_captions']} of {d['images']}")
+        lines.append(_line("distinct captions", f"{d['distinct_captions']} of {d['images']}"))
     if d["meteor"] is not None:
         lines.append(_figures("METEOR", [d["meteor"]]))
     if d["bleu_paper"]:
         lines.append(_figures("perplexity after context", [d["perplexity_after_context"]]))
         for reading, values in d["bleu_paper"].items():
             for name, of in values.items():
-                lines.append(_figures(f"{reading}, {name.replace('_', ' ')}", of.values()))
+                label = f"BLEU-1..3 {reading}, {name.replace('_', ' ')}"
+                lines.append(_figures(label, of.values()))
     for key, name in _DIRECTIONS.items():
         lines += _recall(name, d[key])
     if d["health"]:
@@ -76,7 +77,7 @@ def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
         lines += _recall("shuffled sentences", h["image_to_text_shuffled"])
         lines += _recall("shuffled images", h["text_to_image_shuffled"])
     signature = " ".join(f"{k}={v}" for k, v in d["signature"].items())
-    return [*lines, f"{'signature':28} {signature}"]
+    return [*lines, _line("signature", signature)]
 
 
 _DIRECTIONS = {
@@ -88,14 +89,18 @@ _DIRECTIONS = {
 
 
 def _figures(name: str, values: Iterable[float]) -> str:
-    return f"{name:28} " + " ".join(f"{value:.3f}" for value in values)
+    return _line(name, " ".join(f"{value:.3f}" for value in values))
 
 
 def _recall(name: str, of: Mapping[str, float | None]) -> list[str]:
     if of["r1"] is None:
         return []
     at = "  ".join(f"R@{k} {of[f'r{k}']:.1f}" for k in (1, 5, 10))
-    return [f"{name:28} {at}  Med r {of['med_r']:g}"]
+    return [_line(name, f"{at}  Med r {of['med_r']:g}")]
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:38} {text}"
 
 
 def caption_lines(image: Path, caption: Caption) -> str:
