@@ -80,6 +80,7 @@ def test_int8_errs_by_no_more_than_rounding_can(seed, spread, scale):
     model = tiny_model(seed=seed)
     model.wo.mul_(scale)
     model.wo[5] = 0  # a word without weights
+    model.wo_bias.copy_(torch.linspace(-30, 30, 12))
     m = rows(model, 20, seed, spread)
     m[0], m[1] = G2_BOUND, -G2_BOUND
     found, exact = int8_normaliser(model)(m).double(), precise(model, m)
@@ -87,7 +88,7 @@ def test_int8_errs_by_no_more_than_rounding_can(seed, spread, scale):
     # Half a step for each factor of each product, and all in the same direction.
     most = (m.abs().sum(1).amax() * steps / 2 + model.wo.abs().sum(1) * m_step / 2).max()
     most += 7 * m_step * steps.max() / 4
-    assert (found - exact).abs().max() <= 1.01 * most + 1e-5
+    assert (found - exact).abs().max() <= 1.01 * most + 1e-4
 
 
 @needs_int8
