@@ -49,6 +49,7 @@ _SCORES = (
     "text_to_image",
     "distinct_captions",
 )
+_MEASURED = ("data", "split", "images", "decoding", "retrieval")  # what tells scores apart
 _LARGEST = 2_000_000_000  # bytes of a file that is read whole
 _LARGEST_SIDE = 4096  # pixels of an encoder's input
 
@@ -151,11 +152,11 @@ def load_bundle(directory: Path) -> Bundle:
 
 
 def with_scores(bundle: Bundle, document: Mapping[str, Any]) -> Bundle:
-    """The bundle with an evaluation, in place of one of the same images with the same decoding."""
+    """The bundle with an evaluation, in place of one of the same images in the same way."""
     kept = {key: document[key] for key in _SCORES}
 
     def measured(scores: Mapping[str, Any]) -> list[Any]:
-        return [scores["signature"].get(key) for key in ("split", "images", "decoding")]
+        return [scores["signature"].get(key) for key in _MEASURED]
 
     others = [s for s in bundle.scores if measured(s) != measured(kept)]
     return replace(bundle, scores=(*others, kept))

@@ -214,6 +214,7 @@ class Captioner:
 
         Equals stay in the given order. Raises ImageError if the image cannot be read.
         """
+        _require_places(k)
         feature = self._feature(image)
         corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
         terms = image_terms(self.model, feature[None])
@@ -227,7 +228,7 @@ class Captioner:
     def rank_images(
         self,
         sentence: str,
-        images: Sequence[ImagePath],
+        images: Iterable[ImagePath],
         k: int | None = None,
         on_progress: OnProgress = lambda done, total: None,
     ) -> Ranking:
@@ -235,6 +236,8 @@ class Captioner:
 
         Equals stay in the given order; images that cannot be read are returned as errors.
         """
+        _require_places(k)
+        images = list(images)
         paths: list[str] = []
         errors: list[tuple[str, ImageError]] = []
         parts: list[Tensor] = []
@@ -260,6 +263,7 @@ class Captioner:
         ]
         return Ranking(sentence, tuple(matches), tuple(errors))
 
+    @torch.inference_mode()
     def captions_of_lengths(
         self, features: np.ndarray, prefixes: Sequence[Sequence[str]], lengths: Sequence[int]
     ) -> list[list[str]]:
@@ -385,6 +389,11 @@ class Captioner:
             )
             results.append(replace(caption, words=words))
         return results
+
+
+def _require_places(k: int | None) -> None:
+    if k is not None and k < 1:
+        raise UsageError(f"k must be 1 or more, not {k}")
 
 
 def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Captioner:

@@ -189,21 +189,23 @@ def evaluate(
     problems = [p for p in dataset.problems if p.split in (None, split)]
     note_problems(problems)
     examples = dataset.split(split)[:limit]
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)  # fails now rather than after minutes
     captioner = load(model, device)
     result = run(captioner, dataset.name, split, examples, plan, default_cache(), progress)
     for error in result.errors:
         note(f"mrnn: {error}")
     d = result.document
-    if health and not d["health"]["sees_images"]:
+    if health and d["health"]["sees_images"] is False:
         note("mrnn: the model ignores the pictures: other pictures do not make it worse")
     if json:
         emit(d)
     else:
         print("\n".join(evaluation_lines(d)))
-    if report is not None:
-        note(f"report: {printable(write_report(report, result))}")
     if record:
         save_bundle(with_scores(captioner.bundle, d), find_bundle(model))
+    if report is not None:
+        note(f"report: {printable(write_report(report, result))}")
     return exit_code(d["images"], len(problems) + len(result.errors))
 
 

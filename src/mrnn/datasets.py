@@ -116,16 +116,18 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_sentences(path: Path) -> tuple[list[str], list[Problem]]:
-    """Distinct sentences of a text file, one a line, in order; blank lines are left out.
+    """Distinct sentences of a text file, one a line, in order.
 
-    A line that is not UTF-8 or has no words, and one that repeats an earlier line, is a Problem.
-    Raises DataError when the file cannot be read or nothing is left.
+    Lines without words are left out, repeated ones taken once; a line that is not UTF-8 is a
+    Problem. Raises DataError when the file cannot be read or nothing is left.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{printable(path)}: cannot be read ({error.strerror})") from None
-    sentences: dict[str, int] = {}
+    if b"\0" in content:
+        raise DataError(f"{printable(path)}: not UTF-8 text, perhaps UTF-16; save it as UTF-8")
+    sentences: dict[str, None] = {}
     problems = []
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
         place = f"{printable(path)}:{number}"
@@ -135,12 +137,8 @@ def read_sentences(path: Path) -> tuple[list[str], list[Problem]]:
             byte = line[error.start]
             problems.append(Problem(place, f"not UTF-8 (byte 0x{byte:02x}); line skipped"))
             continue
-        if sentence in sentences:
-            problems.append(Problem(place, f"the same as line {sentences[sentence]}; skipped"))
-        elif tokenise(sentence):
-            sentences[sentence] = number
-        elif sentence:
-            problems.append(Problem(place, "no words; line skipped"))
+        if tokenise(sentence):
+            sentences[sentence] = None
     if not sentences:
         raise DataError(f"{printable(path)}: no sentence in the file; expected one a line, UTF-8")
     return list(sentences), problems

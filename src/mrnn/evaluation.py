@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from .captioner import Captioner, Decoding
 from .datasets import Example
 from .devices import has_int8
 from .errors import ImageError, UsageError
+from .first_order import PRIOR_SCORED
 from .likelihoods import MEMORY, image_terms
 from .metrics import (
     Words,
@@ -29,7 +31,15 @@ from .metrics import (
     rouge_l,
 )
 from .pairs import Pairs, read_pairs
-from .ranking import IMAGE_CANDIDATES, RESCORED, SENTENCE_CANDIDATES, Rankings, Stage, rank_all
+from .ranking import (
+    IMAGE_CANDIDATES,
+    RESCORED,
+    SENTENCE_CANDIDATES,
+    Rankings,
+    Stage,
+    rank_all,
+    require_memory,
+)
 from .ranks import (
     Ranked,
     best_items,
@@ -78,6 +88,8 @@ class Plan:
     seed: int = 1  # of the shuffled pictures
 
     def __post_init__(self) -> None:
+        if not 0 < self.memory < math.inf:
+            raise UsageError(f"the memory for scoring must be above 0, not {self.memory}")
         if self.protocol == "paper2014" and self.decoding != Decoding():
             raise UsageError("protocol paper2014 is greedy: leave out --beam")
         if self.protocol == "paper2014" and self.meteor:
@@ -112,11 +124,13 @@ def evaluate(
     Raises DataError when no image can be read and DependencyError for a missing package; images
     that cannot be read are left out and returned as errors.
     """
-    metric = bleu_signature()  # first: without its packages there is no use in starting
+    metric = bleu_signature()  # first what may be missing or too little: before minutes of work
     if plan.meteor:
         require_meteor()
+    if plan.retrieval != "none":
+        require_memory(sum(len(e.sentences) for e in examples), len(examples), plan.memory)
     seconds: dict[str, float] = {}
-    with _timed(seconds, "features"), stage("features") as on_progress:
+    with _timed(seconds, "features"), stage("features", "images") as on_progress:
         pairs, readable, errors = read_pairs(
             examples, captioner.vocabulary, captioner.encoder, cache, on_progress
         )
@@ -131,22 +145,20 @@ def evaluate(
     if captions:
         with _timed(seconds, "metrics"):
             figures |= _caption_figures(captions, readable, plan.meteor)
-    retrieved: dict[str, Ranked] = {}
-    rankings = None
+    rankings, retrieved = None, {}
     if plan.retrieval != "none":
         with _timed(seconds, "retrieval"):
-            terms = image_terms(captioner.model, pairs.features)
             rankings = rank_all(
                 captioner.model,
                 pairs.corpus,
-                terms,
+                image_terms(captioner.model, pairs.features),
                 captioner.prior_terms,
                 plan.retrieval == "exact",
                 plan.memory,
                 stage,
             )
             retrieved = _ranked(rankings, pairs)
-            figures |= _retrieval_figures(rankings, retrieved, pairs, plan.retrieval == "exact")
+            figures |= _retrieval_figures(rankings, retrieved, pairs)
     if plan.health:
         with _timed(seconds, "health"):
             figures["health"] = _health(captioner, pairs, rankings, figures, plan.seed)
@@ -174,7 +186,7 @@ def _captions(
 ) -> tuple[str, ...]:
     captions: list[str] = []
     count = len(pairs.features)
-    with stage("captions") as on_progress:
+    with stage("captions", "images") as on_progress:
         for start in range(0, count, _BATCH):
             images = np.arange(start, min(start + _BATCH, count))
             found = captioner.caption_features(pairs.features[images], decoding)
@@ -204,7 +216,7 @@ def _paper2014(
     references = _references(examples)
     own = [sentence for every in references for sentence in every]
     sentences = []
-    with stage("captions") as on_progress:
+    with stage("captions", "sentences") as on_progress:
         for start in range(0, len(own), _BATCH):
             rows = np.arange(start, min(start + _BATCH, len(own)))
             sentences += captioner.captions_of_lengths(
@@ -214,38 +226,39 @@ def _paper2014(
             )
             on_progress(len(sentences), len(own))
     scored = [words.logprobs[context:] for words in score_words(captioner.model, pairs)]
-    logprob = sum(float(part.sum()) for part in scored)
+    logprob, words = sum(float(part.sum()) for part in scored), sum(map(len, scored))
     return {
         "bleu_paper": paper_bleu(sentences, own, [references[image] for image in pairs.images]),
-        "perplexity_after_context": to_perplexity(logprob, max(1, sum(map(len, scored)))),
+        "perplexity_after_context": to_perplexity(logprob, words) if words else None,
     }
 
 
 def _ranked(rankings: Rankings, pairs: Pairs) -> dict[str, Ranked]:
-    images, sentences = rankings.images.cpu().numpy(), rankings.sentences.cpu().numpy()
     return {
-        "text_to_image": Ranked(image_ranks(images, pairs.images), best_items(images, _BEST)),
+        "text_to_image": Ranked(
+            image_ranks(rankings.images, pairs.images), best_items(rankings.images, _BEST)
+        ),
         "image_to_text": Ranked(
-            sentence_ranks(sentences, pairs.images), best_items(sentences.T, _BEST)
+            sentence_ranks(rankings.sentences, pairs.images),
+            best_items(rankings.sentences.T, _BEST),
         ),
     }
 
 
 def _retrieval_figures(
-    rankings: Rankings, retrieved: Mapping[str, Ranked], pairs: Pairs, exact: bool
+    rankings: Rankings, retrieved: Mapping[str, Ranked], pairs: Pairs
 ) -> dict[str, Any]:
     """Recall and median rank of both directions, and how many of the best two stages keep."""
-    images, sentences = rankings.images.cpu().numpy(), rankings.sentences.cpu().numpy()
-    features = pairs.features[np.arange(len(pairs.features))]
-    nearest = shortlist_ranks(sentences, pairs.images, features)
     figures: dict[str, Any] = {name: recall_table(r.ranks) for name, r in retrieved.items()}
+    features = pairs.features[np.arange(len(pairs.features))]
+    nearest = shortlist_ranks(rankings.sentences, pairs.images, features)
     figures["image_to_text_nearest_100"] = recall_table(nearest)
-    if exact:  # else not all likelihoods are known
-        likelihoods = rankings.likelihoods.cpu().numpy()
-        figures["image_to_text_raw"] = recall_table(sentence_ranks(likelihoods, pairs.images))
+    if rankings.likelihoods is not None:
+        raw = sentence_ranks(rankings.likelihoods, pairs.images)
+        figures["image_to_text_raw"] = recall_table(raw)
         figures["two_stage"] = {
-            "text_to_image": _kept(rankings.first_images.cpu().numpy(), images),
-            "image_to_text": _kept(rankings.first_sentences.T.cpu().numpy(), sentences.T),
+            "text_to_image": _kept(rankings.first_images, rankings.images),
+            "image_to_text": _kept(rankings.first_sentences.T, rankings.sentences.T),
         }
     return figures
 
@@ -265,28 +278,34 @@ def _health(
     figures: Mapping[str, Any],
     seed: int,
 ) -> dict[str, Any]:
-    """The same figures when every sentence is given another's picture.
+    """The same figures when every sentence is given another's picture; null for a single picture.
 
     A model that looks at the pictures must lose much of its perplexity, and all of its recall.
     """
-    swapped = _swapped(len(pairs.features), seed)[pairs.images]
-    shuffled = perplexity(captioner.model, Pairs(pairs.corpus, swapped, pairs.features))
     health: dict[str, Any] = {
         "distinct_captions": figures.get("distinct_captions"),
-        "perplexity_shuffled": shuffled,
+        "perplexity_shuffled": None,
         "image_to_text_shuffled": _NO_RECALL,
         "text_to_image_shuffled": _NO_RECALL,
-        "sees_images": shuffled > _SEES * figures["perplexity"],
+        "sees_images": None,
     }
+    if len(pairs.features) < 2:
+        return health
+    swapped = _swapped(len(pairs.features), seed)[pairs.images]
+    shuffled = perplexity(captioner.model, Pairs(pairs.corpus, swapped, pairs.features))
+    health["perplexity_shuffled"] = shuffled
+    health["sees_images"] = shuffled > _SEES * figures["perplexity"]
     if rankings is not None:
-        images, sentences = rankings.images.cpu().numpy(), rankings.sentences.cpu().numpy()
-        health["image_to_text_shuffled"] = recall_table(sentence_ranks(sentences, swapped))
-        health["text_to_image_shuffled"] = recall_table(image_ranks(images, swapped))
+        for name, ranks in (
+            ("image_to_text_shuffled", sentence_ranks(rankings.sentences, swapped)),
+            ("text_to_image_shuffled", image_ranks(rankings.images, swapped)),
+        ):
+            health[name] = recall_table(ranks)
     return health
 
 
 def _swapped(count: int, seed: int) -> np.ndarray:
-    """A random order in which nothing stays in its place (but a single item)."""
+    """A random order in which nothing stays in its place."""
     order = np.random.default_rng(seed).permutation(count)
     swapped = np.empty_like(order)
     swapped[order] = np.roll(order, 1)
@@ -331,13 +350,15 @@ def _describe_decoding(plan: Plan) -> str:
 def _describe_retrieval(captioner: Captioner, plan: Plan) -> str:
     if plan.retrieval == "none":
         return "none"
+    prior = f"P(s) over {len(captioner.bundle.prior)} training images"
     if plan.retrieval == "two-stage":
         how = f"two-stage, {IMAGE_CANDIDATES} images and {SENTENCE_CANDIDATES} sentences"
+        prior += f", {PRIOR_SCORED} of them scored"
     elif has_int8(captioner.device):
         how = f"exact, 8 bits, then the best {RESCORED} in 32"
     else:
         how = "exact"
-    return f"{how}; P(s) over {len(captioner.bundle.prior)} training images; ties count against"
+    return f"{how}; {prior}; ties count against"
 
 
 def _references(examples: Sequence[Example]) -> list[list[Words]]:

@@ -11,16 +11,16 @@ Dimension key: S sentences, I images, A anchors, P distinct prefixes, M multimod
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .devices import has_int8
-from .likelihoods import MEMORY, OnProgress, pair_likelihoods, prefix_bytes, sentence_groups
+from .likelihoods import MEMORY, pair_likelihoods, prefix_bytes, sentence_groups
 from .model import G2_BOUND, MRNN, g2
-from .normaliser import int8_normaliser
+from .normaliser import fast_normaliser
 from .packing import Corpus
 from .prefixes import PrefixTree, prefix_tree
 
@@ -29,6 +29,7 @@ PRIOR_SCORED = 64  # training images scored exactly for each sentence's P(s)
 _ROUNDS = 20  # of k-means
 _PREFIXES = 1024  # at once
 _PREFIX_VECTORS = 5  # of M numbers that a prefix needs at an anchor
+_SCORES = 4  # numbers for each score of a group: itself, copies, random ones
 
 
 @dataclass(frozen=True)
@@ -80,28 +81,31 @@ def linearise(model: MRNN, corpus: Corpus, centres: Tensor) -> Linearised:
     return Linearised(centres, torch.stack(values), torch.stack(gradients))
 
 
+def linearised_groups(
+    model: MRNN, corpus: Corpus, centres: Tensor, images: int, memory: float
+) -> Iterator[tuple[np.ndarray, Corpus, Linearised]]:
+    """Linearise sentences in groups that take about `memory` bytes, `images` scores each included.
+
+    Yields their positions, themselves, and what `linearise` makes of them.
+    """
+    a_word = prefix_bytes(model) + _PREFIX_VECTORS * 4 * centres.shape[1]
+    costs = corpus.lengths * a_word + 4 * centres.numel() + _SCORES * 4 * images
+    for group in sentence_groups(corpus, np.arange(len(corpus)), costs, memory / 2):
+        part = Corpus(corpus.sentences(group))
+        yield group, part, linearise(model, part, centres)
+
+
 @torch.inference_mode()
 def first_order_likelihoods(
-    model: MRNN,
-    corpus: Corpus,
-    terms: Tensor,
-    centres: Tensor,
-    memory: float = MEMORY,
-    on_progress: OnProgress = lambda done, total: None,
+    model: MRNN, corpus: Corpus, terms: Tensor, centres: Tensor, memory: float = MEMORY
 ) -> Tensor:
     """First-order scores of all pairs, (S, I), for image terms (I, M) and centres (A, M).
 
-    Takes at most about `memory` bytes beside the result. Progress counts sentences.
+    Takes at most about `memory` bytes beside the result.
     """
     scores = terms.new_empty(len(corpus), len(terms))
-    a_word = prefix_bytes(model) + _PREFIX_VECTORS * 4 * centres.shape[1]
-    costs = corpus.lengths * a_word + 4 * centres.numel()
-    done = 0
-    for chosen in sentence_groups(corpus, np.arange(len(corpus)), costs, memory / 4):
-        part = Corpus(corpus.sentences(chosen))
-        scores[torch.from_numpy(chosen)] = linearise(model, part, centres).scores(terms)
-        done += len(chosen)
-        on_progress(done, len(corpus))
+    for group, _, linearised in linearised_groups(model, corpus, centres, len(terms), memory):
+        scores[torch.from_numpy(group).to(terms.device)] = linearised.scores(terms)
     return scores
 
 
@@ -112,21 +116,20 @@ def estimated_log_prior(
     prior_terms: Tensor,
     scores: Tensor,
     memory: float = MEMORY,
-    on_progress: OnProgress = lambda done, total: None,
     scored: int = PRIOR_SCORED,
     seed: int = 1,
 ) -> Tensor:
     """An estimate of `log_prior`, (S,), from first-order scores (S, I') of the training images.
 
     For each sentence `scored` images are scored exactly, half of them its best and half drawn from
-    the others; the line through these, exact against first-order, corrects all that were not.
+    the others; the line through these, exact against first-order, corrects all that were not,
+    which cannot be better than the best.
     """
     chosen = _best_and_some(scores, min(scored, scores.shape[1]), seed)  # (S, C)
     sentences = np.repeat(np.arange(len(corpus)), chosen.shape[1])
     images = chosen.flatten().cpu().numpy()
-    normaliser = int8_normaliser(model) if has_int8(scores.device) else None
     exact = pair_likelihoods(
-        model, corpus, prior_terms, sentences, images, memory, normaliser, on_progress
+        model, corpus, prior_terms, sentences, images, memory, fast_normaliser(model)
     ).view(chosen.shape)
     x, y = scores.gather(1, chosen), exact
     x0, y0 = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
@@ -134,7 +137,8 @@ def estimated_log_prior(
     slope /= (x - x0).square().sum(1, keepdim=True).clamp_min(1e-9)
     variance = (y - y0 - slope * (x - x0)).square().mean(1, keepdim=True)
     # The mean of exp of a normal variable lies half its variance above exp of its mean.
-    corrected = (y0 + slope * (scores - x0) + variance / 2).scatter(1, chosen, exact)
+    others = (y0 + slope * (scores - x0) + variance / 2).minimum(exact.amax(1, keepdim=True))
+    corrected = others.scatter(1, chosen, exact)
     return corrected.logsumexp(1) - math.log(scores.shape[1])
 
 

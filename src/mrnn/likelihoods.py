@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from .config import MEMORY_GB
-from .errors import UsageError
 from .features import FeatureRows
 from .model import MRNN, g2
 from .normaliser import Normaliser, float_normaliser
@@ -55,15 +54,9 @@ def log_likelihoods(
 ) -> Tensor:
     """Log P of every sentence given every image, (S, I), from image terms (I, M).
 
-    Takes at most about `memory` bytes beside the model and the terms; raises UsageError when the
-    result alone needs more. As exact as the normaliser. Progress counts words times images.
+    Takes about `memory` bytes beside the result. As exact as the normaliser. Progress counts words
+    times images.
     """
-    needed = 4 * len(corpus) * len(terms) * terms.element_size()
-    if needed > memory:
-        raise UsageError(
-            f"{len(corpus):,} sentences for {len(terms):,} images take {needed / 1e9:.1f} GB of "
-            "memory; allow that with --memory, or take fewer images with --limit"
-        )
     normalise = normaliser or float_normaliser(model)
     totals = terms.new_zeros(len(corpus), len(terms))
     costs = corpus.lengths * prefix_bytes(model)
@@ -85,10 +78,32 @@ def log_likelihoods(
     return totals
 
 
-def log_prior(model: MRNN, corpus: Corpus, prior_terms: Tensor) -> Tensor:
-    """Log P(s), (S,): P(s | I') averaged over sampled training images I' (paper sec. 6)."""
-    scores = log_likelihoods(model, corpus, prior_terms)
-    return scores.logsumexp(1) - math.log(scores.shape[1])
+def log_prior(
+    model: MRNN,
+    corpus: Corpus,
+    prior_terms: Tensor,
+    memory: float = MEMORY,
+    normaliser: Normaliser | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Tensor:
+    """Log P(s), (S,): P(s | I') averaged over sampled training images I' (paper sec. 6).
+
+    Takes about `memory` bytes. Progress counts words times images.
+    """
+    prior = prior_terms.new_empty(len(corpus))
+    costs = corpus.lengths * prefix_bytes(model) + 2 * prior_terms.element_size() * len(prior_terms)
+    in_all, before = int(corpus.lengths.sum()) * len(prior_terms), 0
+    for group in sentence_groups(corpus, np.arange(len(corpus)), costs, memory / 2):
+        part = Corpus(corpus.sentences(group))
+
+        def on_part(done: int, _: int, before: int = before) -> None:
+            on_progress(before + done, in_all)
+
+        scores = log_likelihoods(model, part, prior_terms, memory / 2, normaliser, on_part)
+        at = torch.from_numpy(group).to(prior.device)
+        prior[at] = scores.logsumexp(1) - math.log(len(prior_terms))
+        before += int(part.lengths.sum()) * len(prior_terms)
+    return prior
 
 
 @torch.inference_mode()
@@ -196,5 +211,5 @@ def prefix_bytes(model: MRNN) -> int:
 def _rows(model: MRNN, memory: float) -> int:
     """How many (prefix, image) rows are computed at once."""
     row_bytes = 4 * (2 * model.config.vocabulary + 4 * model.config.multimodal)
-    most = int(memory / 4 / row_bytes)
+    most = int(min(memory, 1e15) / 4 / row_bytes)
     return max(1, most if model.wo.is_cuda else min(most, _ROWS))

@@ -6,8 +6,11 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 REPEATS = 5  # of each measurement; medians are compared
 _GEMM_SIDES = (2048, 4096)
@@ -42,6 +45,13 @@ def seconds(action: Callable[[], object], repeats: int = REPEATS) -> float:
         action()
         times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def timed(action: Callable[[], T]) -> tuple[float, T]:
+    """The time that an action takes once, and its result."""
+    started = time.perf_counter()
+    result = action()
+    return time.perf_counter() - started, result
 
 
 def gemm_flops(dtype: torch.dtype) -> float:

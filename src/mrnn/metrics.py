@@ -38,7 +38,8 @@ def bleu(
     smoothing: an order without any match in the corpus is 0, and so are all above it. Candidates
     equal to a reference earn 1 in the orders that they are long enough for.
     """
-    return {str(n): _corpus_bleu(candidates, references, n).score / 100 for n in orders}
+    scores = {n: _corpus_bleu(candidates, references, n).score / 100 for n in orders}
+    return {str(n): min(score, 1.0) for n, score in scores.items()}  # exp(log 1) is a bit above
 
 
 def individual_bleu(

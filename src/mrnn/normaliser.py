@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .devices import has_int8
 from .model import G2_BOUND, MRNN
 
 Normaliser = Callable[[Tensor], Tensor]  # m (R, M) -> log sum_v exp(Wo m + b)_v, (R,)
@@ -49,6 +50,11 @@ def int8_normaliser(model: MRNN) -> Normaliser:
         return (logits.exp_() @ factors).log_() if is_safe else logits.add_(bias).logsumexp(1)
 
     return normalise
+
+
+def fast_normaliser(model: MRNN) -> Normaliser:
+    """The quickest that is good enough for a first pass over all pairs, and for log P(s)."""
+    return int8_normaliser(model) if has_int8(model.wo.device) else float_normaliser(model)
 
 
 def _is_safe(model: MRNN) -> bool:

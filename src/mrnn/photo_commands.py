@@ -159,13 +159,19 @@ def rank_sentences(
     json: Json = False,
 ) -> int:
     """Find the sentences that fit an image best, by P(s|I)/P(s)."""
-    from .captioner import load
+    from .captioner import Ranking, load
     from .datasets import read_sentences
     from .records import ranking_document
 
     lines, problems = read_sentences(sentences)
     note_problems(problems)
-    ranking = load(model, device).rank_sentences(image, lines, k)
+    try:
+        ranking = load(model, device).rank_sentences(image, lines, k)
+    except ImageError as error:
+        if json:
+            failed = Ranking(str(image), (), ((str(image), error),))
+            emit(ranking_document(failed, "sentence"))
+        raise
     if json:
         emit(ranking_document(ranking, "sentence"))
     else:
@@ -192,7 +198,7 @@ def rank_images(
     unknown = captioner.unknown_words(sentence)
     if unknown:
         note(f"not in the vocabulary: {', '.join(unknown)}")
-    with progress("images") as on_progress:
+    with progress("encoding") as on_progress:
         ranking = captioner.rank_images(sentence, found.images, k, on_progress)
     ranking = replace(
         ranking, errors=(*((str(path), error) for path, error in found.errors), *ranking.errors)

@@ -88,8 +88,8 @@ _DIRECTIONS = {
 }
 
 
-def _figures(name: str, values: Iterable[float]) -> str:
-    return _line(name, " ".join(f"{value:.3f}" for value in values))
+def _figures(name: str, values: Iterable[float | None]) -> str:
+    return _line(name, " ".join("-" if value is None else f"{value:.3f}" for value in values))
 
 
 def _recall(name: str, of: Mapping[str, float | None]) -> list[str]:

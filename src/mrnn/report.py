@@ -150,7 +150,7 @@ def _bleu_readings(document: Document) -> Mapping[str, Mapping[str, float] | Non
 def _published(document: Document) -> tuple[Tables, str]:
     """The published figures to stand beside ours, and what to mind when comparing."""
     tables = tables_of(document["signature"]["data"])
-    words = f"Ours is of the {document['split']} split; published rows are of the test split"
+    words = f"Ours is of the {document['split']} split, published rows are of the test split"
     if tables is None:
         return FLICKR8K, f"{words} of Flickr8K, another data set: for orientation only."
     return tables, f"{words}."
@@ -287,7 +287,9 @@ def _health(document: Document) -> str:
         )
     ]
     table = figures_table(("pictures",), [("", ("perplexity",)), *_DIRECTIONS], [("", lines)])
-    seen = "sees" if health.get("sees_images") else "does not see"
+    if health.get("sees_images") is None:
+        return ""
+    seen = "sees" if health["sees_images"] else "does not see"
     words = (
         f"The model {seen} the pictures: the figures with the right pictures, and with each "
         "sentence given the picture of another."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _HALVINGS = 12  # of the noise scale's interval
-_SAMPLE = 2000  # features whose nearest neighbours are looked at
+_SAMPLE = 2000  # features that are made at once; the first set the noise
 
 
 def synthetic_gallery(real: np.ndarray, count: int, seed: int = 1) -> np.ndarray:
@@ -13,18 +13,25 @@ def synthetic_gallery(real: np.ndarray, count: int, seed: int = 1) -> np.ndarray
 
     A mixture is a f_i + (1 - a) f_j of two real pictures, a uniform in .5 to 1, and Gaussian noise
     of such a scale that, among equally many, the median distance to the nearest neighbour is that
-    of real pictures.
+    of real pictures; where mixtures lie further apart already, there is no noise.
     """
     draw = np.random.default_rng(seed)
     real = _unit(real.astype(np.float32))
     missing = max(0, count - len(real))
     i, j = draw.integers(0, len(real), (2, missing))
     a = draw.uniform(0.5, 1, (missing, 1)).astype(np.float32)
-    mixed = _unit(a * real[i] + (1 - a) * real[j])
-    noise = draw.standard_normal(mixed.shape, dtype=np.float32) / real.shape[1] ** 0.5
-    size = min(_SAMPLE, missing, len(real))
-    scale = _noise_scale(mixed[:size], noise[:size], _neighbour_distance(real[:size]))
-    return np.concatenate([real[:count], _unit(mixed + np.float32(scale) * noise)])
+    gallery = np.empty((count, real.shape[1]), dtype=np.float32)
+    gallery[: len(real)] = real[:count]
+    scale = None
+    for start in range(0, missing, _SAMPLE):
+        part = slice(start, start + _SAMPLE)
+        mixed = _unit(a[part] * real[i[part]] + (1 - a[part]) * real[j[part]])
+        noise = draw.standard_normal(mixed.shape, dtype=np.float32) / real.shape[1] ** 0.5
+        if scale is None:
+            size = min(len(mixed), len(real))
+            scale = _noise_scale(mixed[:size], noise[:size], _neighbour_distance(real[:size]))
+        gallery[len(real) :][part] = _unit(mixed + np.float32(scale) * noise)
+    return gallery
 
 
 def _noise_scale(mixed: np.ndarray, noise: np.ndarray, wanted: float) -> float:
