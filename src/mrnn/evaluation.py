@@ -32,6 +32,7 @@ from .metrics import (
 )
 from .pairs import Pairs, read_pairs
 from .ranking import (
+    EXACT_PRIOR_SCORED,
     IMAGE_CANDIDATES,
     RESCORED,
     SENTENCE_CANDIDATES,
@@ -350,14 +351,18 @@ def _describe_decoding(plan: Plan) -> str:
 def _describe_retrieval(captioner: Captioner, plan: Plan) -> str:
     if plan.retrieval == "none":
         return "none"
-    prior = f"P(s) over {len(captioner.bundle.prior)} training images"
+    scored = EXACT_PRIOR_SCORED
     if plan.retrieval == "two-stage":
         how = f"two-stage, {IMAGE_CANDIDATES} images and {SENTENCE_CANDIDATES} sentences"
-        prior += f", {PRIOR_SCORED} of them scored"
+        scored = PRIOR_SCORED
     elif has_int8(captioner.device):
         how = f"exact, 8 bits, then the best {RESCORED} in 32"
     else:
         how = "exact"
+    images = len(captioner.bundle.prior)
+    prior = f"P(s) over {images} training images"
+    if scored < images:
+        prior += f" from {scored} scored"
     return f"{how}; {prior}; ties count against"
 
 

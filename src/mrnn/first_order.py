@@ -25,7 +25,7 @@ from .packing import Corpus
 from .prefixes import PrefixTree, prefix_tree
 
 ANCHORS = 4
-PRIOR_SCORED = 64  # training images scored exactly for each sentence's P(s)
+PRIOR_SCORED = 64  # training images scored for the estimate of a sentence's P(s)
 _ROUNDS = 20  # of k-means
 _PREFIXES = 1024  # at once
 _PREFIX_VECTORS = 5  # of M numbers that a prefix needs at an anchor
@@ -123,7 +123,7 @@ def estimated_log_prior(
 
     For each sentence `scored` images are scored exactly, half of them its best and half drawn from
     the others; the line through these, exact against first-order, corrects all that were not,
-    which cannot be better than the best.
+    but to no more than the best half has as a rule.
     """
     chosen = _best_and_some(scores, min(scored, scores.shape[1]), seed)  # (S, C)
     sentences = np.repeat(np.arange(len(corpus)), chosen.shape[1])
@@ -137,8 +137,9 @@ def estimated_log_prior(
     slope /= (x - x0).square().sum(1, keepdim=True).clamp_min(1e-9)
     variance = (y - y0 - slope * (x - x0)).square().mean(1, keepdim=True)
     # The mean of exp of a normal variable lies half its variance above exp of its mean.
-    others = (y0 + slope * (scores - x0) + variance / 2).minimum(exact.amax(1, keepdim=True))
-    corrected = others.scatter(1, chosen, exact)
+    others = y0 + slope * (scores - x0) + variance / 2
+    usual = exact[:, : chosen.shape[1] // 2].median(1, keepdim=True).values  # of the best half
+    corrected = others.minimum(usual).scatter(1, chosen, exact)
     return corrected.logsumexp(1) - math.log(scores.shape[1])
 
 

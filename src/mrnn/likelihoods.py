@@ -84,25 +84,18 @@ def log_prior(
     prior_terms: Tensor,
     memory: float = MEMORY,
     normaliser: Normaliser | None = None,
-    on_progress: OnProgress = lambda done, total: None,
 ) -> Tensor:
     """Log P(s), (S,): P(s | I') averaged over sampled training images I' (paper sec. 6).
 
-    Takes about `memory` bytes. Progress counts words times images.
+    Takes about `memory` bytes. As exact as the normaliser.
     """
     prior = prior_terms.new_empty(len(corpus))
     costs = corpus.lengths * prefix_bytes(model) + 2 * prior_terms.element_size() * len(prior_terms)
-    in_all, before = int(corpus.lengths.sum()) * len(prior_terms), 0
     for group in sentence_groups(corpus, np.arange(len(corpus)), costs, memory / 2):
         part = Corpus(corpus.sentences(group))
-
-        def on_part(done: int, _: int, before: int = before) -> None:
-            on_progress(before + done, in_all)
-
-        scores = log_likelihoods(model, part, prior_terms, memory / 2, normaliser, on_part)
+        scores = log_likelihoods(model, part, prior_terms, memory / 2, normaliser)
         at = torch.from_numpy(group).to(prior.device)
         prior[at] = scores.logsumexp(1) - math.log(len(prior_terms))
-        before += int(part.lengths.sum()) * len(prior_terms)
     return prior
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from .devices import has_int8
 from .errors import UsageError
 from .first_order import (
+    PRIOR_SCORED,
     anchors,
     estimated_log_prior,
     first_order_log_prior,
@@ -30,6 +31,7 @@ from .model import MRNN
 from .normaliser import fast_normaliser
 from .packing import Corpus
 
+EXACT_PRIOR_SCORED = 256  # training images scored for P(s) when all pairs are scored
 RESCORED = 50  # best items of a query that are scored again precisely after 8-bit scoring
 IMAGE_CANDIDATES = 50  # images of a sentence that the first stage of two hands on
 SENTENCE_CANDIDATES = 200  # sentences of an image
@@ -79,20 +81,18 @@ def rank_all(
 
     With `exact` every pair is scored: at once in full precision, or, where the processor has 8-bit
     products, with these, and then the best of each query in full precision. Without, first-order
-    scores choose the candidates, and P(s) is estimated. `terms` are of the I images, `prior_terms`
-    of training images. Takes about `memory` bytes; raises UsageError when they are too few.
+    scores choose the candidates. P(s) is estimated from some of the training images. `terms` are of
+    the I images, `prior_terms` of training images. Takes about `memory` bytes; raises UsageError
+    when they are too few.
     """
     require_memory(len(corpus), len(terms), memory)
+    scored = EXACT_PRIOR_SCORED if exact else PRIOR_SCORED
     distinct, which = terms.unique(dim=0, return_inverse=True)  # equal pictures shall tie
-    first, rough, prior = _first_stage(
-        model, corpus, distinct, prior_terms, memory, stage, with_prior=not exact
-    )
+    first, rough, prior = _first_stage(model, corpus, distinct, prior_terms, scored, memory, stage)
     first_ratios = first - rough[:, None]
     likelihoods = None
     if exact:
-        images, sentences, likelihoods = _score_all(
-            model, corpus, distinct, prior_terms, memory, stage
-        )
+        images, sentences, likelihoods = _score_all(model, corpus, distinct, prior, memory, stage)
     else:
         counts = IMAGE_CANDIDATES, SENTENCE_CANDIDATES
         images, sentences = _order(
@@ -183,9 +183,9 @@ def _first_stage(
     corpus: Corpus,
     terms: Tensor,
     prior_terms: Tensor,
+    scored: int,
     memory: float,
     stage: Stage,
-    with_prior: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """First-order log P(s | I) (S, I) and log P(s) (S,), and the estimate of the latter (S,)."""
     centres = anchors(prior_terms)
@@ -193,27 +193,25 @@ def _first_stage(
     rough, prior = terms.new_empty(len(corpus)), terms.new_empty(len(corpus))
     both = torch.cat([terms, prior_terms])
     done = 0
-    with stage("first order", "sentences") as on_progress:
+    with stage("first order, P(s)", "sentences") as on_progress:
         for group, part, linearised in linearised_groups(model, corpus, centres, len(both), memory):
             at = torch.from_numpy(group).to(terms.device)
             scores, of_prior = linearised.scores(both).split([len(terms), len(prior_terms)], 1)
             first[at], rough[at] = scores, first_order_log_prior(of_prior)
-            if with_prior:
-                prior[at] = estimated_log_prior(model, part, prior_terms, of_prior, memory / 2)
+            prior[at] = estimated_log_prior(model, part, prior_terms, of_prior, memory / 2, scored)
             done += len(group)
             on_progress(done, len(corpus))
     return first, rough, prior
 
 
 def _score_all(
-    model: MRNN, corpus: Corpus, terms: Tensor, prior_terms: Tensor, memory: float, stage: Stage
+    model: MRNN, corpus: Corpus, terms: Tensor, prior: Tensor, memory: float, stage: Stage
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores by log P(s | I), by log P(s | I) - log P(s), and log P(s | I): (S, I) each."""
-    fast = fast_normaliser(model)
     with stage("scoring", "words") as on_progress:
-        likelihoods = log_likelihoods(model, corpus, terms, memory, fast, on_progress)
-    with stage("log P(s)", "words") as on_progress:
-        prior = log_prior(model, corpus, prior_terms, memory, fast, on_progress)
+        likelihoods = log_likelihoods(
+            model, corpus, terms, memory, fast_normaliser(model), on_progress
+        )
     ratios = likelihoods - prior[:, None]
     if not has_int8(terms.device):
         return likelihoods, ratios, likelihoods
