@@ -190,6 +190,28 @@ def test_scores_replace_those_of_the_same_images_and_decoding():
     assert [s["signature"]["split"] for s in with_scores(bundle, other).scores] == ["dev", "test"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": "my birds"},
+        {"split": "test"},
+        {"images": 2},
+        {"decoding": "beam 2"},
+        {"retrieval": "two-stage, 50 images and 200 sentences"},
+        {"retrieval": "none"},
+    ],
+)
+def test_scores_measured_otherwise_stand_beside_each_other(change):
+    signature = {**SCORES["signature"], "data": "birds", "retrieval": "exact"}
+    first, other = ({**SCORES, "signature": s} for s in (signature, {**signature, **change}))
+    both = with_scores(with_scores(replace(make(), scores=()), first), other)
+    assert both.scores == (first, other)
+    again = {**other, "perplexity": 9.0}
+    assert with_scores(both, again).scores == (first, again)
+    same = {**first, "signature": {**signature, "metrics": "mrnn 9"}}  # another version measured
+    assert with_scores(both, same).scores == (other, same)
+
+
 def test_shipped_names_and_directories(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_bundle("default") == find_bundle("plain")

@@ -230,6 +230,54 @@ def test_evaluate_gives_the_document_of_its_schema_and_lines_to_read(flickr_layo
     assert ("ignores the pictures" in err) == ("--health" in options)  # the model is RNN-Base
 
 
+def test_evaluate_with_a_context_longer_than_every_reference(flickr_layout, model, tmp_path):
+    options = ("-m", model, "--protocol", "paper2014", "--context", 30, "--report", tmp_path / "r")
+    code, out, _ = run("evaluate", flickr_layout, *options, "--json")
+    found = document("evaluate", out)
+    assert (code, found["perplexity_after_context"]) == (0, None)
+    code, out, _ = run("evaluate", flickr_layout, *options)
+    shown = dict(line.split("  ", 1) for line in out.splitlines())
+    assert code == 0
+    assert shown["perplexity after context"].strip() == "-"
+    assert shown["BLEU-1..3 individual, all references"].split() == ["1.000"] * 3
+    assert "after the given words" not in (tmp_path / "r" / "index.html").read_text()
+
+
+def test_health_of_a_single_picture_accuses_nobody(flickr_layout, model, tmp_path):
+    options = ("-m", model, "--health", "--limit", 1, "--report", tmp_path / "r")
+    code, out, err = run("evaluate", flickr_layout, *options, "--json")
+    health = document("evaluate", out)["health"]
+    assert code == 0
+    assert health["sees_images"] is health["perplexity_shuffled"] is None
+    assert "ignores the pictures" not in err
+    code, out, err = run("evaluate", flickr_layout, *options)
+    assert (code, "ignores the pictures" in err) == (0, False)
+    assert "shuffled perplexity" in out
+    assert "see the pictures" not in (tmp_path / "r" / "index.html").read_text()
+
+
+def test_evaluate_refuses_an_infinite_memory(flickr_layout, model):
+    code, out, err = run("evaluate", flickr_layout, "-m", model, "--memory", "inf")
+    assert (code, out) == (2, "")
+    assert "memory for scoring" in err
+
+
+def test_a_report_that_cannot_be_written_is_said_before_the_work(flickr_layout, model, tmp_path):
+    (tmp_path / "report").write_text("a file")
+    code, out, err = run("evaluate", flickr_layout, "-m", model, "--report", tmp_path / "report")
+    assert (code, out) == (1, "")
+    assert "report: File exists" in err
+
+
+def test_recorded_scores_of_another_way_of_ranking_are_kept(flickr_layout, model):
+    for _ in range(2):
+        for how in ("exact", "two-stage"):
+            run("evaluate", flickr_layout, "-m", model, "--record", "--retrieval", how)
+    found = [s["signature"]["retrieval"].split(",")[0] for s in load_bundle(model).scores]
+    assert sorted(text.split(";")[0] for text in found) == ["exact", "two-stage"]
+    assert (model / "README.md").read_text().count("- perplexity ") == 2
+
+
 def test_evaluate_writes_a_report(flickr_layout, model, tmp_path):
     page = tmp_path / "new" / "report"
     code, out, err = run("evaluate", flickr_layout, "-m", model, "--report", page, "--json")
@@ -281,14 +329,46 @@ def test_rank_sentences_prints_the_best_first(model, picture, tmp_path):
 
 def test_rank_sentences_skips_lines_it_cannot_use_and_exits_3(model, picture, tmp_path):
     sentences = tmp_path / "sentences.txt"
-    sentences.write_bytes(
-        b"a dog\n" + "caf\u00e9\n".encode("latin-1") + b"a dog\nthe cat\n"
-    )
+    sentences.write_bytes(b"a dog\n" + "caf\u00e9\n".encode("latin-1") + b"a dog\nthe cat\n")
     code, out, err = run("rank-sentences", picture("a.jpg"), "--sentences", sentences, "-m", model)
     assert code == 3
     assert "sentences.txt:2: not UTF-8 (byte 0xe9); line skipped" in err
-    assert "sentences.txt:3: the same as line 1; skipped" in err
+    assert "sentences.txt:3" not in err  # a repeated line is no problem
     assert len(out.splitlines()) == 3
+
+
+def test_rank_sentences_takes_repeated_lines_once_and_exits_0(model, picture, tmp_path):
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text("a dog runs\n\na dog runs\n. .\na dog runs\n")
+    options = ("--sentences", sentences, "-m", model, "--json")
+    code, out, err = run("rank-sentences", picture("a.jpg"), *options)
+    assert (code, err) == (0, "")
+    [found] = document("rank-sentences", out)["results"]
+    assert found["sentence"] == "a dog runs"
+
+
+def test_rank_sentences_of_utf_16_says_so(model, picture, tmp_path):
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text("a dog runs\nthe cat\n", encoding="utf-16")
+    code, out, err = run("rank-sentences", picture("a.jpg"), "--sentences", sentences, "-m", model)
+    assert (code, out) == (1, "")
+    assert "sentences.txt: not UTF-8 text, perhaps UTF-16; save it as UTF-8" in err
+
+
+def test_rank_sentences_of_an_unreadable_picture_still_gives_a_document(model, tmp_path):
+    sentences, bad = tmp_path / "s.txt", tmp_path / "bad.jpg"
+    sentences.write_text("a dog\n")
+    bad.write_bytes(b"no picture")
+    for photo, why in ((bad, "not-an-image"), (tmp_path / "absent.jpg", "missing")):
+        options = (photo, "--sentences", sentences, "-m", model)
+        code, out, err = run("rank-sentences", *options, "--json")
+        assert code == 1
+        found = document("rank-sentences", out)
+        assert (found["query"], found["results"]) == (str(photo), [])
+        [error] = found["errors"]
+        assert (error["image"], error["error"]["code"]) == (str(photo), why)
+        assert error["error"]["message"] in err
+        assert run("rank-sentences", *options)[:2] == (1, "")
 
 
 def test_rank_sentences_of_nothing_or_an_unreadable_picture_exits_1(model, picture, tmp_path):

@@ -363,16 +363,36 @@ def test_sentences_keep_their_order_and_other_scripts(sentence_file):
     assert read_sentences(sentence_file("\n".join(lines).encode())) == (lines, [])
 
 
-def test_lines_that_are_no_sentences_are_named(sentence_file):
-    path = sentence_file(b"\nA dog\r\nA caf\xe9\n. , !\nThe cat\n A dog \nThe cat\n")
+def test_repeated_lines_are_taken_once_and_only_undecodable_ones_are_named(sentence_file):
+    path = sentence_file(b"\nA dog\r\nA caf\xe9\n. , !\nThe cat\n A dog \nThe cat\n\xff\n")
     sentences, problems = read_sentences(path)
     assert sentences == ["A dog", "The cat"]
     assert [str(problem) for problem in problems] == [
         f"{path}:3: not UTF-8 (byte 0xe9); line skipped",
-        f"{path}:4: no words; line skipped",
-        f"{path}:6: the same as line 2; skipped",
-        f"{path}:7: the same as line 5; skipped",
+        f"{path}:8: not UTF-8 (byte 0xff); line skipped",
     ]
+
+
+def test_a_file_of_one_line_many_times_is_one_sentence(sentence_file):
+    assert read_sentences(sentence_file(b"A dog runs .\n" * 50)) == (["A dog runs ."], [])
+    assert read_sentences(sentence_file(b"A dog\na dog\nA dog\n")) == (["A dog", "a dog"], [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "A dog\nThe cat\n".encode("utf-16"),
+        "A dog\nThe cat\n".encode("utf-16-le"),
+        "A dog\nThe cat\n".encode("utf-16-be"),
+        b"A dog\n\0\nThe cat\n",
+        b"A dog\nThe cat\n\0",
+    ],
+)
+def test_utf_16_is_refused(sentence_file, content):
+    path = sentence_file(content)
+    with pytest.raises(DataError) as caught:
+        read_sentences(path)
+    assert str(caught.value) == f"{path}: not UTF-8 text, perhaps UTF-16; save it as UTF-8"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", b"...\n", b"\xe9\n"])
@@ -409,10 +429,12 @@ def test_any_bytes_as_sentences(sentence_file, content):
         sentences, problems = read_sentences(path)
     except DataError:
         return
+    assert b"\0" not in content
     assert sentences
     assert len(set(sentences)) == len(sentences)
     for sentence in sentences:
         assert sentence == sentence.strip() != ""
         assert sentence.encode() in content
     assert all(problem.place.startswith(f"{path}:") for problem in problems)
+    assert all("not UTF-8" in str(problem) for problem in problems)
     assert all(str(problem).isprintable() for problem in problems)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from contextlib import nullcontext
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 
 import mrnn
 from conftest import FLICKR8K
-from mrnn import evaluation, ranking
+from mrnn import evaluation, normaliser, ranking
 from mrnn.bundle import find_bundle, load_bundle
 from mrnn.captioner import Captioner, Decoding
 from mrnn.datasets import read_dataset
@@ -22,13 +25,24 @@ from mrnn.evaluation import Plan, evaluate
 from mrnn.features import encode_images
 from mrnn.metrics import bleu, cider_d, distinct, paper_bleu, rouge_l
 from mrnn.ranks import image_ranks, recall_table, sentence_ranks, shortlist_ranks
+from mrnn.records import evaluation_lines
 from mrnn.text import tokenise
 
 NOTHING = dict.fromkeys(("r1", "r5", "r10", "med_r"))
 
 
-def silent(_: str):
+SCHEMA = json.loads((Path(__file__).parents[1] / "docs/schemas/evaluate.json").read_text())
+
+
+def silent(name: str, unit: str):
     return nullcontext(lambda done, total: None)
+
+
+def check(document):
+    """The document is of its schema, as JSON, and has lines to read."""
+    text = json.dumps(document, allow_nan=False)
+    jsonschema.validate(json.loads(text), SCHEMA, jsonschema.Draft202012Validator)
+    return dict(line.split("  ", 1) for line in evaluation_lines(document))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +101,8 @@ def test_perplexity_and_caption_metrics_equal_figures_computed_one_by_one(run, c
 @pytest.mark.parametrize("int8", [True, False])
 def test_retrieval_equals_sorting_every_pair_by_hand(run, by_hand, monkeypatch, how, int8):
     if not int8:
-        monkeypatch.setattr(ranking, "has_int8", lambda device: False)
+        for module in (ranking, normaliser):
+            monkeypatch.setattr(module, "has_int8", lambda device: False)
     _, features, scores = by_hand
     images = np.array([0, 0, 1, 1, 2, 2])
     logp = np.array([[s.logprob for s in of_image] for of_image in scores]).T  # (6, 3)
@@ -136,7 +151,13 @@ def test_one_image_is_its_own_best_match(run):
     assert found["text_to_image"] == {"r1": 100, "r5": 100, "r10": 100, "med_r": 1}
     assert found["image_to_text"]["r1"] == 100
     assert found["cider"] == 0
-    assert not found["health"]["sees_images"]  # there is no other picture to compare with
+    health = found["health"]  # there is no other picture to compare with
+    assert health["sees_images"] is health["perplexity_shuffled"] is None
+    assert health["image_to_text_shuffled"] == health["text_to_image_shuffled"] == NOTHING
+    assert health["distinct_captions"] == 1
+    shown = check(found)
+    assert shown["shuffled perplexity"].strip() == "-"
+    assert "shuffled sentences" not in shown
 
 
 @pytest.mark.parametrize("context", [0, 2])
@@ -162,6 +183,68 @@ def test_paper2014_generates_sentences_as_long_as_each_reference(run, captioner,
     )
     assert found["bleu"] is found["cider"] is found["distinct_captions"] is None
     assert f"first {context} words" in found["signature"]["decoding"]
+
+
+@pytest.mark.parametrize("context", [7, 50])
+def test_a_context_longer_than_every_reference_leaves_no_word(run, context):
+    """The longest has six words and its END."""
+    result = run(Plan(protocol="paper2014", context=context, health=True))
+    found = result.document
+    assert found["perplexity_after_context"] is None
+    for reading in found["bleu_paper"].values():  # every sentence is the reference itself
+        assert reading["own_reference"] == reading["all_references"] == {"1": 1, "2": 1, "3": 1}
+    assert result.captions == ()
+    shown = check(found)
+    assert shown["perplexity after context"].strip() == "-"
+    assert shown["BLEU-1..3 cumulative, own reference"].split() == ["1.000"] * 3
+
+
+def test_a_context_as_long_as_the_references_leaves_their_ends(run, by_hand):
+    examples, _, scores = by_hand
+    found = run(Plan(protocol="paper2014", context=6, retrieval="none")).document
+    ends = [
+        scores[i][2 * i + j].words[-1].logprob
+        for i in range(3)
+        for j in range(2)
+        if len(tokenise(examples[i].sentences[j])) == 6
+    ]
+    assert ends
+    assert found["perplexity_after_context"] == pytest.approx(
+        math.exp(-sum(ends) / len(ends)), rel=1e-3
+    )
+    check(found)
+
+
+def test_captions_that_are_the_references_have_a_bleu_of_1(run, monkeypatch, flickr_layout):
+    said = [e.sentences[1] for e in read_dataset(flickr_layout).split("dev")]
+    monkeypatch.setattr(evaluation, "_captions", lambda *given: tuple(said))
+    found = run(Plan(retrieval="none")).document
+    assert found["bleu"] == {"1": 1, "2": 1, "3": 1, "4": 1}
+    check(found)
+
+
+@pytest.mark.parametrize("how", ["exact", "two-stage"])
+def test_too_little_memory_is_refused_before_any_picture_is_read(run, monkeypatch, how):
+    monkeypatch.setattr(evaluation, "read_pairs", None)  # would fail if it came to that
+    with pytest.raises(UsageError, match=r"ranking 6 sentences and 3 images takes .* --memory"):
+        run(Plan(retrieval=how, memory=12 * 4 * 6 * 3 - 1))
+    monkeypatch.undo()
+    assert run(Plan(retrieval=how, memory=12 * 4 * 6 * 3)).document["text_to_image"]["med_r"]
+    assert run(Plan(retrieval="none", memory=1)).document["text_to_image"] == NOTHING
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(health=True),
+        Plan(retrieval="two-stage", health=True),
+        Plan(retrieval="none", health=True),
+        Plan(protocol="paper2014", context=1),
+    ],
+)
+@pytest.mark.parametrize("limit", [1, None])
+def test_every_document_is_of_its_schema(run, plan, limit):
+    check(run(plan, limit=limit).document)
 
 
 def test_health_catches_a_model_that_ignores_the_pictures(run, captioner, tiny_bundle):
@@ -222,6 +305,9 @@ def test_a_missing_package_is_named_before_any_work(run, monkeypatch):
         ({"context": 5}, "--context goes with --protocol paper2014"),
         ({"protocol": "paper2014", "decoding": Decoding(beam=2)}, "leave out --beam"),
         ({"protocol": "paper2014", "meteor": True}, "leave out --meteor"),
+        ({"memory": math.inf}, "memory for scoring must be"),
+        ({"memory": math.nan}, "memory for scoring must be"),
+        ({"memory": 0.0}, "memory for scoring must be"),
     ],
 )
 def test_plans_that_contradict_themselves_are_refused(options, message):

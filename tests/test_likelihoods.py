@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from conftest import tiny_model
 from mrnn import likelihoods
-from mrnn.errors import UsageError
 from mrnn.likelihoods import (
     image_terms,
     log_likelihoods,
@@ -130,12 +129,11 @@ def test_a_hopeless_model_has_finite_scores():
     assert log_likelihoods(model, CORPUS, some_terms(model)).isfinite().all()
 
 
-def test_a_result_too_large_for_the_memory_is_refused():
+def test_the_result_may_be_larger_than_the_memory():
     model = wild_model()
     terms = some_terms(model, 30)
-    with pytest.raises(UsageError, match=r"7 sentences for 30 images take .* --memory"):
-        log_likelihoods(model, CORPUS, terms, memory=4 * 7 * 30 * 8 - 1)
-    assert log_likelihoods(model, CORPUS, terms, memory=4 * 7 * 30 * 8).isfinite().all()
+    found = log_likelihoods(model, CORPUS, terms, memory=40)
+    torch.testing.assert_close(found, log_likelihoods(model, CORPUS, terms))
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
@@ -193,6 +191,21 @@ def test_log_prior_is_the_mean_probability_over_images():
         mean = sum(math.exp(naive_logp(model, sentence, term)) for term in terms) / 5
         assert value == pytest.approx(math.log(mean), abs=1e-9)
     assert log_prior(model, CORPUS, terms).isfinite().all()  # also where P underflows
+
+
+@pytest.mark.parametrize("memory", [1, 20_000, 2e9])
+def test_log_prior_in_groups(memory):
+    model = wild_model()
+    terms = some_terms(model, 70)
+    expected = log_likelihoods(model, CORPUS, terms).exp().mean(1).log()
+    short = [i for i, s in enumerate(SENTENCES) if len(s) < 50]
+    counted = Counted(model)
+    found = log_prior(model, CORPUS, terms, memory, counted)
+    torch.testing.assert_close(found[short], expected[short], rtol=0, atol=1e-9)
+    torch.testing.assert_close(found, log_prior(model, CORPUS, terms))
+    assert counted.rows  # the normaliser that was given is the one that is used
+    assert memory > 1 or max(counted.rows) <= 64  # one prefix at once
+    assert log_prior(model, Corpus([]), terms, memory).shape == (0,)
 
 
 @given(

@@ -96,7 +96,7 @@ def test_counts_are_summed_over_the_corpus_and_references_may_differ_in_number()
 
 def test_the_same_words_score_one_and_other_words_zero():
     sentence = split("a dog runs in the snow")
-    assert scores(sentence, [sentence]) == pytest.approx([1] * 4)
+    assert scores(sentence, [sentence]) == [1] * 4
     assert scores(split("z z z z z"), [sentence]) == [0] * 4
     assert scores([[]], [sentence]) == [0] * 4
 
@@ -107,6 +107,20 @@ def test_words_are_taken_as_they_are():
     )
     assert scores([["Dog"]], [[["dog"]]])[0] == 0
     assert scores([["x,y"]], [[["x", ",", "y"]]])[0] == 0
+
+
+@pytest.mark.parametrize("length", [4, 5, 6, 7, 11, 30])
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_the_same_sentences_score_exactly_1(length, count):
+    """Not exp(log(1)) with its rounding, which is above 1 and no BLEU."""
+    same = [[f"w{i}" for i in range(start, start + length)] for start in range(count)]
+    references = [[sentence] for sentence in same]
+    assert scores(same, references) == [1] * 4
+    assert all(type(value) is float for value in scores(same, references))
+    readings = paper_bleu(same, same, references)
+    for kind in readings.values():
+        for reading in kind.values():
+            assert list(reading.values()) == [1] * 3
 
 
 def naive_bleu(candidates, references, order):

@@ -12,7 +12,7 @@ from mrnn import normaliser
 from mrnn.bundle import find_bundle, load_bundle
 from mrnn.devices import has_int8
 from mrnn.model import G2_BOUND, g2
-from mrnn.normaliser import float_normaliser, int8_normaliser
+from mrnn.normaliser import fast_normaliser, float_normaliser, int8_normaliser
 
 CPU = torch.device("cpu")
 needs_int8 = pytest.mark.skipif(not has_int8(CPU), reason="no 8-bit products here")
@@ -89,6 +89,21 @@ def test_int8_errs_by_no_more_than_rounding_can(seed, spread, scale):
     most = (m.abs().sum(1).amax() * steps / 2 + model.wo.abs().sum(1) * m_step / 2).max()
     most += 7 * m_step * steps.max() / 4
     assert (found - exact).abs().max() <= 1.01 * most + 1e-4
+
+
+@pytest.mark.parametrize("int8", [False, pytest.param(True, marks=needs_int8)])
+def test_the_fast_one_is_that_of_8_bits_where_there_are_such_products(monkeypatch, int8):
+    asked = []
+    monkeypatch.setattr(normaliser, "has_int8", lambda device: asked.append(device) or int8)
+    model = tiny_model(vocabulary=37)
+    model.wo.mul_(5)
+    m = rows(model)
+    ours, theirs = int8_normaliser(model)(m) if int8 else None, float_normaliser(model)(m)
+    found = fast_normaliser(model)(m)
+    assert found.equal(ours if int8 else theirs)
+    assert asked == [model.wo.device]
+    if int8:
+        assert not ours.equal(theirs)
 
 
 @needs_int8

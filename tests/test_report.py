@@ -140,7 +140,7 @@ def test_ours_stands_highlighted_among_the_published_rows(tmp_path, evaluation):
         "15",
     ] in rows(html)
     assert ["m-RNN, the paper", "AlexNet", "24.39", ".578", "–", "–", "–"] in rows(html)
-    assert "Ours is of the dev split; published rows are of the test split." in html
+    assert "Ours is of the dev split, published rows are of the test split." in html
     assert html.count("<li>Mao et al. 2014, arXiv:1410.1090</li>") == 2
     easier = "Ours are found among 4 images, theirs among 1,000: the fewer, the easier."
     assert easier in html
@@ -241,6 +241,30 @@ def test_health_sets_the_right_pictures_beside_shuffled_ones(tmp_path, evaluatio
     assert ["the right ones", "16.17", *"––––––––"] in rows(html)
     blind = with_figures(evaluation, health={**health, "sees_images": False})
     assert "The model does not see the pictures" in written(tmp_path, blind)
+
+
+def test_health_of_a_single_picture_is_left_out(tmp_path, evaluation):
+    health = {
+        "distinct_captions": 1,
+        "perplexity_shuffled": None,
+        "image_to_text_shuffled": NULLS,
+        "text_to_image_shuffled": NULLS,
+        "sees_images": None,
+    }
+    html = written(tmp_path, with_figures(evaluation, health=health))
+    assert "Does it look?" not in html
+    assert "see the pictures" not in html
+    assert "<h2>Protocol</h2>" in html
+
+
+def test_a_perplexity_that_there_is_not_is_left_out(tmp_path, evaluation):
+    readings = {"cumulative": {"own_reference": {"1": 0.5, "2": 0.25, "3": 0.1}}}
+    html = written(
+        tmp_path,
+        with_figures(evaluation, bleu=None, bleu_paper=readings, perplexity_after_context=None),
+    )
+    assert "<dt>Perplexity" in html
+    assert "<dt>after the given words" not in html
 
 
 def test_plots_show_recall_ranks_and_what_the_first_stage_keeps(tmp_path, evaluation):

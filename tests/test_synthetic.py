@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
+from mrnn import synthetic
 from mrnn.synthetic import synthetic_gallery
 
 
@@ -34,6 +37,34 @@ def test_the_real_ones_come_first_and_all_have_length_1(count):
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[:300], unit(real)[:count], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("sample", [7, 64, 1000])
+def test_a_gallery_is_made_in_parts_of_any_size(monkeypatch, sample):
+    """Each part takes its own mixtures: all have length 1, none is left out, none is twice."""
+    monkeypatch.setattr(synthetic, "_SAMPLE", sample)
+    scale_of, scales = synthetic._noise_scale, []
+    monkeypatch.setattr(
+        synthetic, "_noise_scale", lambda *given: scales.append(scale_of(*given)) or scales[-1]
+    )
+    real = pictures()
+    found = synthetic_gallery(real, 450)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(found[:300], unit(real), atol=1e-6)
+    assert len(np.unique(found, axis=0)) == 450
+    assert len(scales) == 1  # the first part sets the noise of all
+    cosines = (found[300:] @ unit(real).T).max(1)
+    assert cosines.min() > 0.4
+
+
+def test_mixtures_that_lie_further_apart_than_real_pictures_get_no_noise():
+    """Real pictures that come in near twins: no noise could bring mixtures as near."""
+    some = pictures(8)
+    found = synthetic_gallery(np.concatenate([some, some + np.float16(1e-2)]), 40)
+    planes = [np.linalg.qr(unit(some)[list(pair)].T)[0] for pair in combinations(range(8), 2)]
+    for mixture in found[16:]:  # a f_i + (1 - a) f_j lies in the plane of two real ones
+        apart = min(np.linalg.norm(mixture - q @ (q.T @ mixture)) for q in planes)
+        assert apart < 1e-2
 
 
 def test_seeds_decide():

@@ -240,21 +240,22 @@ class Captioner:
         images = list(images)
         paths: list[str] = []
         errors: list[tuple[str, ImageError]] = []
-        parts: list[Tensor] = []
+        features: list[np.ndarray] = []
         encoded = zip(images, encode_images(map(Path, images), self.encoder), strict=True)
         while batch := list(islice(encoded, _BATCH)):
-            features = [f for _, f in batch if isinstance(f, np.ndarray)]
-            if features:
-                parts.append(image_terms(self.model, np.stack(features)))
             for path, found in batch:
                 if isinstance(found, ImageError):
                     errors.append((os.fspath(path), found))
                 else:
                     paths.append(os.fspath(path))
+                    features.append(found)
             on_progress(len(paths) + len(errors), len(images))
         corpus = Corpus([self.vocabulary.encode(sentence)])
-        terms = torch.cat(parts) if parts else self.prior_terms[:0]
-        logprobs = log_likelihoods(self.model, corpus, terms)[0].tolist()
+        if not features:
+            return Ranking(sentence, (), tuple(errors))
+        terms = image_terms(self.model, np.stack(features))
+        distinct, which = terms.unique(dim=0, return_inverse=True)  # equal pictures shall tie
+        logprobs = log_likelihoods(self.model, corpus, distinct)[0][which].tolist()
         prior = log_prior(self.model, corpus, self.prior_terms).item()
         order = sorted(range(len(paths)), key=lambda i: -logprobs[i])[:k]
         matches = [

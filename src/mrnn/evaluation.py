@@ -90,7 +90,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 < self.memory < math.inf:
-            raise UsageError(f"the memory for scoring must be above 0, not {self.memory}")
+            raise UsageError(
+                f"the memory for scoring must be above 0 and finite, not {self.memory}"
+            )
         if self.protocol == "paper2014" and self.decoding != Decoding():
             raise UsageError("protocol paper2014 is greedy: leave out --beam")
         if self.protocol == "paper2014" and self.meteor:

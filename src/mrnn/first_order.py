@@ -138,7 +138,8 @@ def estimated_log_prior(
     variance = (y - y0 - slope * (x - x0)).square().mean(1, keepdim=True)
     # The mean of exp of a normal variable lies half its variance above exp of its mean.
     others = y0 + slope * (scores - x0) + variance / 2
-    usual = exact[:, : chosen.shape[1] // 2].median(1, keepdim=True).values  # of the best half
+    half = max(1, chosen.shape[1] // 2)  # the best are first
+    usual = exact[:, :half].median(1, keepdim=True).values
     corrected = others.minimum(usual).scatter(1, chosen, exact)
     return corrected.logsumexp(1) - math.log(scores.shape[1])
 

@@ -26,6 +26,7 @@ from .prefixes import PrefixTree, prefix_tree
 
 MEMORY = MEMORY_GB * 1e9  # bytes
 _IMAGES = 64  # scored together
+_ENCODED = 4096  # features at once
 _ROWS = 1024  # prefixes times images at once on a CPU: their logits stay near its cache
 _PAIR_BYTES = 64  # a word of a chosen pair: keys, their order, positions
 
@@ -36,11 +37,12 @@ OnProgress = Callable[[int, int], None]  # done, in all
 def image_terms(model: MRNN, features: np.ndarray | FeatureRows) -> Tensor:
     """VI I of every image, (I, M), from features (I, D): all that scoring needs to know of it."""
     device = model.wo.device
-    parts = [
-        model.image_terms(to_tensor(features[np.arange(part.start, part.stop)], device))
-        for part in _slices(len(features), 4096)
-    ]
-    return torch.cat([model.wo.new_zeros(0, model.config.multimodal), *parts])
+    terms = model.wo.new_empty(len(features), model.config.multimodal)
+    for part in _slices(len(features), _ENCODED):
+        # The last product is as large as the others: equal features shall give equal bits.
+        rows = np.arange(max(0, part.stop - _ENCODED), part.stop)
+        terms[rows[0] : part.stop] = model.image_terms(to_tensor(features[rows], device))
+    return terms
 
 
 @torch.inference_mode()
