@@ -222,7 +222,7 @@ def test_log_prior_of_exact_rankings_is_exact_while_all_training_images_are_scor
 
 
 @pytest.mark.usefixtures("no_int8")
-@pytest.mark.parametrize(("exact", "scored"), [(True, 256), (False, 64)])
+@pytest.mark.parametrize(("exact", "scored"), [(True, 128), (False, 64)])
 def test_log_prior_is_estimated_from_more_images_when_all_pairs_are_scored(
     monkeypatch, model, terms, exact, scored
 ):

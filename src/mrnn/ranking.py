@@ -31,7 +31,7 @@ from .model import MRNN
 from .normaliser import fast_normaliser
 from .packing import Corpus
 
-EXACT_PRIOR_SCORED = 256  # training images scored for P(s) when all pairs are scored
+EXACT_PRIOR_SCORED = 128  # training images scored for P(s) when all pairs are scored
 RESCORED = 50  # best items of a query that are scored again precisely after 8-bit scoring
 IMAGE_CANDIDATES = 50  # images of a sentence that the first stage of two hands on
 SENTENCE_CANDIDATES = 200  # sentences of an image
