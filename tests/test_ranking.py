@@ -210,7 +210,7 @@ def test_too_little_memory_is_refused_before_any_work(model, terms, prior):
 @pytest.mark.usefixtures("no_int8")
 def test_log_prior_of_exact_rankings_is_exact_while_all_training_images_are_scored(model, terms):
     """More of them than two stages score, whose estimate is another number."""
-    prior = some_terms(model, 150, seed=3)
+    prior = some_terms(model, 120, seed=3)
     found, _ = ranked(model, terms, prior, exact=True)
     log_p = log_prior(model, CORPUS, prior)
     ratios = log_likelihoods(model, CORPUS, terms) - log_p[:, None]
