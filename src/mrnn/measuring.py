@@ -39,12 +39,7 @@ def seconds(action: Callable[[], object], repeats: int = REPEATS) -> float:
     """Median time of an action, after one run that does not count (none for a single one)."""
     if repeats > 1:
         action()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return statistics.median(timed(action)[0] for _ in range(repeats))
 
 
 def timed(action: Callable[[], T]) -> tuple[float, T]:
@@ -61,7 +56,4 @@ def gemm_flops(dtype: torch.dtype) -> float:
 
 def _gemm_flops(side: int, dtype: torch.dtype) -> float:
     a, b = torch.randn(side, side, dtype=dtype), torch.randn(side, side, dtype=dtype)
-    times = []
-    for _ in range(REPEATS):
-        times.append(seconds(lambda: a @ b, 1))
-    return 2 * side**3 / min(times)
+    return 2 * side**3 / min(timed(lambda: a @ b)[0] for _ in range(REPEATS))

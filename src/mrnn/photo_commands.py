@@ -16,7 +16,9 @@ from .images import SUFFIXES, FoundImages, find_images, printable
 from .options import Device, Json, Model
 
 if TYPE_CHECKING:
-    from .captioner import Ranking
+    from .captioner import Match, Ranking, Score
+
+_SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
 
 
 @reporting_errors
@@ -137,11 +139,9 @@ def score(
     if json:
         emit({"image": str(image), "scores": [score_document(s) for s in scores]})
         return 0
-    print(f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}")
+    print(_SCORE_HEADER)
     for s in scores:
-        print(
-            f"{s.logprob:9.2f} {s.perplexity:11.2f} {s.log_ratio:+10.2f}  {printable(s.sentence)}"
-        )
+        print(_score_line(s, s.sentence))
         if s.unknown:
             note(f"not in the vocabulary: {', '.join(s.unknown)}")
     return 0
@@ -264,6 +264,10 @@ def _require_images(found: FoundImages, paths: list[Path] | None) -> None:
 
 
 def _print_ranking(ranking: Ranking) -> None:
-    print(f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}")
-    for m in ranking.matches:
-        print(f"{m.logprob:9.2f} {m.perplexity:11.2f} {m.log_ratio:+10.2f}  {printable(m.item)}")
+    print(_SCORE_HEADER)
+    for match in ranking.matches:
+        print(_score_line(match, match.item))
+
+
+def _score_line(s: Score | Match, item: str) -> str:
+    return f"{s.logprob:9.2f} {s.perplexity:11.2f} {s.log_ratio:+10.2f}  {printable(item)}"

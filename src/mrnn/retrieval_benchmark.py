@@ -174,14 +174,16 @@ def sentences(data: Path | None) -> Row:
     corpus = Corpus(scene.corpus.sentences(chosen))
     terms = image_terms(model, scene.features[:_SENTENCE_QUERIES])
 
+    def reordered(coarse: Tensor, ratios: Tensor, prior: Tensor, count: int) -> Tensor:
+        best = best_mask(ratios.T, count)
+        precise = rescored(model, corpus, terms, coarse, best.T) - prior[:, None]
+        return candidates_first(ratios.T, precise.T, best)
+
     def exact() -> Tensor:
         fast = fast_normaliser(model)
         likelihoods = log_likelihoods(model, corpus, terms, normaliser=fast)
         prior = log_prior(model, corpus, prior_terms, normaliser=fast)
-        ratios = likelihoods - prior[:, None]
-        chosen = best_mask(ratios.T, RESCORED).T
-        precise = rescored(model, corpus, terms, likelihoods, chosen) - prior[:, None]
-        return candidates_first(ratios.T, precise.T, chosen.T)
+        return reordered(likelihoods, likelihoods - prior[:, None], prior, RESCORED)
 
     def two_stage() -> Tensor:
         both = torch.cat([terms, prior_terms])
@@ -189,9 +191,7 @@ def sentences(data: Path | None) -> Row:
         first, of_prior = scores.split([len(terms), len(prior_terms)], dim=1)
         prior = estimated_log_prior(model, corpus, prior_terms, of_prior)
         rough = first - first_order_log_prior(of_prior)[:, None]
-        chosen = best_mask(rough.T, SENTENCE_CANDIDATES).T
-        precise = rescored(model, corpus, terms, first, chosen) - prior[:, None]
-        return candidates_first(rough.T, precise.T, chosen.T)
+        return reordered(first, rough, prior, SENTENCE_CANDIDATES)
 
     slow, right = timed(exact)
     fast, found = timed(two_stage)
