@@ -30,6 +30,7 @@ from mrnn.bundle import (
 )
 from mrnn.errors import BundleError
 from mrnn.images import Preprocessing
+from mrnn.networks import EncoderFile
 from mrnn.text import SIGNS, Vocabulary
 
 FILES = ("README.md", "config.json", "model.safetensors", "vocab.json")
@@ -327,6 +328,11 @@ def test_config_that_is_no_config(saved, content, what):
         (["encoder", "preprocessing", "size"], 10**9, "impossible preprocessing: size 1000000000"),
         (["encoder", "preprocessing", "scale"], 0, "impossible preprocessing: size 8, scale 0"),
         (["encoder", "preprocessing", "mean"], float("nan"), "out of range"),
+        (["encoder", "preprocessing", "mean"], [1, 2], "'encoder.preprocessing.mean' is [1, 2]"),
+        (["encoder", "preprocessing", "scale"], [1, 1, 0], "size 8, scale (1, 1, 0)"),
+        (["encoder", "preprocessing", "crop"], 2, "'encoder.preprocessing.crop' is 2"),
+        (["encoder", "name"], "alexnet", "the encoder 'alexnet' with no file of weights"),
+        (["encoder", "name"], "net.onnx", "the encoder 'net.onnx' with no file of weights"),
         (["training", "data"], None, None),
         (["training", "images"], "many", "'training' or 'scores' cannot be shown"),
         (["training", "config"], 5, "'training' or 'scores' cannot be shown"),
@@ -680,3 +686,153 @@ def test_killed_between_the_two_renames(saved, tiny_bundle, monkeypatch):
     assert state(saved) == before
     save_bundle(replace(tiny_bundle), saved)
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+# Encoders that no pip package has.
+
+
+def carrying(name: str = "net.onnx", file: str = "encoder.onnx", content: bytes = b"net") -> Bundle:
+    carried = EncoderFile.of(file, content)
+    how = Preprocessing(8, (1.0, 2.0, 3.0), 2.0, 0.875, "bilinear", "bgr", "mean")
+    return replace(make(), encoder=EncoderIdentity(name, carried.digest, how), encoder_file=carried)
+
+
+CARRIED = [
+    ("net.onnx", "encoder.onnx"),
+    ("alexnet", "encoder.safetensors"),
+    ("efficientnet-lite0", "encoder.safetensors"),
+]
+
+
+@pytest.mark.parametrize(("name", "file"), CARRIED)
+def test_the_encoder_travels_in_the_bundle(tmp_path, name, file):
+    bundle = carrying(name, file)
+    save_bundle(bundle, tmp_path / "model")
+    assert (tmp_path / "model" / file).read_bytes() == b"net"
+    loaded = load_bundle(tmp_path / "model")
+    assert loaded.encoder == bundle.encoder
+    assert loaded.encoder_file == bundle.encoder_file
+    assert loaded.encoder_file.place == str(tmp_path / "model" / file)
+    save_bundle(loaded, tmp_path / "second")
+    assert state(tmp_path / "model") == state(tmp_path / "second")
+    assert sorted(state(tmp_path / "second")) == sorted([*FILES, file])
+
+
+@pytest.mark.parametrize("after", [carrying(), carrying("alexnet", "encoder.safetensors"), make()])
+@pytest.mark.parametrize("before", [carrying(), carrying("alexnet", "encoder.safetensors"), make()])
+def test_a_bundle_with_an_encoder_is_replaced_as_a_whole(tmp_path, before, after):
+    save_bundle(before, tmp_path / "model")
+    save_bundle(after, tmp_path / "model")
+    found = load_bundle(tmp_path / "model")
+    assert (found.encoder, found.encoder_file) == (after.encoder, after.encoder_file)
+    carried = [after.encoder_file.name] if after.encoder_file else []
+    assert sorted(state(tmp_path / "model")) == sorted([*FILES, *carried])
+
+
+def test_a_config_without_anything_new_is_written_as_ever(saved):
+    encoder = json.loads((saved / "config.json").read_text())["encoder"]
+    how = {"size": 8, "mean": 1.5, "scale": 2.0}
+    assert encoder == {"name": "fake", "digest": "ab" * 32, "preprocessing": how}
+    assert list(encoder) == ["name", "digest", "preprocessing"]
+    assert list(encoder["preprocessing"]) == list(how)
+
+
+def test_a_config_says_how_pictures_are_prepared(tmp_path):
+    save_bundle(carrying(), tmp_path / "model")
+    encoder = json.loads((tmp_path / "model" / "config.json").read_text())["encoder"]
+    assert encoder["preprocessing"] == {
+        "size": 8,
+        "mean": [1.0, 2.0, 3.0],
+        "scale": 2.0,
+        "crop": 0.875,
+        "interpolation": "bilinear",
+        "colours": "bgr",
+        "output": "mean",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "what"),
+    [
+        ("none", "encoder.onnx", "the encoder 'none' with the file encoder.onnx"),
+        ("alexnet", "encoder.onnx", "the encoder 'alexnet' with the file encoder.onnx"),
+        ("net.onnx", "encoder.safetensors", "'net.onnx' with the file encoder.safetensors"),
+        ("../net.onnx", "encoder.onnx", "'../net.onnx' with the file encoder.onnx"),
+        ("features", "encoder.safetensors", "'features' with the file"),
+        ("vgg", "encoder.safetensors", "'vgg' with the file"),
+    ],
+)
+def test_an_encoder_with_a_file_of_another(tmp_path, name, file, what):
+    with pytest.raises(BundleError) as caught:
+        save_bundle(carrying(name, file), tmp_path / "model")
+    assert what in str(caught.value)
+    assert state(tmp_path) == {}
+    save_bundle(carrying(), tmp_path / "model")
+    put(tmp_path / "model", file, b"net")
+    edit_config(tmp_path / "model", lambda config: config["encoder"].update(name=name))
+    if file != "encoder.onnx":
+        edit_config(tmp_path / "model", lambda config: config["files"].pop("encoder.onnx"))
+    assert what in blamed(tmp_path / "model", "config.json")
+
+
+def test_an_encoder_under_another_digest(tmp_path):
+    wrong = replace(carrying(), encoder=replace(carrying().encoder, digest="ab" * 32))
+    with pytest.raises(BundleError, match=r"not the SHA-256 of encoder\.onnx; nothing is saved"):
+        save_bundle(wrong, tmp_path / "model")
+    save_bundle(carrying(), tmp_path / "model")
+    edit_config(tmp_path / "model", lambda config: config["encoder"].update(digest="ab" * 32))
+    message = blamed(tmp_path / "model", "config.json")
+    assert "'encoder.digest' is not the SHA-256 of encoder.onnx" in message
+
+
+@pytest.mark.parametrize(("name", "file"), CARRIED)
+def test_a_carried_encoder_is_verified(tmp_path, name, file):
+    save_bundle(carrying(name, file), tmp_path / "model")
+    (tmp_path / "model" / file).write_bytes(b"nut")
+    assert "SHA-256 is not the one in config.json" in blamed(tmp_path / "model", file)
+    (tmp_path / "model" / file).unlink()
+    assert "cannot be read (No such file or directory)" in blamed(tmp_path / "model", file)
+
+
+def test_two_encoders_in_a_bundle(tmp_path):
+    save_bundle(carrying(), tmp_path / "model")
+    put(tmp_path / "model", "encoder.safetensors", b"net")
+    message = blamed(tmp_path / "model", "config.json")
+    assert "two encoders: encoder.onnx and encoder.safetensors" in message
+
+
+@pytest.mark.parametrize(
+    ("bundle", "fact"),
+    [
+        (
+            carrying(content=b"0" * 1_250_000),
+            "- Encoder: net.onnx, input 8 pixels, weights SHA-256 {digest}, carried in "
+            "encoder.onnx (1.2 MB; its own terms apply).",
+        ),
+        (
+            carrying("alexnet", "encoder.safetensors"),
+            "- Encoder: alexnet (the one-weird-trick variant (Krizhevsky 2014), not the paper's "
+            "AlexNet), layer 7, input 8 pixels, weights SHA-256 {digest}, carried in "
+            "encoder.safetensors (0.0 MB; its own terms apply).",
+        ),
+    ],
+)
+def test_the_card_names_what_is_carried(tmp_path, bundle, fact):
+    save_bundle(bundle, tmp_path / "model")
+    text = (tmp_path / "model" / "README.md").read_text()
+    assert fact.format(digest=bundle.encoder.digest[:16]) in text
+    size = sum(path.stat().st_size for path in (tmp_path / "model").iterdir()) - len(text.encode())
+    assert text == card(bundle, size)
+
+
+@pytest.mark.parametrize("where", ["wo", "prior"])
+@pytest.mark.parametrize("value", [np.nan, 70_000.0])
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, where, value):
+    bundle = make()
+    if where == "wo":
+        bundle.model.wo[1, 2] = value
+    else:
+        bundle = replace(bundle, prior=np.full((4, 6), value, dtype=np.float32))
+    with pytest.raises(BundleError, match=f"{where!r} holds NaN .* fp16; nothing is saved"):
+        save_bundle(bundle, tmp_path / "model")
+    assert state(tmp_path) == {}

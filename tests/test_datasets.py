@@ -1,4 +1,4 @@
-"""Data sets in the Flickr8K release layout: read in full, or each fault named with its place."""
+"""A data set as a sequence, and the Flickr releases: each fault named with its place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mrnn.datasets import DataSet, Problem, read_dataset, read_lines, read_sentences
+from mrnn.datasets import DataSet, Problem, read_dataset
 from mrnn.errors import DataError, UsageError
 
 
@@ -78,15 +78,91 @@ def test_unknown_and_empty_splits(flickr_layout):
         dataset.split("test")
 
 
-def test_one_split_list_is_enough(flickr_layout):
+def test_a_dev_list_alone_is_for_evaluation(flickr_layout):
     train_list(flickr_layout).unlink()
-    assert len(read_dataset(flickr_layout).examples) == 3
+    dataset = read_dataset(flickr_layout)
+    assert dataset.counts() == {"dev": 3}
+    assert dataset.split_origin == "given by the data"
+    with pytest.raises(
+        DataError, match=r"no captioned images in the train split; it has dev \(3\)"
+    ):
+        dataset.split("train")
+
+
+def test_a_train_list_alone_gives_dev_too(flickr_layout):
+    (flickr_layout / "Flickr_8k.devImages.txt").unlink()
+    dataset = read_dataset(flickr_layout)
+    assert dataset.split_origin == "dev: a tenth of train, chosen by seed 1"
+    assert set(dataset.counts()) == {"train", "dev"}
+    listed = {f"{i}.jpg" for i in range(8)}
+    assert {*names(dataset, "train"), *names(dataset, "dev")} == listed
 
 
 def test_no_split_list(flickr_layout):
     for path in flickr_layout.glob("*Images.txt"):
         path.unlink()
-    assert "Flickr_8k.trainImages.txt" in refused(flickr_layout)
+    dataset = read_dataset(flickr_layout)
+    assert len(dataset.examples) == 11
+    assert dataset.problems == ()
+    assert dataset.split_origin == (
+        "a tenth of the pictures each for dev and test, chosen by seed 1"
+    )
+
+
+@pytest.mark.parametrize("prefix", ["", "flickr30k_", "Flickr30k."])
+def test_lists_as_flickr30k_has_them(flickr_layout, prefix):
+    """Entries without `.jpg`, in files named after the split."""
+    for old, new in (("train", "train"), ("dev", "val")):
+        path = flickr_layout / f"Flickr_8k.{old}Images.txt"
+        text = path.read_text().replace(".jpg", "")
+        (flickr_layout / f"{prefix}{new}.txt").write_text(text)
+        path.unlink()
+    dataset = read_dataset(flickr_layout)
+    assert dataset.counts() == {"train": 8, "dev": 3}
+    assert dataset.problems == ()
+
+
+def test_pictures_that_no_list_names_are_left_out_in_silence(flickr_layout):
+    change(train_list(flickr_layout), "3.jpg\n", "")
+    dataset = read_dataset(flickr_layout)
+    assert dataset.problems == ()
+    assert dataset.counts() == {"train": 7, "dev": 3}
+
+
+def test_a_sequence_of_examples(flickr_layout):
+    examples = read_dataset(flickr_layout).examples
+    everything = list(examples)
+    assert len(examples) == len(everything) == 11
+    assert [examples[i] for i in range(11)] == everything
+    assert examples[-1] == everything[-1]
+    assert list(examples[2:9:3]) == everything[2:9:3]
+    assert list(examples[:None]) == everything
+    assert list(examples[5:][-2:]) == everything[-2:]
+    assert list(reversed(examples)) == everything[::-1]
+    assert everything[4] in examples
+    assert examples.index(everything[4]) == 4
+    assert examples == everything
+    assert examples[:3] != everything[1:4]
+    assert examples[:3] != everything
+    assert not examples[:0]
+    for index in (11, -12):
+        with pytest.raises(IndexError):
+            examples[index]
+
+
+def test_a_split_is_such_a_sequence(flickr_layout):
+    dataset = read_dataset(flickr_layout)
+    dev = dataset.split("dev")
+    assert [example.split for example in dev] == ["dev"] * 3
+    assert dev[1:] == dataset.examples[9:]
+    assert names(dataset, "dev") == [example.image.name for example in dev]
+
+
+def test_data_sets_are_equal_if_all_they_hold_is(flickr_layout):
+    first = read_dataset(flickr_layout)
+    assert read_dataset(flickr_layout) == first
+    change(captions(flickr_layout), "The dog runs", "The dog sits")
+    assert read_dataset(flickr_layout) != first
 
 
 def test_lemmatised_captions_of_the_release_are_passed_over(flickr_layout):
@@ -126,25 +202,55 @@ def test_picture_folder_that_is_not_there(flickr_layout, tmp_path):
     assert "--images" in message
 
 
-def test_picture_folder_that_cannot_be_listed(flickr_layout, monkeypatch):
-    def iterdir(self):
+def test_pictures_that_may_not_be_opened(flickr_layout, monkeypatch):
+    sound = Path.stat
+
+    def stat(self, **options):
+        if self.parent.name == "Flicker8k_Dataset":
+            raise PermissionError(13, "Permission denied")
+        return sound(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    path = flickr_layout / "Flicker8k_Dataset" / "0.jpg"
+    assert f"no picture {path} (Permission denied)" in refused(flickr_layout)
+
+
+def test_no_such_folder(tmp_path):
+    assert refused(tmp_path / "gone") == f"{tmp_path / 'gone'}: no such folder or file"
+    assert "cannot be read (File name too long)" in refused(tmp_path / ("x" * 300))
+
+
+def test_folder_that_cannot_be_listed(flickr_layout, monkeypatch):
+    def scandir(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
-    assert "Flicker8k_Dataset: cannot be read (Permission denied)" in refused(flickr_layout)
+    monkeypatch.setattr("os.scandir", scandir)
+    assert refused(flickr_layout) == f"{flickr_layout}: cannot be read (Permission denied)"
 
 
-def test_no_such_folder(tmp_path, flickr_layout):
-    assert refused(tmp_path / "gone") == f"{tmp_path / 'gone'}: no such folder"
-    assert "no such folder" in refused(captions(flickr_layout))
+def test_the_caption_file_itself(flickr_layout):
+    dataset = read_dataset(captions(flickr_layout))
+    assert dataset.name == "birds/Flickr8k.token.txt"
+    assert dataset.examples == read_dataset(flickr_layout).examples
 
 
-def test_no_captions_and_too_many(flickr_layout):
-    (flickr_layout / "second.token.txt").write_text("0.jpg#0\tA dog\n")
-    assert "found 2" in refused(flickr_layout)
-    (flickr_layout / "second.token.txt").unlink()
+def test_two_caption_files(flickr_layout):
+    other = flickr_layout / "second.token.txt"
+    other.write_text("0.jpg#0\tA dog\n")
+    assert refused(flickr_layout) == (
+        f"{other}: Flickr8k.token.txt lies beside it; name the one to be read, or move the other"
+    )
+    assert len(read_dataset(captions(flickr_layout)).examples) == 11
+
+
+def test_caption_files_of_several_splits(flickr_layout):
+    for path in flickr_layout.glob("*Images.txt"):
+        path.unlink()
+    lines = captions(flickr_layout).read_text().splitlines(keepends=True)
     captions(flickr_layout).unlink()
-    assert "found 0" in refused(flickr_layout)
+    (flickr_layout / "val.token").write_text("".join(lines[:4]))
+    (flickr_layout / "train.token").write_text("".join(lines[4:]))
+    assert read_dataset(flickr_layout).counts() == {"train": 9, "dev": 2}
 
 
 @pytest.mark.parametrize("content", ["", "\n \n\t\n", "\ufeff"])
@@ -156,17 +262,23 @@ def test_empty_caption_file(flickr_layout, content):
 def test_caption_file_that_is_a_folder(flickr_layout):
     captions(flickr_layout).unlink()
     captions(flickr_layout).mkdir()
-    assert "cannot be read (Is a directory)" in refused(flickr_layout)
+    message = refused(flickr_layout)
+    assert message.startswith(f"{flickr_layout}: no captions found; looked for: a *.token.txt")
 
 
-@pytest.mark.parametrize("which", [captions, train_list])
-def test_not_utf8_names_file_and_line(flickr_layout, which):
-    path = which(flickr_layout)
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:2], b"caf\xe9.jpg#0\tA caf\xe9\n", *lines[2:]]))
+def test_list_that_is_not_utf8(flickr_layout):
+    path = train_list(flickr_layout)
+    path.write_bytes(b"0.jpg\n1.jpg\ncaf\xe9.jpg\n")
     message = refused(flickr_layout)
     assert message.startswith(f"{path}:3: not UTF-8 (byte 0xe9)")
     assert "save the file as UTF-8" in message
+
+
+def test_caption_that_is_not_utf8(flickr_layout):
+    path = captions(flickr_layout)
+    path.write_bytes(path.read_bytes().replace(b"The cat", b"The caf\xe9", 1))
+    assert str(only_problem(flickr_layout)) == f"{path}:4: not UTF-8 (byte 0xe9); skipped"
+    assert read_dataset(flickr_layout).examples[1].sentences == ("A cat sits .",)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +309,7 @@ def test_no_line_is_well_formed(flickr_layout):
 def test_caption_without_words(flickr_layout, caption):
     change(captions(flickr_layout), "A dog runs .", caption)
     problem = only_problem(flickr_layout)
-    assert str(problem) == f"{captions(flickr_layout)}:1: the caption has no words; line skipped"
+    assert str(problem) == f"{captions(flickr_layout)}:1: the caption has no words; skipped"
     assert len(read_dataset(flickr_layout).examples) == 11
 
 
@@ -292,19 +404,15 @@ def test_terminal_escapes_in_names_are_not_repeated(flickr_layout):
     assert "\\x1b[31m.jpg has no caption" in only_problem(flickr_layout).message
 
 
-def test_lines_are_split_at_newlines_only(tmp_path):
-    (tmp_path / "a.txt").write_text("one\u2028still one\x0cand more\ntwo\r\n\n")
-    assert read_lines(tmp_path / "a.txt") == ["one\u2028still one\x0cand more", "two", "", ""]
-
-
 def data_or_error(data: Path) -> None:
     try:
         dataset = read_dataset(data)
     except DataError:
         return
     assert dataset.examples
+    assert all(str(problem).isprintable() for problem in dataset.problems)
     for example in dataset.examples:
-        assert example.image.parent == data / "Flicker8k_Dataset"
+        assert data in example.image.parents
         assert example.image.is_file()
         assert example.sentences
 
@@ -330,111 +438,3 @@ def test_mutated_files(flickr_layout):
 def test_any_bytes_as_captions(flickr_layout, content):
     captions(flickr_layout).write_bytes(content)
     data_or_error(flickr_layout)
-
-
-@pytest.fixture
-def sentence_file(tmp_path):
-    """Write bytes to a file of sentences: sentence_file(b"A dog\\n")."""
-
-    def write(content: bytes) -> Path:
-        path = tmp_path / "lines.txt"
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"A dog runs .\nThe cat\n",
-        b"A dog runs .\nThe cat",
-        b"\xef\xbb\xbfA dog runs .\r\nThe cat\r\n",
-        b"\n\n  A dog runs .\t\n \nThe cat\n\n\n",
-        b"A dog runs .\rThe cat\r",
-    ],
-)
-def test_sentences_are_read(sentence_file, content):
-    assert read_sentences(sentence_file(content)) == (["A dog runs .", "The cat"], [])
-
-
-def test_sentences_keep_their_order_and_other_scripts(sentence_file):
-    lines = ["zebra", "犬が走る", "a\u2028b\x0cc", "A dog", "a dog"]
-    assert read_sentences(sentence_file("\n".join(lines).encode())) == (lines, [])
-
-
-def test_repeated_lines_are_taken_once_and_only_undecodable_ones_are_named(sentence_file):
-    path = sentence_file(b"\nA dog\r\nA caf\xe9\n. , !\nThe cat\n A dog \nThe cat\n\xff\n")
-    sentences, problems = read_sentences(path)
-    assert sentences == ["A dog", "The cat"]
-    assert [str(problem) for problem in problems] == [
-        f"{path}:3: not UTF-8 (byte 0xe9); line skipped",
-        f"{path}:8: not UTF-8 (byte 0xff); line skipped",
-    ]
-
-
-def test_a_file_of_one_line_many_times_is_one_sentence(sentence_file):
-    assert read_sentences(sentence_file(b"A dog runs .\n" * 50)) == (["A dog runs ."], [])
-    assert read_sentences(sentence_file(b"A dog\na dog\nA dog\n")) == (["A dog", "a dog"], [])
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "A dog\nThe cat\n".encode("utf-16"),
-        "A dog\nThe cat\n".encode("utf-16-le"),
-        "A dog\nThe cat\n".encode("utf-16-be"),
-        b"A dog\n\0\nThe cat\n",
-        b"A dog\nThe cat\n\0",
-    ],
-)
-def test_utf_16_is_refused(sentence_file, content):
-    path = sentence_file(content)
-    with pytest.raises(DataError) as caught:
-        read_sentences(path)
-    assert str(caught.value) == f"{path}: not UTF-8 text, perhaps UTF-16; save it as UTF-8"
-
-
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", b"...\n", b"\xe9\n"])
-def test_a_file_without_sentences(sentence_file, content):
-    path = sentence_file(content)
-    with pytest.raises(DataError) as caught:
-        read_sentences(path)
-    assert str(caught.value) == (f"{path}: no sentence in the file; expected one a line, UTF-8")
-
-
-def test_files_of_sentences_that_cannot_be_read(tmp_path):
-    with pytest.raises(DataError, match=r"gone\.txt: cannot be read \(No such file"):
-        read_sentences(tmp_path / "gone.txt")
-    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
-        read_sentences(tmp_path)
-    with pytest.raises(DataError) as caught:
-        read_sentences(tmp_path / "\x1b[31m.txt")
-    assert str(caught.value).isprintable()
-
-
-@given(
-    st.binary(max_size=60)
-    | st.lists(
-        st.sampled_from([b"a dog", b"\n", b"\r", b" ", b"\xe9", b"\xef\xbb\xbf", b"\0", b"."])
-    ).map(b"".join)
-    | st.text("aé犬 .\t\r\n\u2028\xa0\x1c", max_size=60).map(str.encode)
-)
-@settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-def test_any_bytes_as_sentences(sentence_file, content):
-    path = sentence_file(content)
-    try:
-        sentences, problems = read_sentences(path)
-    except DataError:
-        return
-    assert b"\0" not in content
-    assert sentences
-    assert len(set(sentences)) == len(sentences)
-    for sentence in sentences:
-        assert sentence == sentence.strip() != ""
-        assert sentence.encode() in content
-    assert all(problem.place.startswith(f"{path}:") for problem in problems)
-    assert all("not UTF-8" in str(problem) for problem in problems)
-    assert all(str(problem).isprintable() for problem in problems)

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import skimage
 import torch
+import torch.nn.functional as F
 
-from mrnn import encoders
-from mrnn.efficientnet import FEATURE, SIZES, EfficientNetLite
-from mrnn.encoders import BUILDERS, open_encoder
-from mrnn.errors import BundleError, DependencyError
-from mrnn.images import preprocess, read_image
+from mrnn import networks
+from mrnn.efficientnet import FEATURE, SIZES, fold
+from mrnn.encoders import features_only, files_of, open_encoder, plain_name, reopen_encoder
+from mrnn.errors import BundleError, DependencyError, UsageError
+from mrnn.images import Preprocessing, preprocess, read_image
+from mrnn.networks import PACKAGES, in_torch, network
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 LITES = list(SIZES)
@@ -26,18 +28,24 @@ def photos(name: str) -> np.ndarray:
 
 
 def state(name: str) -> dict[str, torch.Tensor]:
-    return BUILDERS[name].args[1].read()
+    return PACKAGES[name].read()
+
+
+def positions(name: str, pixels: np.ndarray) -> torch.Tensor:
+    """(B, D, H, W), by the list of convolutions in PyTorch."""
+    weights, x = fold(state(name), SIZES[name]), torch.from_numpy(pixels)
+    with torch.inference_mode():
+        for stage in network(name).stages:
+            x = stage.run(weights, x)
+    return x
 
 
 @pytest.mark.parametrize("name", LITES)
 def test_onnx_runtime_equals_pytorch(name):
     pixels = photos(name)
-    encoder = open_encoder(name)
-    network = EfficientNetLite(SIZES[name], state(name), torch.device("cpu"))
-    with torch.inference_mode():
-        expected = network.positions(torch.from_numpy(pixels)).mean(dim=(2, 3)).numpy()
+    expected = positions(name, pixels).mean(dim=(2, 3)).numpy()
     assert expected.std() > 0.1
-    np.testing.assert_allclose(encoder.encode(pixels), expected, atol=1e-4)
+    np.testing.assert_allclose(open_encoder(name).encode(pixels), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", LITES)
@@ -51,11 +59,10 @@ def test_the_feature_is_the_mean_over_positions(name):
 
 
 def test_the_pytorch_path_of_gpus_equals_onnx_runtime():
-    positions, feature = encoders._in_torch(
-        "efficientnet-lite0", state("efficientnet-lite0"), "cpu"
-    )
-    pixels = photos("efficientnet-lite0")
-    encoder = open_encoder("efficientnet-lite0")
+    name = "efficientnet-lite0"
+    feature, positions = in_torch(network(name), fold(state(name), SIZES[name]), "cpu")
+    pixels = photos(name)
+    encoder = open_encoder(name)
     np.testing.assert_allclose(feature(pixels), encoder.encode(pixels), atol=1e-4)
     np.testing.assert_allclose(positions(pixels), encoder.encode_positions(pixels), atol=1e-3)
 
@@ -63,22 +70,26 @@ def test_the_pytorch_path_of_gpus_equals_onnx_runtime():
 def test_lite0_equals_the_reference_package():
     from efficientnet_lite_pytorch import EfficientNet
 
-    reference = EfficientNet.from_name("efficientnet-lite0").eval()
-    reference.load_state_dict(state("efficientnet-lite0"))
-    network = EfficientNetLite(SIZES["efficientnet-lite0"], state("efficientnet-lite0"), "cpu")
-    pixels = torch.from_numpy(photos("efficientnet-lite0"))
+    name = "efficientnet-lite0"
+    reference = EfficientNet.from_name(name).eval()
+    reference.load_state_dict(state(name))
+    pixels = photos(name)
     with torch.inference_mode():
-        expected, found = reference.extract_features(pixels), network.positions(pixels)
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-        logits = reference._fc(expected.mean(dim=(2, 3)))
-        torch.testing.assert_close(network.classify(pixels), logits, atol=1e-3, rtol=1e-3)
+        expected = reference.extract_features(torch.from_numpy(pixels))
+    torch.testing.assert_close(positions(name, pixels), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", LITES)
+def test_the_weights_are_those_of_the_list(name):
+    folded = fold(state(name), SIZES[name])
+    assert {k: tuple(v.shape) for k, v in folded.items()} == network(name).shapes
 
 
 @pytest.mark.parametrize("name", LITES)
 def test_chelsea_is_a_domestic_cat(name):
-    network = EfficientNetLite(SIZES[name], state(name), torch.device("cpu"))
-    with torch.inference_mode():
-        best = network.classify(torch.from_numpy(photos(name)[:1])).argmax().item()
+    weights = state(name)
+    feature = torch.from_numpy(open_encoder(name).encode(photos(name)[:1]))
+    best = F.linear(feature, weights["_fc.weight"], weights["_fc.bias"]).argmax().item()
     assert best in {281, 282, 285}  # ImageNet's tabby, tiger cat, Egyptian cat
 
 
@@ -92,6 +103,8 @@ def test_batches_do_not_change_the_feature():
 def test_an_unknown_encoder_is_refused_by_name():
     with pytest.raises(BundleError, match=r"unknown encoder 'vgg'; known: .*efficientnet-lite0"):
         open_encoder("vgg")
+    with pytest.raises(BundleError, match=r"none, .*alexnet, or a path to an \.onnx file$"):
+        open_encoder("features")
 
 
 def test_other_weights_are_refused(tmp_path, monkeypatch):
@@ -105,8 +118,76 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
 
 
 def test_a_missing_weights_package_names_the_line_to_type(monkeypatch):
-    monkeypatch.setattr(encoders.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(networks.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
         DependencyError, match=r"not installed; type: pip install 'mrnn\[encoders\]'"
     ):
         open_encoder("efficientnet-lite1")
+
+
+@pytest.mark.parametrize("name", ["none", *LITES])
+def test_weights_are_refused_where_they_would_not_be_used(name):
+    with pytest.raises(UsageError, match=f"{name} takes no file of weights; only alexnet does"):
+        open_encoder(name, weights=Path("x.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["none", "efficientnet-lite2"])
+def test_what_a_package_has_no_bundle_carries(name):
+    assert open_encoder(name).file is None
+
+
+# What a bundle names.
+
+
+@pytest.mark.parametrize("name", ["none", "efficientnet-lite0"])
+def test_a_packaged_encoder_is_opened_again(name):
+    encoder = open_encoder(name)
+    again = reopen_encoder(name, None, encoder.preprocessing)
+    assert (again.name, again.digest, again.file) == (encoder.name, encoder.digest, None)
+
+
+@pytest.mark.parametrize("name", ["vgg", "../net.onnx", "/etc/net.onnx", "net.onnx"])
+def test_a_bundle_opens_no_file_by_its_path(name):
+    with pytest.raises(BundleError, match="unknown encoder"):
+        reopen_encoder(name, None, Preprocessing(8))
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("none", (None,)),
+        ("features", (None,)),
+        ("vgg", (None,)),
+        ("efficientnet-lite1", (None, "encoder.safetensors")),
+        ("alexnet", ("encoder.safetensors",)),
+        ("net.onnx", ("encoder.onnx",)),
+        ("NET.ONNX", ("encoder.onnx",)),
+        ("a/net.onnx", (None,)),
+        ("net\n.onnx", (None,)),
+    ],
+)
+def test_files_that_go_with_an_encoder(name, files):
+    assert files_of(name) == files
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/a/b/net.onnx", "net.onnx"),
+        ("my net\x1b[31m.onnx", "my_net__31m.onnx"),
+        ("\udcff.onnx", "_.onnx"),
+        ("été.onnx", "été.onnx"),
+        ("x" * 200 + ".onnx", "x" * 59 + ".onnx"),
+    ],
+)
+def test_names_of_files_are_made_plain(path, name):
+    assert plain_name(path) == name
+    assert plain_name(name) == name
+
+
+def test_an_encoder_of_features_alone_refuses_pictures():
+    encoder = features_only(7)
+    assert (encoder.name, encoder.digest, encoder.dimension) == ("features", "", 7)
+    assert encoder.encode_positions is None
+    with pytest.raises(UsageError, match=r"features computed elsewhere.*mrnn evaluate --features"):
+        encoder.encode(np.zeros((1, 3, 1, 1), dtype=np.float32))

@@ -83,6 +83,77 @@ def test_a_plot_has_a_name_for_those_who_cannot_see_it(svg):
     assert "style=" not in svg
 
 
+def test_what_lies_outside_the_ranges_is_cut_off_at_the_edge():
+    x, y = [10, 20, 30], [400, 21, 16]
+    svg = line_plot("A", "b", "c", {"a": (x, y)}, x_range=(0, 40), y_range=(16, 32))
+    figure = ET.fromstring(svg)
+    across, up = axis(figure, None, "x"), axis(figure, "end", "y")
+    assert (across[0][0], across[-1][0]) == (0, 40)
+    assert (up[0][0], up[-1][0]) == (15, 35)
+    field = figure.find("svg/svg")  # in the units of the drawing, so that it cuts at its own edges
+    left, top, width, height = (float(field.get(k)) for k in ("x", "y", "width", "height"))
+    assert list(map(float, field.get("viewBox").split())) == [left, top, width, height]
+    assert (left + 4, left + width - 4) == (across[0][1], across[-1][1])
+    assert (top + 4, top + height - 4) == pytest.approx((up[-1][1], up[0][1]))
+    [line] = field.iter("polyline")
+    found = points(line)
+    assert found[0][1] < top - 100
+    assert [along(up, py, y) for _, py in found[1:]] == pytest.approx(y[1:], abs=0.1)
+    assert [along(across, px, x) for px, _ in found] == pytest.approx(x, abs=0.1)
+
+
+def test_the_outer_field_is_as_wide_as_its_card_but_not_the_one_inside():
+    assert ".plot > svg { display: block; width: 100%" in pages._STYLE
+    assert ".plot svg" not in pages._STYLE
+
+
+def test_points_far_outside_stay_numbers_that_browsers_can_draw():
+    curves = {"a": ([1, 2, 3], [1e300, 20, 16])}
+    svg = line_plot("A", "b", "c", curves, x_range=(0, 3), y_range=(16, 32))
+    [line] = ET.fromstring(svg).iter("polyline")
+    assert max(abs(place) for point in points(line) for place in point) <= 1e5
+
+
+def test_a_curve_of_few_points_shows_each_with_its_value():
+    few, many = ([1000, 2], [3.5, 4]), (list(range(16)), list(range(16)))
+    svg = line_plot("A", "b", "c", {"few": few, "many": many})
+    figure = ET.fromstring(svg)
+    dots = list(figure.iter("circle"))
+    assert [dot.get("class") for dot in dots] == ["dot d1"] * 2
+    assert [dot.find("title").text for dot in dots] == ["1,000: 3.50", "2: 4.00"]
+    line = next(figure.iter("polyline"))
+    assert [(float(d.get("cx")), float(d.get("cy"))) for d in dots] == points(line)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_mark_rings_its_point_and_is_told_in_the_legend(log):
+    curves = {"a": ([1, 10, 90], [5, 3, 4])}
+    figure = ET.fromstring(line_plot("A", "b", "c", curves, log_x=log, mark=(10, 3, "best <3>")))
+    [line] = figure.iter("polyline")
+    on_curve, in_legend = (c for c in figure.iter("circle") if c.get("class") == "mark")
+    assert (float(on_curve.get("cx")), float(on_curve.get("cy"))) == points(line)[1]
+    [through] = (c for c in figure.iter("line") if c.get("class") == "mark")
+    assert through.get("x1") == through.get("x2") == on_curve.get("cx")
+    name, words = texts(figure, "start")
+    assert words.text == "best <3>"
+    assert float(name.get("x")) + 10 < float(in_legend.get("cx")) - 5
+    assert float(in_legend.get("cx")) + 5 < float(words.get("x"))
+
+
+def test_large_numbers_of_an_axis_are_short():
+    ends = ((0, 4e4, "40k"), (0, 8000, "8,000"), (0, 1e6, "1M"), (0, 3e6, "3M"), (0, 0.9, "1"))
+    for low, high, expected in ends:
+        figure = ET.fromstring(line_plot("A", "b", "c", {"a": ([low, high], [low, high])}))
+        assert texts(figure)[-1].text == expected
+        assert texts(figure, "end")[-1].text == expected
+    figure = ET.fromstring(line_plot("A", "b", "c", {"a": ([0, 1e6], [0, 1])}))
+    labels = ["0", "0.2M", "0.4M", "0.6M", "0.8M", "1M"]
+    assert [text.text for text in texts(figure)] == labels
+    svg = line_plot("A", "b", "c", {"a": ([1, 1e6], [0, 1])}, log_x=True)
+    labels = ["1", "10", "100", "1,000", "10,000", "100,000", "1,000,000"]
+    assert [text.text for text in texts(ET.fromstring(svg))] == labels
+
+
 def test_bars_stand_on_zero_and_are_as_high_as_their_values():
     bars = [("1", 20.0), ("2 < 3", 0.0), ("5", 7.5)]
     figure = ET.fromstring(bar_plot("A", "b", "c", bars, " %"))
@@ -128,11 +199,21 @@ def test_golden_ticks():
     assert round_ticks(0, 100) == [0, 20, 40, 60, 80, 100]
     assert round_ticks(0, 37.2) == [0, 10, 20, 30, 40]
     assert round_ticks(0, 0) == [0, 0.2, 0.4, 0.6, 0.8, 1]
+    assert round_ticks(0, 4e-13) == [0, 1e-13, 2e-13, 3e-13, 4e-13]
+    assert round_ticks(2.0**60, 2.0**60)[-1] > 2.0**60
     assert log_ticks(0.02, 100) == [0.02, 0.1, 1, 10, 100]
     assert log_ticks(1, 1000) == [1, 10, 100, 1000]
     assert log_ticks(30, 400) == [20, 100, 500]
     assert log_ticks(1, 1) == [1, 2]
     assert log_ticks(0.5, 0.5 + 1e-12) == [0.5, 1]
+
+
+@given(st.floats(-1e200, 1e200), st.floats(0, 1e200))
+def test_ticks_of_any_size_are_finite_and_rise(low, more):
+    ticks = round_ticks(low, low + more)
+    assert 2 <= len(ticks) <= 8
+    assert all(math.isfinite(tick) for tick in ticks)
+    assert ticks == sorted(set(ticks))
 
 
 @given(st.floats(1e-5, 1e6), st.floats(1, 1e6))
@@ -158,7 +239,7 @@ def test_bars_that_cannot_be_drawn_are_refused():
 
 
 def test_every_class_of_a_plot_has_its_style_for_light_and_dark():
-    for name in ("plot", "curve", "c2", "c3", "c4", "bar", "grid", "end", "start", "name"):
+    for name in ("plot", "curve", "c2", "c3", "c4", "bar", "grid", "end", "start", "name", "mark"):
         assert f".{name}" in pages._STYLE
     light, dark = pages._STYLE.split("@media (prefers-color-scheme: dark)")
     for variable in ("--text", "--dim", "--line", "--tint", "--warm"):

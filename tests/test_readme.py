@@ -16,12 +16,15 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_file_tree_is_the_real_one():
     tree = README.split("## The files")[1].split("```")[1]
-    listed = set(re.findall(r"^  (\S+)  ", tree, re.MULTILINE))
     package = ROOT / "src" / "mrnn"
-    modules = {p.name for p in package.glob("*.py") if not p.name.startswith("__")}
-    assert {name for name in listed if name.endswith(".py")} == modules
-    for name in listed:
-        assert (package / name).exists()
+    folder, listed = package, []
+    for indent, name in re.findall(r"^(  |    )(\S+)  ", tree, re.MULTILINE):
+        folder = package if len(indent) == 2 else folder
+        listed.append(folder / name)
+        assert listed[-1].exists(), name
+        folder = folder / name if name.endswith("/") else folder
+    modules = {path for path in package.rglob("*.py") if not path.name.startswith("__")}
+    assert {path for path in listed if path.suffix == ".py"} == modules
     for name in re.findall(r"^([\w./]+)  ", tree, re.MULTILINE):
         assert (ROOT / name).exists()
 

@@ -2,104 +2,55 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import tiny_model
-from mrnn import training
-from mrnn.bundle import load_bundle
-from mrnn.config import DropoutShares, ModelConfig, TrainConfig
+from mrnn import fit
+from mrnn.bundle import EncoderIdentity, load_bundle
+from mrnn.captioner import load
 from mrnn.datasets import read_dataset
-from mrnn.encoders import open_encoder
+from mrnn.encoders import Encoder, open_encoder
 from mrnn.errors import BundleError, DataError
 from mrnn.features import default_cache
-from mrnn.model import MRNN
-from mrnn.packing import Corpus
-from mrnn.pairs import Pairs, read_pairs
+from mrnn.material import ImageSide, without_held_out
+from mrnn.pairs import encoded_by, read_pairs
+from mrnn.run_folder import training_folder
+from mrnn.run_records import read_records
 from mrnn.scoring import perplexity
-from mrnn.training import fit, train, training_folder
+from mrnn.settings import settle
+from mrnn.trainable import open_trainable
+from mrnn.training import Listeners, Plan, train
 
-CPU = torch.device("cpu")
-FAST = TrainConfig(
-    epochs=3, batch=4, learning_rate=1e-2, minimum_count=1, dropout=DropoutShares(0, 0, 0)
-)
+FAST = {
+    "epochs": 3, "batch": 4, "learning-rate": 1e-2, "minimum-count": 1,
+    "dropout-words": 0.0, "dropout-image": 0.0, "dropout-multimodal": 0.0,
+    "embedding": 8, "recurrent": 8, "multimodal": 16,
+}  # fmt: skip
 
 
-def nothing(*_: object) -> None:
+def quiet(*_: object) -> None:
     pass
 
 
-def run(data, output, config=FAST, on_progress=nothing, encoder="none"):
-    return train(
+def image_side(encoder: Encoder) -> ImageSide:
+    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
+    source = encoded_by(encoder, default_cache())
+    return ImageSide(source, identity, encoder.dimension, encoder.file)
+
+
+def run(data, output, on_progress=quiet, on_epoch=quiet, encoder="none", flags=FAST, **options):
+    plan = Plan(
         read_dataset(data),
-        open_encoder(encoder),
+        image_side(open_encoder(encoder)),
         output,
-        ModelConfig(embedding=8, recurrent=8, multimodal=16),
-        config,
-        default_cache(),
-        CPU,
-        nothing,
-        on_progress,
+        settle(flags),
+        torch.device("cpu"),
+        **options,
     )
-
-
-def told_by_the_picture() -> Pairs:
-    """Eight sentences of which each is known from the image alone."""
-    corpus = Corpus([[4 + i % 4] * (1 + i % 2) for i in range(8)])
-    return Pairs(corpus, np.arange(8), np.eye(8, 6, dtype=np.float32))
-
-
-def test_the_image_is_learned_from():
-    pairs = told_by_the_picture()
-    config = TrainConfig(
-        epochs=150, patience=150, batch=4, learning_rate=0.02, l2=0, dropout=DropoutShares(0, 0, 0)
-    )
-    without = Pairs(pairs.corpus, pairs.images, np.zeros((8, 0), dtype=np.float32))
-    seeing = tiny_model(seed=1).requires_grad_(True)
-    blind = tiny_model(feature=0, seed=1).requires_grad_(True)
-    list(fit(seeing, pairs, pairs, config))
-    list(fit(blind, without, without, config))
-    assert perplexity(seeing, pairs) < 1.3
-    assert perplexity(blind, without) > 2**0.8 - 1e-3  # the entropy of what it cannot see
-
-
-def test_training_is_the_same_every_time_and_another_seed_differs():
-    def weights(seed: int) -> torch.Tensor:
-        model = tiny_model(seed=seed).requires_grad_(True)
-        config = TrainConfig(epochs=2, batch=4, seed=seed)
-        list(fit(model, told_by_the_picture(), told_by_the_picture(), config))
-        return model.wo.detach()
-
-    assert torch.equal(weights(1), weights(1))
-    assert not torch.equal(weights(1), weights(2))
-
-
-@pytest.mark.parametrize("updates", range(1, 31))
-def test_the_learning_rate_rises_then_falls_to_zero(updates):
-    shares = [training.one_cycle(update, updates) for update in range(updates + 1)]
-    peak = shares.index(1.0)
-    assert peak == max(1, updates // 10)
-    assert shares[: peak + 1] == sorted(shares[: peak + 1])
-    assert shares[peak:] == sorted(shares[peak:], reverse=True)
-    assert shares[0] > 0
-    assert updates == 1 or shares[-1] == pytest.approx(0)
-
-
-def test_it_stops_when_dev_gets_no_better(monkeypatch):
-    scores = iter([5.0, 4.0, 4.5, 4.2, 3.0])
-    monkeypatch.setattr(training, "calibrate", lambda model, pairs: (next(scores), 1.0))
-    model = tiny_model().requires_grad_(True)
-    config = TrainConfig(epochs=5, patience=2, batch=8)
-    ends = [
-        p
-        for p in fit(model, told_by_the_picture(), told_by_the_picture(), config)
-        if p.dev_perplexity is not None
-    ]
-    assert [p.is_best for p in ends] == [True, True, False, False]
+    return train(plan, Listeners(quiet, on_progress, on_epoch))
 
 
 def test_the_bundle_is_the_best_epoch_and_says_what_made_it(flickr_layout, tmp_path, monkeypatch):
@@ -114,30 +65,12 @@ def test_the_bundle_is_the_best_epoch_and_says_what_made_it(flickr_layout, tmp_p
     assert bundle.training["sentences"] == 16
     assert bundle.training["config"]["batch"] == 4
     assert len(trained.bundle.vocabulary) == 4 + 8
-    lines = (training_folder(tmp_path / "model") / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [p.epoch for p in epochs]
+    records = read_records(training_folder(tmp_path / "model") / "metrics.jsonl")
+    assert [record.epoch for record in records] == [p.epoch for p in epochs]
+    assert all(len(record.samples) == 3 for record in records)
     dev = read_dataset(flickr_layout).split("dev")
-    pairs, _, _ = read_pairs(dev, bundle.vocabulary, open_encoder("none"), tmp_path, nothing)
+    pairs, _, _ = read_pairs(dev, bundle.vocabulary, image_side(open_encoder("none")).source, quiet)
     assert math.isclose(perplexity(bundle.model, pairs), best.dev_perplexity, rel_tol=1e-2)
-
-
-def test_calibration_equals_trying_every_temperature():
-    pairs = told_by_the_picture()
-
-    def overconfident() -> MRNN:
-        model = tiny_model(seed=1)
-        model.divide_logits(1 / 2.5)
-        return model
-
-    tried = []
-    for temperature in training.TEMPERATURES:
-        model = overconfident()
-        model.divide_logits(temperature)
-        tried.append((pytest.approx(perplexity(model, pairs)), temperature))
-    score, temperature = training.calibrate(overconfident(), pairs)
-    assert temperature > 1
-    assert (score, temperature) == tried[training.TEMPERATURES.index(temperature)]
-    assert all(score <= other.expected * (1 + 1e-6) for other, _ in tried)
 
 
 def test_the_vocabulary_is_of_the_training_split_alone(flickr_layout, tmp_path):
@@ -153,7 +86,7 @@ def test_the_prior_holds_features_of_training_images(flickr_layout, tmp_path):
     data = read_dataset(flickr_layout)
     encoder = open_encoder("efficientnet-lite2")
     pairs, _, _ = read_pairs(
-        data.split("train"), bundle.vocabulary, encoder, default_cache(), nothing
+        data.split("train"), bundle.vocabulary, image_side(encoder).source, quiet
     )
     assert np.array_equal(bundle.prior, pairs.features[np.arange(8)])
 
@@ -184,7 +117,7 @@ def test_an_existing_output_is_left_alone(flickr_layout, tmp_path):
 
 
 def test_a_training_that_diverges_says_so(flickr_layout, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "calibrate", lambda model, pairs: (math.nan, 1.0))
+    monkeypatch.setattr(fit, "calibrate", lambda model, pairs: (math.nan, 1.0))
     with pytest.raises(DataError, match=r"diverged .* lower the learning rate"):
         run(flickr_layout, tmp_path / "model")
     assert not (tmp_path / "model").exists()
@@ -195,3 +128,186 @@ def test_an_unreadable_image_is_left_out_and_reported(flickr_layout, tmp_path):
     trained = run(flickr_layout, tmp_path / "model", encoder="efficientnet-lite2")
     assert trained.bundle.training["images"] == 7
     assert ["0.jpg" in str(error) for error in trained.errors] == [True]
+
+
+# What a run keeps of itself
+
+
+def test_the_run_folder_tells_everything(flickr_layout, tmp_path):
+    told = []
+    run(flickr_layout, tmp_path / "model", on_epoch=told.append)
+    folder = training_folder(tmp_path / "model")
+    assert {path.name for path in folder.iterdir()} == {
+        "config.toml", "metrics.jsonl", "report.html", "split.tsv"
+    }  # fmt: skip
+    assert settle({}, folder / "config.toml").train_config() == settle(FAST).train_config()
+    lines = (folder / "split.tsv").read_text().splitlines()
+    assert lines[0].split("\t") == [
+        str(flickr_layout / "Flicker8k_Dataset" / "0.jpg"),
+        "train",
+    ]
+    assert [line.split("\t")[1] for line in lines] == ["train"] * 8 + ["dev"] * 3
+    page = (folder / "report.html").read_text()
+    assert "Training is over" in page
+    assert told[-1].samples[0].caption in page
+    assert read_records(folder / "metrics.jsonl") == told
+
+
+def test_the_page_can_be_looked_at_before_the_first_epoch(flickr_layout, tmp_path):
+    pages = []
+
+    def look(_):
+        pages.append((training_folder(tmp_path / "model") / "report.html").read_text())
+
+    run(flickr_layout, tmp_path / "model", on_progress=look)
+    assert "no epoch is done yet" in pages[0]
+
+
+# Going on
+
+
+def stopped_after(updates: int):
+    seen = []
+
+    def listen(progress):
+        seen.append(progress)
+        if len(seen) == updates:
+            raise KeyboardInterrupt
+
+    return listen
+
+
+def test_an_interrupted_run_is_neither_overwritten_nor_lost(flickr_layout, tmp_path):
+    run(flickr_layout, tmp_path / "model", on_progress=stopped_after(5))
+    with pytest.raises(BundleError, match=r"model.training: holds an interrupted training; go on"):
+        run(flickr_layout, tmp_path / "model")
+    resumed = run(flickr_layout, tmp_path / "model", resume=True)
+    whole = run(flickr_layout, tmp_path / "whole")
+    for name, weights in whole.bundle.model.state_dict().items():
+        assert torch.equal(weights, resumed.bundle.model.state_dict()[name])
+    again = run(flickr_layout, tmp_path / "model", resume=True, on_progress=pytest.fail)
+    assert torch.equal(again.bundle.model.wo, resumed.bundle.model.wo)
+
+
+def test_resume_begins_where_there_is_nothing_to_resume(flickr_layout, tmp_path):
+    assert not run(flickr_layout, tmp_path / "model", resume=True).interrupted
+
+
+def test_a_run_is_gone_on_with_as_it_was_begun(flickr_layout, tmp_path):
+    run(flickr_layout, tmp_path / "model", on_progress=stopped_after(5))
+    with pytest.raises(BundleError, match=r"other settings \(batch 4, not 5\); give what was"):
+        run(flickr_layout, tmp_path / "model", resume=True, flags={**FAST, "batch": 5})
+    captions = flickr_layout / "Flickr8k.token.txt"
+    captions.write_text(captions.read_text().replace("runs", "sits", 1))
+    with pytest.raises(BundleError, match=r"other captions, pictures, --text, --from or encoder"):
+        run(flickr_layout, tmp_path / "model", resume=True)
+
+
+def test_training_goes_on_from_a_bundle_with_more_words(flickr_layout, tmp_path):
+    begun = run(flickr_layout, tmp_path / "begun").bundle
+    captions = flickr_layout / "Flickr8k.token.txt"
+    captions.write_text(captions.read_text() + "0.jpg#2\tA zebra sits .\n")
+    careful = {**FAST, "epochs": 1, "learning-rate": 1e-9}
+    grown = run(flickr_layout, tmp_path / "grown", start=begun, flags=careful).bundle
+    assert grown.vocabulary.words == (*begun.vocabulary.words, "zebra")
+    known = slice(0, len(begun.vocabulary))
+    ratio = grown.training["temperature"]
+    assert torch.allclose(grown.model.wo[known] * ratio, begun.model.wo, atol=1e-2)
+    assert torch.allclose(grown.model.embedding[known], begun.model.embedding, atol=1e-3)
+
+
+def test_text_comes_first_and_lowers_the_surprise(flickr_layout, tmp_path):
+    text = ["a dog sits in the snow", "the cat runs in the snow", "a cat sits"] * 5
+    told = []
+    flags = {**FAST, "text-epochs": 4, "epochs": 1}
+    run(flickr_layout, tmp_path / "model", flags=flags, text=text, on_epoch=told.append)
+    assert [(r.phase, r.epoch) for r in told] == [("text", n) for n in (1, 2, 3, 4)] + [
+        ("captions", 1)
+    ]
+    alone = []
+    run(flickr_layout, tmp_path / "alone", flags=flags, on_epoch=alone.append)
+    assert told[-1].dev_perplexity < alone[-1].dev_perplexity
+
+
+def test_interrupted_while_it_reads_there_is_no_model_yet(flickr_layout, tmp_path):
+    trained = run(
+        flickr_layout, tmp_path / "model", text=["a dog runs"], on_progress=stopped_after(1)
+    )
+    assert trained.interrupted
+    assert trained.bundle is None
+    assert not (tmp_path / "model").exists()
+    assert run(flickr_layout, tmp_path / "model", text=["a dog runs"], resume=True).bundle
+
+
+def test_held_out_captions_are_no_text(flickr_layout):
+    data = read_dataset(flickr_layout)
+    text = ["a DOG runs!", "The dog runs in the snow", "A zebra"]
+    dev = {s for e in data.split("dev") for s in e.sentences}
+    assert "A dog runs ." in dev
+    assert without_held_out(text, data) == ["A zebra"]
+
+
+LEARNING = {
+    **FAST, "epochs": 2, "train-encoder": True, "encoder-epochs": 2, "encoder-blocks": 2,
+    "encoder-learning-rate": 1e-3, "learning-rate": 1e-3, "patience": 9,
+}  # fmt: skip
+
+
+def learn_to_see(data, output, **options):
+    network = open_trainable("efficientnet-lite0")
+    return run(
+        data, output, encoder="efficientnet-lite0", trainable=network, flags=LEARNING, **options
+    )
+
+
+def test_the_encoder_learns_too_and_travels_in_the_bundle(flickr_layout, tmp_path):
+    told = []
+    learn_to_see(flickr_layout, tmp_path / "model", on_epoch=told.append)
+    best = min(told, key=lambda r: r.dev_perplexity)
+    assert best.phase == "encoder"
+    captioner = load(tmp_path / "model")
+    original = open_encoder("efficientnet-lite0")
+    assert captioner.encoder.digest != original.digest
+    source = image_side(captioner.encoder).source
+    data = read_dataset(flickr_layout)
+    dev, _, _ = read_pairs(data.split("dev"), captioner.vocabulary, source, quiet)
+    assert perplexity(captioner.model, dev) == pytest.approx(best.dev_perplexity, rel=1e-2)
+    seen, _, _ = read_pairs(data.split("train"), captioner.vocabulary, source, quiet)
+    assert np.array_equal(captioner.bundle.prior, seen.features[np.arange(8)])
+
+
+def test_an_encoder_that_was_interrupted_learns_on_as_if_it_were_not(flickr_layout, tmp_path):
+    learn_to_see(flickr_layout, tmp_path / "whole")
+    for update in (1, 5):  # in the first and in the second epoch, after 8 of captions
+        output = tmp_path / f"model{update}"
+        learn_to_see(flickr_layout, output, on_progress=stopped_after(8 + update))
+        learn_to_see(flickr_layout, output, resume=True)
+        for name in ("model.safetensors", "encoder.safetensors"):
+            assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_all_sentences_of_a_picture_come_in_one_update(flickr_layout, tmp_path):
+    seen = []
+    learn_to_see(flickr_layout, tmp_path / "model", on_progress=seen.append)
+    updates = [p for p in seen if p.phase == "encoder"]
+    assert len(updates) == 2 * 4  # epochs, and 8 pictures by two
+    assert [p.words for p in updates if p.dev_perplexity] == [8 * (4 + 7)] * 2
+
+
+@pytest.mark.parametrize(
+    ("script", "sentences"),
+    [
+        ("German", ["Ein Hund läuft über die Straße", "Zwei Mädchen fröhlich"]),
+        ("Arabic", ["كلب يركض في الثلج", "قطة تجلس"]),
+        ("Hindi", ["एक कुत्ता बर्फ में दौड़ता है", "एक बिल्ली बैठी है"]),
+        ("Chinese", ["一只狗在雪地里奔跑", "一只猫坐着"]),
+    ],
+)
+def test_any_script_trains_and_comes_out_readable(flickr_layout, tmp_path, script, sentences):
+    lines = [f"{i}.jpg#0\t{sentences[i % 2]}" for i in range(11)]
+    (flickr_layout / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    flags = {**FAST, "epochs": 40, "patience": 40}
+    told = []
+    run(flickr_layout, tmp_path / "model", flags=flags, on_epoch=told.append)
+    said = {sample.caption for sample in told[-1].samples}
+    assert said <= {sentence.lower() for sentence in sentences}

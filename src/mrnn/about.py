@@ -32,7 +32,8 @@ def about(model: str, device: str) -> dict[str, dict[str, Any]]:
         "encoder": {
             "name": bundle.encoder.name,
             "digest": bundle.encoder.digest,
-            **asdict(bundle.encoder.preprocessing),
+            "file": bundle.encoder_file and bundle.encoder_file.name,
+            **bundle.encoder.preprocessing.to_json(),
         },
         "training": dict(bundle.training),
         "scores": {s["signature"]["decoding"]: s for s in bundle.scores},

@@ -24,13 +24,13 @@ from .config import ModelConfig, TrainConfig
 from .devices import has_bf16, processors, reduced_precision
 from .encoders import DEFAULT, open_encoder
 from .errors import UsageError
+from .fit import Fit, captions_phase
 from .images import preprocess, read_image
 from .measuring import REPEATS, Row, gemm_flops, seconds
 from .model import MRNN
 from .packing import Corpus
 from .pairs import Pairs
 from .retrieval_benchmark import ROWS as RETRIEVAL_ROWS
-from .training import fit
 
 _CPU = torch.device("cpu")
 _VOCABULARY, _FEATURE = 2539, 1280  # those of the plain bundle
@@ -196,7 +196,8 @@ def _training_speed(pairs: Pairs, words: int) -> float:
     """Words a second of the second epoch of real training, evaluation left out."""
     model = MRNN(ModelConfig(_VOCABULARY, _FEATURE)).initialise(torch.Generator().manual_seed(0))
     few = Pairs(Corpus([[4]]), np.zeros(1, dtype=np.int64), pairs.features)
-    steps = list(fit(model, pairs, few, TrainConfig(epochs=2, patience=2)))
+    config = TrainConfig(epochs=2, patience=2)
+    steps = list(Fit(model, captions_phase(model, pairs, few, config), config).run())
     return words / steps[-1].seconds
 
 

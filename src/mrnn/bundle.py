@@ -1,7 +1,8 @@
 """A bundle: the model directory that explains itself and loads strictly.
 
 `config.json` (sizes, tokeniser, encoder, what it was trained on, scores, digests), `vocab.json`,
-`model.safetensors` (weights and the prior features, fp16) and `README.md` (the card).
+`model.safetensors` (weights and the prior features, fp16), `README.md` (the card) and, for an
+encoder that no pip package has, its weights: `encoder.safetensors` or `encoder.onnx`.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
+from .alexnet import VARIANT
 from .config import ModelConfig
+from .encoders import FEATURES, files_of
 from .errors import BundleError
 from .images import Preprocessing, printable
 from .model import MRNN
+from .networks import ONNX, SAFETENSORS, EncoderFile
 from .text import TOKENISER, Vocabulary
+from .weight_files import check_tensors, from_safetensors, read_whole, to_half, to_safetensors
 
 FORMAT = 1
 SHIPPED: Mapping[str, str] = {"default": "plain", "plain": "plain"}
@@ -36,6 +38,7 @@ _CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
     "model.safetensors",
     "README.md",
 )
+_CARRIED = {SAFETENSORS, ONNX}
 _SCORES = (
     "signature",
     "split",
@@ -50,8 +53,6 @@ _SCORES = (
     "distinct_captions",
 )
 _MEASURED = ("data", "split", "images", "decoding", "retrieval")  # what tells scores apart
-_LARGEST = 2_000_000_000  # bytes of a file that is read whole
-_LARGEST_SIDE = 4096  # pixels of an encoder's input
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Bundle:
     prior: np.ndarray  # (P, D) fp16: features of some training images, for P(s)
     training: Mapping[str, Any]  # data, split, counts, seed, configuration
     scores: tuple[Mapping[str, Any], ...] = ()  # results of `mrnn evaluate`, with their signatures
+    encoder_file: EncoderFile | None = None  # the encoder's weights where no pip package has them
 
 
 def find_bundle(name: str) -> Path:
@@ -96,22 +98,30 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
             f"{printable(directory)}: exists and is not a bundle, or holds other files beside it; "
             "name another directory"
         )
-    tensors = {
-        k: v.detach().cpu().half().contiguous() for k, v in bundle.model.state_dict().items()
+    try:
+        tensors = to_half(bundle.model.state_dict() | {"prior": torch.tensor(bundle.prior)})
+        _check_encoder(bundle.encoder, bundle.encoder_file)
+    except ValueError as error:
+        raise BundleError(f"{error}; nothing is saved") from None
+    contents = {
+        _VOCABULARY: bundle.vocabulary.to_json().encode(),
+        _WEIGHTS: to_safetensors(tensors),
     }
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise BundleError(f"{name!r} holds NaN or numbers too large for fp16; nothing is saved")
-    tensors["prior"] = torch.from_numpy(np.ascontiguousarray(bundle.prior, dtype=np.float16))
-    contents = {_VOCABULARY: bundle.vocabulary.to_json().encode(), _WEIGHTS: save_tensors(tensors)}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    if bundle.encoder_file is not None:
+        contents[bundle.encoder_file.name] = bundle.encoder_file.content
+        digests[bundle.encoder_file.name] = bundle.encoder_file.digest
     config = {
         "format": FORMAT,
         "tokeniser": TOKENISER,
         "model": asdict(bundle.model.config),
-        "encoder": asdict(bundle.encoder),
+        "encoder": {
+            **asdict(bundle.encoder),
+            "preprocessing": bundle.encoder.preprocessing.to_json(),
+        },
         "training": bundle.training,
         "scores": bundle.scores,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "files": digests,
     }
     contents[_CONFIG] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
     contents[_CARD] = card(bundle, sum(map(len, contents.values()))).encode()
@@ -134,16 +144,23 @@ def load_bundle(directory: Path) -> Bundle:
     path = directory / _CONFIG
     sizes = _dataclass(ModelConfig, config["model"], path, "model")
     identity = _dataclass(EncoderIdentity, config["encoder"], path, "encoder")
-    how = identity.preprocessing
-    if not 0 < how.size <= _LARGEST_SIDE or how.scale == 0:
-        raise _wrong(path, f"impossible preprocessing: size {how.size}, scale {how.scale}")
+    carried = [
+        EncoderFile(name, contents[name], config["files"][name], printable(directory / name))
+        for name in _CARRIED & contents.keys()
+    ]
+    file = carried[0] if carried else None
+    try:
+        _check_encoder(identity, file)
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
     if len(vocabulary) != sizes.vocabulary:
         raise _wrong(
             directory / _VOCABULARY,
             f"{len(vocabulary)} words, but the model's softmax has {sizes.vocabulary}",
         )
     model, prior = _read_weights(contents[_WEIGHTS], sizes, directory / _WEIGHTS)
-    bundle = Bundle(model, vocabulary, identity, prior, config["training"], tuple(config["scores"]))
+    training, scores = config["training"], tuple(config["scores"])
+    bundle = Bundle(model, vocabulary, identity, prior, training, scores, file)
     try:
         card(bundle, 0)
     except Exception as error:  # whatever wrong keys and types lead to
@@ -177,8 +194,7 @@ def card(bundle: Bundle, size: int) -> str:
         f"seed {t['config']['seed']}.",
         f"- Vocabulary: {c.vocabulary:,} (words seen at least "
         f"{t['config']['minimum_count']} times, and four signs).",
-        f"- Encoder: {bundle.encoder.name}, input {bundle.encoder.preprocessing.size} pixels, "
-        f"weights SHA-256 {bundle.encoder.digest[:16] or '-'}.",
+        f"- Encoder: {_encoder_line(bundle)}.",
         f"- Sizes: embedding {c.embedding}, recurrent {c.recurrent}, multimodal {c.multimodal}, "
         f"feature {c.feature}; {size / 1e6:.1f} MB.",
         "",
@@ -191,6 +207,21 @@ def card(bundle: Bundle, size: int) -> str:
         lines.append("None yet; `mrnn evaluate` gives them.")
     lines += ["", "## Licence and limits", "", *_LIMITS]
     return "\n".join(lines) + "\n"
+
+
+def _encoder_line(bundle: Bundle) -> str:
+    encoder, file = bundle.encoder, bundle.encoder_file
+    if encoder.name == FEATURES:
+        return "features computed elsewhere; it knows no pictures, only such features"
+    line = (
+        f"{encoder.name}, input {encoder.preprocessing.size} pixels, "
+        f"weights SHA-256 {encoder.digest[:16] or '-'}"
+    )
+    if encoder.name == "alexnet":
+        line = line.replace("alexnet", f"alexnet ({VARIANT}), layer 7", 1)
+    if file is not None:
+        line += f", carried in {file.name} ({len(file.content) / 1e6:.1f} MB; its own terms apply)"
+    return line
 
 
 def _score_lines(s: Mapping[str, Any]) -> list[str]:
@@ -225,13 +256,20 @@ def _wrong(path: Path, what: str) -> BundleError:
     return BundleError(f"{printable(path)}: {what}; get a fresh copy of the bundle")
 
 
+def _check_encoder(identity: EncoderIdentity, file: EncoderFile | None) -> None:
+    """Raise ValueError unless this is the file that such an encoder needs."""
+    if (file and file.name) not in files_of(identity.name):
+        found = f"the file {file.name}" if file else "no file of weights"
+        raise ValueError(f"the encoder {identity.name!r} with {found}")
+    if file and file.digest != identity.digest:
+        raise ValueError(f"'encoder.digest' is not the SHA-256 of {file.name}")
+
+
 def _read(path: Path, digest: str | None = None) -> bytes:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise _wrong(path, "too large for a bundle")
-        content = path.read_bytes()
-    except OSError as error:
-        raise _wrong(path, f"cannot be read ({error.strerror})") from None
+        content = read_whole(path)
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
     if digest is not None and hashlib.sha256(content).hexdigest() != digest:
         pickled = content[:2] in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
         hint = "it is a pickle, which is never read, and " if pickled else ""
@@ -263,7 +301,10 @@ def _read_config(path: Path) -> dict[str, Any]:
     if config["tokeniser"] != TOKENISER:
         found = config["tokeniser"]
         raise _wrong(path, f"made with the tokeniser {found!r}; this version has {TOKENISER!r}")
-    _check_keys(config["files"], {_VOCABULARY, _WEIGHTS}, path, "files.")
+    carried = _CARRIED & config["files"].keys()
+    if len(carried) > 1:
+        raise _wrong(path, f"two encoders: {' and '.join(sorted(carried))}")
+    _check_keys(config["files"], {_VOCABULARY, _WEIGHTS, *carried}, path, "files.")
     for name, digest in config["files"].items():
         if not isinstance(digest, str):
             raise _wrong(path, f"the SHA-256 of {name!r} is not a str")
@@ -288,7 +329,10 @@ def _dataclass(kind: type[_T], values: Any, path: Path, prefix: str) -> _T:
     _check_keys(values, set(hints), path, f"{prefix}.")
     for key, value in values.items():
         if hints[key] is Preprocessing:
-            values = values | {key: _dataclass(Preprocessing, value, path, f"{prefix}.{key}")}
+            try:
+                values = values | {key: Preprocessing.from_json(value, f"{prefix}.{key}.")}
+            except ValueError as error:
+                raise _wrong(path, str(error)) from None
         elif type(value) is not hints[key] and not (hints[key] is float and type(value) is int):
             expected = hints[key].__name__
             raise _wrong(path, f"{prefix + '.' + key!r} is {value!r}, not of type {expected}")
@@ -299,27 +343,21 @@ def _dataclass(kind: type[_T], values: Any, path: Path, prefix: str) -> _T:
 
 def _read_weights(content: bytes, sizes: ModelConfig, path: Path) -> tuple[MRNN, np.ndarray]:
     try:
-        tensors = load_tensors(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise _wrong(path, f"not a safetensors file ({error})") from None
+        tensors = from_safetensors(content)
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
     with torch.device("meta"):  # shapes only: a false size must not take all memory
         try:
             model = MRNN(sizes)
         except RuntimeError as error:
             raise _wrong(path.parent / _CONFIG, f"impossible sizes ({error})") from None
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    _check_keys(tensors, {*expected, "prior"}, path, "")
-    prior = tensors["prior"]
+    prior = tensors.get("prior", torch.empty(0))
     expected["prior"] = (max(prior.shape[0], 1) if prior.dim() else 1, sizes.feature)
-    for name, tensor in tensors.items():
-        if tuple(tensor.shape) != expected[name]:
-            raise _wrong(
-                path, f"{name!r} has shape {tuple(tensor.shape)}, config.json says {expected[name]}"
-            )
-        if tensor.dtype not in (torch.float16, torch.float32):
-            raise _wrong(path, f"{name!r} is {tensor.dtype}, not float16 or float32")
-        if not torch.isfinite(tensor).all():
-            raise _wrong(path, f"{name!r} holds NaN or infinite numbers")
+    try:
+        check_tensors(tensors, expected, "config.json")
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
     weights = {name: value.float() for name, value in tensors.items() if name != "prior"}
     model.load_state_dict(weights, assign=True)
     return model.requires_grad_(False).eval(), prior.half().numpy()
@@ -331,7 +369,7 @@ def _is_replaceable(directory: Path) -> bool:
         return True
     try:
         found = {path.name for path in directory.iterdir()}
-        ours = found <= {_CONFIG, _VOCABULARY, _WEIGHTS, _CARD}
+        ours = found <= {_CONFIG, _VOCABULARY, _WEIGHTS, _CARD, *_CARRIED}
         return not found or (ours and bool(_read_config(directory / _CONFIG)))
     except (OSError, BundleError):
         return False

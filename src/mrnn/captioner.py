@@ -18,7 +18,7 @@ from torch import Tensor
 from .bundle import Bundle, find_bundle, load_bundle
 from .config import MAX_LENGTH
 from .devices import choose_device
-from .encoders import Encoder, open_encoder
+from .encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .errors import BundleError, ImageError, UsageError
 from .features import encode_images
 from .generate import Generated, State, beam, greedy, greedy_of_lengths, sample
@@ -405,7 +405,12 @@ def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Cap
     where = choose_device(device)
     directory = find_bundle(os.fspath(model))
     bundle = load_bundle(directory)
-    encoder = open_encoder(bundle.encoder.name, where.type)
+    identity, file = bundle.encoder, bundle.encoder_file
+    encoder = (
+        features_only(bundle.model.config.feature)
+        if identity.name == FEATURES
+        else reopen_encoder(identity.name, file, identity.preprocessing, where.type)
+    )
     ours = bundle.encoder.preprocessing.size, bundle.model.config.feature
     theirs = encoder.preprocessing.size, encoder.dimension
     if ours != theirs:

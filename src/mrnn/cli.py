@@ -6,8 +6,9 @@ import signal
 
 import typer
 
-from .data_commands import benchmark, evaluate, train
+from .data_commands import benchmark, check, evaluate
 from .photo_commands import caption, demo, info, rank_images, rank_sentences, score, words
+from .training_commands import train
 
 app = typer.Typer(
     help="Explain images with a small multimodal recurrent neural network; offline, on a CPU.",
@@ -22,6 +23,7 @@ for command in (
     rank_sentences,
     rank_images,
     words,
+    check,
     train,
     evaluate,
     info,

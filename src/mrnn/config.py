@@ -8,6 +8,8 @@ from .errors import UsageError
 
 MAX_LENGTH = 30  # words of a caption; 9 of Flickr8K's 35,000 training and dev captions are longer
 
+ENCODER = "efficientnet-lite2"  # unless another is named
+
 MEMORY_GB = 2.0  # that scoring may take beside the model
 
 
@@ -38,8 +40,12 @@ class DropoutShares:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train; the bundle records it, but needs none of it to be used."""
+    """How to train; the bundle records it, but needs none of it to be used.
 
+    The defaults are those for tens of thousands of sentences; `settings.suited` has others.
+    """
+
+    encoder: str = ENCODER  # a name, or the path of an ONNX file
     epochs: int = 9  # passes over the sentences, at most
     patience: int = 2  # epochs without a better dev perplexity before training stops
     batch: int = 128  # sentences an update
@@ -48,10 +54,20 @@ class TrainConfig:
     dropout: DropoutShares = field(default_factory=DropoutShares)
     clip: float = 5.0  # largest Euclidean norm of the gradient
     minimum_count: int = 5  # a word seen less often in training becomes the unknown word
+    text_epochs: int = 3  # passes over sentences without pictures, before the others
+    train_encoder: bool = False  # the image network, too, after the rest
+    encoder_epochs: int = 2  # passes over the pictures for that
+    encoder_learning_rate: float = 2e-5  # of the encoder's weights
+    encoder_blocks: int = 4  # how many of the encoder's last blocks are trained
+    split_seed: int = 1  # chooses dev and test pictures where the data does not
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.patience, self.batch, self.minimum_count) < 1:
-            raise UsageError("epochs, patience, batch and minimum count must be at least 1")
-        if not (self.learning_rate > 0 and self.l2 >= 0 and self.clip > 0):
-            raise UsageError("the learning rate and clip must be above 0, l2 at least 0")
+        counts = (self.epochs, self.patience, self.batch, self.minimum_count)
+        if min(*counts, self.text_epochs, self.encoder_epochs, self.encoder_blocks) < 1:
+            raise UsageError("epochs, patience, batch, minimum count and blocks must be at least 1")
+        rates = (self.learning_rate, self.encoder_learning_rate, self.clip)
+        if not (min(rates) > 0 and self.l2 >= 0):
+            raise UsageError("learning rates and clip must be above 0, l2 at least 0")
+        if min(self.seed, self.split_seed) < 0:
+            raise UsageError("a seed must be at least 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from .images import printable
 
 if TYPE_CHECKING:
     from .datasets import Problem
-    from .training import Progress
+    from .fit import Progress
 
 FAILED, USAGE, PARTLY, INTERRUPTED = 1, 2, 3, 130  # exit codes; 0 is all done
 
@@ -73,6 +74,11 @@ def exit_code(done: int, failed: int) -> int:
     return PARTLY if done else FAILED
 
 
+def leads() -> bool:
+    """Whether this process reports: alone, or the first of those that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def progress(
     what: str, unit: str = "images", beside_output: bool = False
@@ -125,7 +131,8 @@ def training_progress() -> Iterator[Callable[[Progress], None]]:
 
     def line(p: Progress) -> str:
         speed = p.words / max(p.seconds, 1e-9)
-        text = f"epoch {p.epoch}: {speed:,.0f} words/s, train perplexity {p.train_perplexity:.2f}"
+        what = "" if p.phase == "captions" else f"{p.phase} "
+        text = f"{what}epoch {p.epoch}: {speed:,.0f} words/s, train perplexity {p.train_perplexity:.2f}"
         if p.dev_perplexity is None:
             return text
         return f"{text}, dev {p.dev_perplexity:.2f}{' (best)' if p.is_best else ''}"

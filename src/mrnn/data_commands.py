@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from . import encoders
-from .config import MEMORY_GB, DropoutShares, ModelConfig, TrainConfig
-from .console import INTERRUPTED, emit, exit_code, note, note_problems, progress, reporting_errors
-from .errors import UsageError
+from .config import MEMORY_GB, TrainConfig
+from .console import (
+    FAILED,
+    PARTLY,
+    emit,
+    exit_code,
+    note,
+    note_problems,
+    progress,
+    reporting_errors,
+)
+from .errors import DataError, UsageError
 from .images import printable
 from .options import Data, Device, Images, Json, Model, Seed
 
@@ -34,94 +43,6 @@ class Retrieval(StrEnum):
 
 def _at_least(least: float, text: str) -> Any:
     return typer.Option(help=text, min=least, metavar="N")
-
-
-def _share(of: str) -> Any:
-    return typer.Option(help=f"Dropout of {of}.", min=0, max=0.99, metavar="P")
-
-
-@reporting_errors
-def train(
-    data: Data,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the new model.")],
-    images: Images = None,
-    encoder: Annotated[
-        str, typer.Option(help="Image encoder; none trains RNN-Base.", metavar="NAME")
-    ] = encoders.DEFAULT,
-    epochs: Annotated[
-        int, _at_least(1, "Passes over the sentences, at most.")
-    ] = TrainConfig.epochs,
-    patience: Annotated[
-        int, _at_least(1, "Epochs without a better dev perplexity before it stops.")
-    ] = TrainConfig.patience,
-    batch: Annotated[int, _at_least(1, "Sentences an update.")] = TrainConfig.batch,
-    learning_rate: Annotated[float, _at_least(0, "The highest.")] = TrainConfig.learning_rate,
-    l2: Annotated[float, _at_least(0, "Lambda of eq. 6.")] = TrainConfig.l2,
-    dropout_words: Annotated[float, _share("w(t)")] = DropoutShares.words,
-    dropout_image: Annotated[float, _share("the image feature")] = DropoutShares.image,
-    dropout_multimodal: Annotated[float, _share("m(t)")] = DropoutShares.multimodal,
-    minimum_count: Annotated[
-        int, _at_least(1, "A rarer word becomes the unknown word.")
-    ] = TrainConfig.minimum_count,
-    embedding: Annotated[int, _at_least(1, "Word embedding I.")] = ModelConfig.embedding,
-    recurrent: Annotated[
-        int, _at_least(1, "Word embedding II and recurrent layer.")
-    ] = ModelConfig.recurrent,
-    multimodal: Annotated[int, _at_least(1, "Multimodal layer.")] = ModelConfig.multimodal,
-    device: Device = "auto",
-    seed: Seed = TrainConfig.seed,
-) -> int:
-    """Train a model on captioned images in the Flickr8K release layout."""
-    from .console import training_progress
-    from .datasets import read_dataset
-    from .devices import choose_device
-    from .features import default_cache
-    from .training import train as run
-
-    config = TrainConfig(
-        epochs=epochs,
-        patience=patience,
-        batch=batch,
-        learning_rate=learning_rate,
-        l2=l2,
-        dropout=DropoutShares(dropout_words, dropout_image, dropout_multimodal),
-        minimum_count=minimum_count,
-        seed=seed,
-    )
-    sizes = ModelConfig(
-        embedding=embedding,
-        recurrent=recurrent,
-        multimodal=multimodal,
-    )
-    dataset = read_dataset(data, images)
-    note_problems(dataset.problems)
-    where = choose_device(device)
-    opened = encoders.open_encoder(encoder, where.type)
-    if opened.dimension:
-        images_used = len(dataset.split("train")) + len(dataset.split("dev"))
-        megabytes = 2 * images_used * opened.dimension / 1e6
-        note(f"{images_used:,} images; their features take {megabytes:,.0f} MB in the cache")
-    with progress("features") as on_features, training_progress() as on_progress:
-        trained = run(
-            dataset,
-            opened,
-            output,
-            sizes,
-            config,
-            default_cache(),
-            where,
-            on_features,
-            on_progress,
-        )
-    for error in trained.errors:
-        note(f"mrnn: {error}")
-    reached = trained.bundle.training
-    print(f"{printable(output)}: dev perplexity {reached['dev_perplexity']:.2f}", end="")
-    print(f", epoch {reached['epoch']}")
-    if trained.interrupted:
-        note("mrnn: interrupted; the best model so far is kept")
-        return INTERRUPTED
-    return exit_code(len(dataset.examples), len(dataset.problems) + len(trained.errors))
 
 
 @reporting_errors
@@ -157,6 +78,10 @@ def evaluate(
     record: Annotated[
         bool, typer.Option("--record", help="Write the scores into the model's card.")
     ] = False,
+    features: Annotated[
+        Optional[Path],
+        typer.Option(help="Features computed elsewhere: FILE.npy and FILE.txt.", metavar="FILE"),
+    ] = None,
     model: Model = "default",
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Of --health.", metavar="N")] = 1,
@@ -168,7 +93,9 @@ def evaluate(
     from .datasets import read_dataset, split_name
     from .evaluation import Plan
     from .evaluation import evaluate as run
+    from .feature_files import FeatureFile
     from .features import default_cache
+    from .pairs import FeatureSource, encoded_by
     from .records import evaluation_lines
     from .report import write_report
 
@@ -185,14 +112,23 @@ def evaluate(
     if record and plan.protocol != "coco":
         raise UsageError("--record goes with --protocol coco")
     split = split_name(split)
-    dataset = read_dataset(data, images)
+    captioner = load(model, device)
+    dataset = read_dataset(data, images, _split_seed(captioner.bundle.training))
     problems = [p for p in dataset.problems if p.split in (None, split)]
     note_problems(problems)
     examples = dataset.split(split)[:limit]
     if report is not None:
         report.mkdir(parents=True, exist_ok=True)  # fails now rather than after minutes
-    captioner = load(model, device)
-    result = run(captioner, dataset.name, split, examples, plan, default_cache(), progress)
+    source: FeatureSource = encoded_by(captioner.encoder, default_cache())
+    if features is not None:
+        file = FeatureFile.open(features)
+        if file.encoder.dimension != captioner.encoder.dimension:
+            raise UsageError(
+                f"{printable(features)}: {file.encoder.dimension} numbers a picture; the model was "
+                f"trained on {captioner.encoder.dimension}"
+            )
+        source = file.lookup
+    result = run(captioner, dataset.name, split, examples, plan, source, progress)
     for error in result.errors:
         note(f"mrnn: {error}")
     d = result.document
@@ -207,6 +143,11 @@ def evaluate(
     if report is not None:
         note(f"report: {printable(write_report(report, result))}")
     return exit_code(d["images"], len(problems) + len(result.errors))
+
+
+def _split_seed(training: Mapping[str, Any]) -> int:
+    """What chose the splits that the model was trained on, where the data did not."""
+    return int(training.get("config", {}).get("split_seed", TrainConfig.split_seed))
 
 
 @reporting_errors
@@ -232,3 +173,37 @@ def benchmark(
     if json:
         emit({"rows": [asdict(row) for row in results]})
     return 0
+
+
+@reporting_errors
+def check(
+    data: Data,
+    images: Images = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not open the pictures: captions only.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Look through a captioned data set: what it holds, and every problem; nothing is changed.
+
+    Exit code 3 when something will be skipped in training, 1 when training is impossible. The same
+    picture twice, or in two splits, and captions that repeat are remarks, and no problem.
+    """
+    from .check import check as run
+    from .check import check_lines, unusable
+    from .datasets import read_dataset
+
+    try:
+        dataset = read_dataset(data, images)
+    except DataError as error:
+        if json:
+            emit(unusable(error))
+        raise
+    d = run(dataset, quick, progress)
+    if json:
+        emit(d)
+    else:
+        print("\n".join(check_lines(d)))
+    if not d["trainable"]:
+        return FAILED
+    return PARTLY if d["problems"] else 0

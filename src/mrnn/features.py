@@ -15,7 +15,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +23,15 @@ import numpy as np
 from .devices import processors
 from .encoders import Encoder
 from .errors import DataError, ImageError
-from .images import Preprocessing, check_file, preprocess, printable, read_image
+from .images import (
+    Picture,
+    Preprocessing,
+    check_file,
+    picture_file,
+    preprocess,
+    printable,
+    read_image,
+)
 
 BATCH = 32  # images an encoder call
 _DIGEST = 32  # bytes
@@ -48,7 +55,7 @@ class FeatureRows:
 
 
 def encode_images(
-    paths: Iterable[Path], encoder: Encoder, batch: int = BATCH
+    paths: Iterable[Picture], encoder: Encoder, batch: int = BATCH
 ) -> Iterator[np.ndarray | ImageError]:
     """Yield the feature of each image, (D,) float32, or the error that it met, in order.
 
@@ -78,7 +85,7 @@ def encode_images(
 
 
 def cached_features(
-    paths: Sequence[Path], encoder: Encoder, cache: Path, on_progress: OnProgress
+    paths: Sequence[Picture], encoder: Encoder, cache: Path, on_progress: OnProgress
 ) -> tuple[FeatureRows, list[ImageError | None]]:
     """Features of all readable paths, computing those that the cache folder does not hold yet.
 
@@ -93,7 +100,7 @@ def cached_features(
     store = _Store(cache / _key(encoder), encoder.dimension)
     digests = _digests(paths)
     known = store.digests()
-    missing: dict[bytes, Path] = {}
+    missing: dict[bytes, Picture] = {}
     for path, digest in zip(paths, digests, strict=True):
         if isinstance(digest, bytes) and digest not in known:
             missing.setdefault(digest, path)
@@ -181,19 +188,19 @@ class _Store:
 
 
 def _key(encoder: Encoder) -> str:
-    identity = json.dumps([encoder.digest, asdict(encoder.preprocessing)], sort_keys=True)
+    identity = json.dumps([encoder.digest, encoder.preprocessing.to_json()], sort_keys=True)
     return f"{encoder.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def _digests(paths: Sequence[Path]) -> list[bytes | ImageError]:
+def _digests(paths: Sequence[Picture]) -> list[bytes | ImageError]:
     with ThreadPoolExecutor(processors()) as pool:
         return list(pool.map(_digest, paths))
 
 
-def _digest(path: Path) -> bytes | ImageError:
+def _digest(path: Picture) -> bytes | ImageError:
     try:
         check_file(path)
-        with path.open("rb") as file:
+        with picture_file(path) as file:
             return hashlib.file_digest(file, "sha256").digest()
     except ImageError as error:
         return error
@@ -201,15 +208,15 @@ def _digest(path: Path) -> bytes | ImageError:
         return ImageError("unreadable", f"{printable(path)}: cannot be read ({error.strerror})")
 
 
-def _error_of(path: Path, tried: Path | None, error: ImageError | None) -> ImageError | None:
+def _error_of(path: Picture, tried: Picture | None, error: ImageError | None) -> ImageError | None:
     """The error met with this content, named after this path if another one was tried."""
     if error is None or tried is None or tried == path:
         return error
     return ImageError(error.code, str(error).replace(printable(tried), printable(path), 1))
 
 
-def _decode(path: Path, how: Preprocessing) -> np.ndarray | ImageError:
+def _decode(path: Picture, how: Preprocessing) -> np.ndarray | ImageError:
     try:
-        return preprocess(read_image(path, at_least=how.size), how)
+        return preprocess(read_image(path, at_least=how.least_side), how)
     except ImageError as error:
         return error

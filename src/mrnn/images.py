@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,27 +30,127 @@ SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 
 
+Channels = float | tuple[float, float, float]  # one number for all channels, or one for each
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """From a decoded image to encoder input; stored in the bundle and reused as it is.
 
-    The whole picture is squashed to a square: no part of it is lost, and Flickr8K as we
-    have it was made that way.
+    Without `crop` the whole picture is squashed to a square: no part of it is lost, and
+    Flickr8K as we have it was made that way.
     """
 
     size: int  # side of the square input, pixels
-    mean: float = 127.0  # subtracted from values 0..255
-    scale: float = 128.0  # divides what is left
+    mean: Channels = 127.0  # subtracted from values 0..255
+    scale: Channels = 128.0  # divides what is left
+    crop: float | None = None  # keep a centred square: its side as a share of the shorter side
+    interpolation: str = "bicubic"  # or bilinear
+    colours: str = "rgb"  # order of the channels, of mean and scale too; or bgr
+    output: str | None = None  # of a network with several outputs, the one that is the feature
+
+    @property
+    def least_side(self) -> int:
+        """The shorter side, in pixels, that a picture needs so that nothing is enlarged."""
+        return math.ceil(self.size / (self.crop or 1))
+
+    def to_json(self) -> dict[str, Any]:
+        """Size, mean, scale, and those of the other fields that are not as usual."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        usual = {f.name: f.default for f in fields(self) if f.name not in _REQUIRED}
+        return {k: v for k, v in values.items() if k not in usual or v != usual[k]}
+
+    @staticmethod
+    def from_json(values: object, place: str = "") -> Preprocessing:
+        """What `to_json` gave; raises ValueError naming the key, which `place` goes before."""
+        if not isinstance(values, dict):
+            raise ValueError(f"{place.rstrip('.') or 'the content'!r} is not an object")
+        for key in sorted(values.keys() - _KINDS.keys()):
+            raise ValueError(f"unknown key {place + key!r}")
+        for key in sorted(_REQUIRED - values.keys()):
+            raise ValueError(f"missing key {place + key!r}")
+        given: dict[str, Any] = {}
+        for key, value in values.items():
+            kind, is_right = _KINDS[key]
+            if not is_right(value):
+                found = repr(value)[:80]
+                raise ValueError(f"{place + key!r} is {found}, out of range (not {kind})")
+            given[key] = tuple(value) if isinstance(value, list) else value
+        how = Preprocessing(**given)
+        if not 0 < how.size <= _LARGEST_SIDE or np.min(how.scale) < 1:
+            raise ValueError(
+                f"impossible preprocessing: size {how.size}, scale {how.scale} "
+                "(mean and scale are for values 0..255)"
+            )
+        return how
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= cast(float, value) < 1e6
+
+
+def _is_channels(value: object) -> bool:
+    return _is_number(value) or (
+        isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+    )
+
+
+def _is_share(value: object) -> bool:
+    return _is_number(value) and 0.1 <= cast(float, value) <= 1
+
+
+_LARGEST_SIDE = 4096
+_REQUIRED = {"size", "mean", "scale"}
+_KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "size": ("a whole number of pixels", lambda v: type(v) is int),
+    "mean": ("a number from 0 or three", _is_channels),
+    "scale": ("a number from 0 or three", _is_channels),
+    "crop": ("a share from .1 to 1, or null", lambda v: v is None or _is_share(v)),
+    "interpolation": ('"bicubic" or "bilinear"', lambda v: v in ("bicubic", "bilinear")),
+    "colours": ('"rgb" or "bgr"', lambda v: v in ("rgb", "bgr")),
+    "output": ("a name or null", lambda v: v is None or (type(v) is str and v != "")),
+}
 
 
 def preprocess(image: Image.Image, how: Preprocessing) -> np.ndarray:
     """Turn an RGB image into encoder input, (3, size, size) float32."""
-    squashed = image.resize((how.size, how.size), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    pixels = np.asarray(squashed, dtype=np.float32)  # (S, S, 3), 0..255
-    return np.ascontiguousarray(((pixels - how.mean) / how.scale).transpose(2, 0, 1))
+    square = image.resize(
+        (how.size, how.size),
+        Image.Resampling[how.interpolation.upper()],
+        box=None if how.crop is None else _centre(image.size, how.crop),
+        reducing_gap=2.0,
+    )
+    pixels = np.asarray(square, dtype=np.float32)  # (S, S, 3), 0..255
+    if how.colours == "bgr":
+        pixels = pixels[:, :, ::-1]
+    mean, scale = (np.asarray(values, dtype=np.float32) for values in (how.mean, how.scale))
+    return np.ascontiguousarray(((pixels - mean) / scale).transpose(2, 0, 1))
 
 
-def read_image(path: str | os.PathLike[str], at_least: int | None = None) -> Image.Image:
+def _centre(size: tuple[int, int], share: float) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the square in the middle."""
+    side = min(size) * share
+    left, top = (size[0] - side) / 2, (size[1] - side) / 2
+    return left, top, left + side, top + side
+
+
+@dataclass(frozen=True)
+class Member:
+    """A picture inside an uncompressed tar file; its bytes are read by seeking."""
+
+    shard: Path
+    name: str  # of the member
+    offset: int  # of its bytes in the shard
+    size: int  # in bytes
+
+    def __str__(self) -> str:
+        return f"{self.shard}:{self.name}"
+
+
+Picture = Path | Member
+
+
+def read_image(path: str | os.PathLike[str] | Member, at_least: int | None = None) -> Image.Image:
     """Read the first frame of an image file as upright RGB.
 
     `at_least` lets a JPEG be decoded at a reduced scale not smaller than that many pixels a
@@ -56,11 +158,15 @@ def read_image(path: str | os.PathLike[str], at_least: int | None = None) -> Ima
     applied. Raises ImageError with code missing, unreadable, not-a-file, empty, not-an-image,
     too-large or damaged.
     """
-    path = Path(path)
-    name = printable(path)
-    check_file(path)
+    picture = path if isinstance(path, Member) else Path(path)
+    name = printable(picture)
+    check_file(picture)
     try:
-        with _without_warnings(), Image.open(path, formats=_FORMATS) as image:
+        with (
+            _without_warnings(),
+            picture_file(picture) as file,
+            Image.open(file, formats=_FORMATS) as image,
+        ):
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError("too-large", _too_large(name, width, height))
@@ -111,9 +217,12 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
     return FoundImages(tuple(images), tuple(errors), others)
 
 
-def printable(path: str | os.PathLike[str]) -> str:
+def printable(path: str | os.PathLike[str] | Member) -> str:
     """A path as text that is safe to print: undecodable bytes and control characters escaped."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in os.fspath(path))
+    text = str(path) if isinstance(path, Member) else os.fspath(path)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:
@@ -150,9 +259,23 @@ def _walk(
             yield entry
 
 
-def check_file(path: Path) -> None:
+def picture_file(picture: Picture) -> io.BufferedReader | io.BytesIO:
+    """A picture's bytes as a file to read and close; raises OSError, ImageError with damaged."""
+    if isinstance(picture, Path):
+        return picture.open("rb")
+    with picture.shard.open("rb") as file:
+        file.seek(picture.offset)
+        content = file.read(picture.size)
+    if len(content) < picture.size:
+        message = f"{printable(picture)}: the shard is cut short; get a fresh copy"
+        raise ImageError("damaged", message)
+    return io.BytesIO(content)
+
+
+def check_file(picture: Picture) -> None:
     """Raise ImageError unless there is a regular file with something in it."""
-    name = printable(path)
+    name = printable(picture)
+    path = picture.shard if isinstance(picture, Member) else picture
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -161,7 +284,7 @@ def check_file(path: Path) -> None:
         raise ImageError("unreadable", f"{name}: cannot be opened ({error})") from None
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("not-a-file", f"{name}: not a regular file")
-    if status.st_size == 0:
+    if status.st_size == 0 or (isinstance(picture, Member) and picture.size == 0):
         raise ImageError("empty", f"{name}: the file is empty")
     if not os.access(path, os.R_OK):
         raise ImageError("unreadable", f"{name}: permission denied")

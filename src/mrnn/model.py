@@ -23,22 +23,22 @@ G2_BOUND = 1.7159
 
 
 class Dropout:
-    """Draws the masks of a training run from a byte generator of its own.
+    """Draws the masks of an update from a byte generator of its own.
 
     One byte a unit: torch draws Bernoulli numbers one after the other on a CPU, which took an
     eighth of a training step.
     """
 
-    def __init__(self, shares: DropoutShares, seed: int) -> None:
+    def __init__(self, shares: DropoutShares, seed: int | Sequence[int]) -> None:
         self.shares = shares
-        self.generator = np.random.Generator(np.random.SFC64(seed))
+        self._generator = np.random.Generator(np.random.SFC64(seed))
 
     def __call__(self, x: Tensor, share: float) -> Tensor:
         """Zero a share of x and scale up the rest, so that its mean stays."""
         cut = round(share * 256)
         if cut == 0:
             return x
-        drawn = np.frombuffer(self.generator.bytes(x.numel()), dtype=np.uint8)
+        drawn = np.frombuffer(self._generator.bytes(x.numel()), dtype=np.uint8)
         kept = torch.from_numpy(drawn >= cut).view(x.shape).to(x.device)
         return x * kept.to(x.dtype).mul_(256 / (256 - cut))
 

@@ -8,6 +8,7 @@ product over all N words of the batch.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,10 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def digest(self) -> bytes:
+        """SHA-256 of all sentences in their order."""
+        return hashlib.sha256(self._flat.tobytes()).digest()
 
     def sentences(self, chosen: np.ndarray) -> list[list[int]]:
         """The words of the sentences at these positions, (B,), without the signs."""

@@ -7,9 +7,9 @@ import html
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from .images import read_image
+from .errors import ImageError
+from .images import Picture, printable, read_image
 
 _LONG_SIDE = 640  # pixels of an embedded picture
 
@@ -58,12 +58,15 @@ dt { color: var(--dim); font-size: .875rem; } dd { margin: 0; overflow-wrap: any
 .facts { margin: 0; } .facts div { display: grid; grid-template-columns: 11rem 1fr; gap: 1rem;
   padding: .2rem 0; } .facts dd { font-size: .9rem; }
 figcaption { font-size: .875rem; color: var(--dim); } .plot figcaption { font-weight: 600; }
-.plot svg { display: block; width: 100%; height: auto; margin-top: .5rem; }
+.plot > svg { display: block; width: 100%; height: auto; margin-top: .5rem; }
 .plot text { font-size: 11px; fill: var(--dim); text-anchor: middle; }
 .plot .end { text-anchor: end; } .plot .start { text-anchor: start; }
 .plot .start, .plot .name { fill: var(--text); } .grid { stroke: var(--line); }
 .curve { fill: none; stroke: rgb(var(--tint)); stroke-width: 2; stroke-linejoin: round; }
 .c2, .c4 { stroke: rgb(var(--warm)); } .c3, .c4 { stroke-dasharray: 5 3; }
+.dot { fill: rgb(var(--tint)); } .d2, .d4 { fill: rgb(var(--warm)); }
+.mark { fill: none; stroke: var(--text); stroke-width: 1.5; }
+line.mark { stroke-width: 1; stroke-dasharray: 2 3; }
 .bar { fill: rgb(var(--tint)); } .bar:hover { fill: rgb(var(--warm)); }
 .said { font-size: 1.1rem; line-height: 1.4; margin-bottom: .25rem; }
 .strip { display: grid; grid-template-columns: repeat(3, 1fr); gap: .5rem; }
@@ -74,6 +77,11 @@ figure { margin: 0; } .strip img, .strip .missing { height: auto; aspect-ratio: 
   background: #0002; color: var(--dim); font-size: .8rem; overflow-wrap: anywhere; }
 .list { margin: 0; padding-left: 1.5rem; font-size: .925rem; }
 .list li { margin: .2rem 0; }
+.told { width: 100%; font-size: .875rem; } .told th { font-weight: 400; color: var(--dim);
+  white-space: nowrap; padding-right: .9rem; } .told td { width: 100%; }
+summary { cursor: pointer; color: var(--dim); font-size: .875rem; padding: .2rem 0; }
+summary:focus-visible { outline: 2px solid rgb(var(--tint)); } .label { margin: .9rem 0 .2rem; }
+.label:first-child { margin-top: 0; }
 li.right { font-weight: 600; } li.right::marker { color: rgb(var(--tint)); }
 """
 
@@ -97,7 +105,7 @@ def escape(text: str) -> str:
     return html.escape(text.encode("utf-8", "replace").decode(), quote=True)
 
 
-def picture(path: Path, description: str, long_side: int = _LONG_SIDE) -> str:
+def picture(path: Picture, description: str, long_side: int = _LONG_SIDE) -> str:
     """An <img> that carries the picture itself, that many pixels long; raises ImageError."""
     image = read_image(path, at_least=long_side)
     image.thumbnail((long_side, long_side))
@@ -105,6 +113,19 @@ def picture(path: Path, description: str, long_side: int = _LONG_SIDE) -> str:
     image.save(buffer, "JPEG", quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img src="data:image/jpeg;base64,{data}" alt="{escape(description)}">'
+
+
+def thumbnail(path: Picture, description: str, long_side: int) -> str:
+    """A small picture; its name in its place where it cannot be read."""
+    try:
+        return picture(path, description, long_side)
+    except ImageError:
+        return missing(f"{printable(path.name)}: cannot be read")
+
+
+def missing(words: str) -> str:
+    """Words that stand where a picture would."""
+    return f'<div class="missing">{escape(words)}</div>'
 
 
 def shaded(word: str, probability: float, explanation: str) -> str:
@@ -214,6 +235,11 @@ def section(heading: str, explanation: str, *blocks: str) -> str:
 def cards(blocks: Iterable[str]) -> str:
     """HTML blocks beside each other, as many in a row as there is room for."""
     return f'<div class="cards">{"".join(blocks)}</div>'
+
+
+def details(summary: str, *blocks: str) -> str:
+    """HTML blocks that show when their summary is chosen."""
+    return f"<details><summary>{escape(summary)}</summary>{''.join(blocks)}</details>"
 
 
 def terms(pairs: Iterable[tuple[str, str]], look: str) -> str:

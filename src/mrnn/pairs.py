@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,14 @@ from .datasets import Example
 from .encoders import Encoder
 from .errors import DataError, ImageError
 from .features import FeatureRows, OnProgress, cached_features
+from .images import Picture
 from .packing import Corpus, Packed
 from .text import Vocabulary
+
+# Features of all readable images, in order, and the error of each image or None.
+FeatureSource = Callable[
+    [Sequence[Picture], OnProgress], tuple[np.ndarray | FeatureRows, list[ImageError | None]]
+]
 
 
 @dataclass(frozen=True)
@@ -34,19 +40,23 @@ class Pairs:
         return to_tensor(self.features[self.images[chosen[packed.order.numpy()]]], device)
 
 
+def encoded_by(encoder: Encoder, cache: Path) -> FeatureSource:
+    """Features that an encoder computes, kept in a cache folder."""
+    return lambda images, on_progress: cached_features(images, encoder, cache, on_progress)
+
+
 def read_pairs(
     examples: Sequence[Example],
     vocabulary: Vocabulary,
-    encoder: Encoder,
-    cache: Path,
+    source: FeatureSource,
     on_progress: OnProgress,
 ) -> tuple[Pairs, list[Example], list[ImageError]]:
-    """Encode all images and sentences of some examples.
+    """Find the features of all images, and encode all sentences, of some examples.
 
     Returns the pairs, the examples whose image could be read (in the order of the features), and
     the errors of the others. Raises DataError when no image can be read.
     """
-    features, found = cached_features([e.image for e in examples], encoder, cache, on_progress)
+    features, found = source([example.image for example in examples], on_progress)
     readable = [e for e, error in zip(examples, found, strict=True) if error is None]
     errors = [error for error in found if error is not None]
     if not readable:

@@ -31,7 +31,7 @@ from .measuring import Row, gemm_flops, seconds, timed
 from .model import MRNN
 from .normaliser import fast_normaliser, int8_normaliser
 from .packing import Corpus
-from .pairs import read_pairs
+from .pairs import encoded_by, read_pairs
 from .prefixes import prefix_tree
 from .ranking import (
     IMAGE_CANDIDATES,
@@ -84,8 +84,7 @@ def open_scene(data: Path | None) -> Scene:
         read_pairs(
             dataset.split(split),
             captioner.vocabulary,
-            captioner.encoder,
-            default_cache(),
+            encoded_by(captioner.encoder, default_cache()),
             lambda done, total: None,
         )[0]
         for split in ("dev", "train")

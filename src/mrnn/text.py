@@ -90,11 +90,19 @@ class Vocabulary:
         object.__setattr__(self, "_index", index)
 
     @classmethod
-    def build(cls, sentences: Iterable[str], at_least: int) -> Vocabulary:
-        """Collect the words seen `at_least` times, the most frequent first, ties by spelling."""
+    def build(
+        cls, sentences: Iterable[str], at_least: int, known: Vocabulary | None = None
+    ) -> Vocabulary:
+        """Collect the words seen `at_least` times, the most frequent first, ties by spelling.
+
+        The words of a vocabulary that is `known` come before them, in its order.
+        """
         counts = Counter(word for sentence in sentences for word in tokenise(sentence))
+        before = known.words if known else SIGNS
+        for word in before:
+            counts.pop(word, None)
         kept = [(-count, word) for word, count in counts.items() if count >= at_least]
-        return cls(SIGNS + tuple(word for _, word in sorted(kept)))
+        return cls(before + tuple(word for _, word in sorted(kept)))
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:

@@ -1,215 +1,339 @@
-"""Training by maximum likelihood: the cost of eq. 6, full back-propagation through time."""
+"""A training run from captioned pictures to a bundle: phases, checkpoints, records.
+
+The bundle is written whenever the dev perplexity has improved. What is needed to go on after an
+interruption lies in the run's folder; once the run is finished, only its records stay there.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from .bundle import Bundle, EncoderIdentity, load_bundle, save_bundle
-from .config import ModelConfig, TrainConfig
+from .bundle import Bundle, load_bundle, save_bundle
+from .captioner import Captioner
 from .datasets import DataSet
-from .devices import reduced_precision
-from .encoders import Encoder
+from .encoder_phase import EncoderPhase
+from .encoders import features_only
 from .errors import BundleError, DataError, ImageError
 from .features import OnProgress
+from .files import write_whole
+from .fit import Fit, Phase, Progress, calibrate, captions_phase, text_phase
 from .images import printable
-from .model import MRNN, Dropout
-from .pairs import Pairs, read_pairs
-from .scoring import tempered_perplexities, to_perplexity
-from .text import Vocabulary
+from .interruption import deferred_interrupts
+from .material import ImageSide, Material, prepare
+from .model import MRNN
+from .run_folder import Checkpoint, RunFolder, open_run, training_folder
+from .run_records import EpochRecord, Sample, latest, read_records, record_line
+from .run_report import write_run_report
+from .settings import Settings
+from .tensorboard_events import events
+from .trainable import TrainableEncoder
+from .workers import Workers, joined
 
-# A network trained this long on so few pictures is too sure of itself; one divisor of all logits,
-# chosen on dev, takes that back, and is multiplied into the weights that are saved.
-TEMPERATURES = (1.0, 1.04, 1.08, 1.12, 1.16, 1.2, 1.25, 1.3, 1.4, 1.5)
-PRIOR_IMAGES = 1000  # training images whose features a bundle carries
+_SAMPLES = 6  # dev pictures that are captioned after every epoch
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where training stands after an update; the last one of an epoch has a dev perplexity."""
+class Plan:
+    """What to train, from what, and where to."""
 
-    epoch: int
-    update: int  # since the beginning
-    updates: int  # planned in all
-    words: int  # trained on in this epoch
-    seconds: float  # spent on them
-    train_perplexity: float  # over this epoch so far, with dropout
-    dev_perplexity: float | None = None
-    temperature: float = 1.0  # the divisor of the logits that gives it
-    is_best: bool = False
+    data: DataSet
+    images: ImageSide
+    output: Path  # directory of the bundle
+    settings: Settings
+    device: torch.device
+    text: Sequence[str] = ()  # sentences without pictures, learned first
+    start: Bundle | None = None  # a trained model to go on from
+    trainable: TrainableEncoder | None = None  # train the image network, too
+    resume: bool = False  # go on where an interrupted run stopped
+    checkpoint_minutes: float = 5.0  # between checkpoints; there is one after every epoch, too
+    tensorboard: bool = False  # write events into the run's folder, too
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told how training goes."""
+
+    on_features: OnProgress = lambda done, total: None
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None
 
 
 @dataclass(frozen=True)
 class Trained:
     """What came of a training run."""
 
-    bundle: Bundle  # the best by dev perplexity
+    bundle: Bundle | None  # the best by dev perplexity; none if no picture was learned from yet
     errors: tuple[ImageError, ...]  # images left out
-    interrupted: bool  # by Ctrl-C; the bundle is usable all the same
+    interrupted: bool  # by Ctrl-C; the run can be resumed
 
 
-def train(
-    data: DataSet,
-    encoder: Encoder,
-    output: Path,
-    sizes: ModelConfig,
-    config: TrainConfig,
-    cache: Path,
-    device: torch.device,
-    on_features: OnProgress,
-    on_progress: Callable[[Progress], None],
-) -> Trained:
-    """Train on the train split, stop by the dev split, write the bundle to `output`.
+def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
+    """Train on the train split, stop by the dev split, write the bundle to `plan.output`.
 
-    The bundle is written whenever the dev perplexity has improved, and a line of metrics an epoch
-    to metrics.jsonl in the folder `training_folder(output)`. Ctrl-C ends training with a usable
-    bundle. Raises BundleError when `output` exists, DataError when a split cannot be used.
+    Ctrl-C ends training between two updates, with a checkpoint and a usable bundle. Under torchrun
+    all processes call this; those that do not lead get None. A run that is finished is resumed by
+    doing nothing. Raises BundleError when the output exists and is not to be resumed, DataError
+    when a split cannot be used.
     """
-    if output.exists():
-        raise BundleError(f"{printable(output)}: exists; name another directory, or remove it")
-    metrics = training_folder(output) / "metrics.jsonl"
-    try:  # now rather than after an hour of features
-        metrics.parent.mkdir(parents=True, exist_ok=True)
-        metrics.touch()
-    except OSError as error:
-        raise BundleError(f"{printable(metrics)}: cannot be written ({error.strerror})") from None
-    bundle, pairs, dev, errors = _prepare(data, encoder, sizes, config, cache, on_features)
-    model = bundle.model.to(device)
-
-    def keep(epoch: int, score: float, temperature: float) -> None:
-        reached = {"epoch": epoch, "dev_perplexity": score, "temperature": temperature}
-        calibrated = MRNN(model.config)
-        calibrated.load_state_dict(model.state_dict())
-        calibrated.divide_logits(temperature)
-        training = {**bundle.training, **reached}
-        save_bundle(replace(bundle, model=calibrated, training=training), output)
-
-    epoch, interrupted = 0, False
-    with metrics.open("w", encoding="utf-8", buffering=1) as log:
-        try:
-            for progress in fit(model, pairs, dev, config):
-                epoch = progress.epoch
-                on_progress(progress)
-                if progress.dev_perplexity is not None:
-                    log.write(json.dumps(asdict(progress)) + "\n")
-                    if progress.is_best:
-                        keep(epoch, progress.dev_perplexity, progress.temperature)
-        except KeyboardInterrupt:
-            interrupted = True
-            if not output.exists():
-                keep(epoch, *calibrate(model, dev))
-    if not output.exists():
-        raise DataError("training diverged (no finite dev perplexity); lower the learning rate")
-    return Trained(load_bundle(output), errors, interrupted)
-
-
-def one_cycle(update: int, updates: int) -> float:
-    """Share of the highest learning rate: up in the first tenth, down to zero, along cosines."""
-    rise = max(1, updates // 10)
-    if update < rise:
-        return 0.04 + 0.96 * (1 - math.cos(math.pi * update / rise)) / 2
-    return (1 + math.cos(math.pi * (update - rise) / max(1, updates - rise))) / 2
-
-
-def calibrate(model: MRNN, dev: Pairs) -> tuple[float, float]:
-    """The lowest perplexity on dev over TEMPERATURES, and the temperature that gives it."""
-    return min(zip(tempered_perplexities(model, dev, TEMPERATURES), TEMPERATURES, strict=True))
-
-
-def _prepare(
-    data: DataSet,
-    encoder: Encoder,
-    sizes: ModelConfig,
-    config: TrainConfig,
-    cache: Path,
-    on_features: OnProgress,
-) -> tuple[Bundle, Pairs, Pairs, tuple[ImageError, ...]]:
-    """An untrained bundle, training and dev pairs, and the images left out."""
-    train_split, dev_split = data.split("train"), data.split("dev")
-    vocabulary = Vocabulary.build(
-        (sentence for example in train_split for sentence in example.sentences),
-        config.minimum_count,
-    )
-    pairs, used, errors = read_pairs(train_split, vocabulary, encoder, cache, on_features)
-    dev, _, dev_errors = read_pairs(dev_split, vocabulary, encoder, cache, on_features)
-    model = MRNN(replace(sizes, vocabulary=len(vocabulary), feature=encoder.dimension))
-    model.initialise(torch.Generator().manual_seed(config.seed))
-    prior = np.random.default_rng(config.seed).permutation(len(used))[:PRIOR_IMAGES]
-    bundle = Bundle(
-        model,
-        vocabulary,
-        EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing),
-        np.asarray(pairs.features[np.sort(prior)], dtype=np.float16),
-        {
-            "data": data.name,
-            "split": "train",
-            "stopped_on": "dev",
-            "images": len(used),
-            "sentences": len(pairs.corpus),
-            "config": asdict(config),
-        },
-    )
-    return bundle, pairs, dev, (*errors, *dev_errors)
-
-
-def training_folder(output: Path) -> Path:
-    """Where the state of a training run is kept: beside its bundle, not in it."""
-    return output.with_name(output.name + ".training")
-
-
-def fit(model: MRNN, train: Pairs, dev: Pairs, config: TrainConfig) -> Iterator[Progress]:
-    """Train `model` in place, an update at a time; stops early by dev perplexity.
-
-    The caller keeps the weights at each `is_best`; those at the end may be later ones.
-    """
-    device = model.wo.device
-    shuffle = np.random.default_rng(config.seed)
-    dropout = Dropout(config.dropout, config.seed)
-    # Coupled L2: the gradient of lambda ||theta||^2 in bits, brought to nats like the loss.
-    decay = 2 * config.l2 * math.log(2)
-    optimiser = torch.optim.Adam(
-        model.parameters(), lr=config.learning_rate, weight_decay=decay, fused=True
-    )
-    updates = config.epochs * math.ceil(len(train.corpus) / config.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(one_cycle, updates=updates))
-    update, best, epochs_since = 0, math.inf, 0
-    for epoch in range(1, config.epochs + 1):
-        started, words, total = time.perf_counter(), 0, 0.0
-        order = shuffle.permutation(len(train.corpus))
-        for start in range(0, len(order), config.batch):
-            chosen = order[start : start + config.batch]
-            packed = train.corpus.pack(chosen)
-            features = train.features_of(chosen, packed, device)
-            packed = packed.to(device)
-            with reduced_precision(device):
-                logits = model(packed, model.image_terms(features, dropout), dropout)
-                loss = F.cross_entropy(logits.float(), packed.targets)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimiser.step()
-            schedule.step()
-            update += 1
-            words += len(packed.targets)
-            total += loss.item() * len(packed.targets)
-            seconds = time.perf_counter() - started
-            progress = Progress(
-                epoch, update, updates, words, seconds, to_perplexity(-total, words)
+    with joined(plan.device) as workers, _run_folder(plan, workers) as folder:
+        (finished,) = workers.from_leader(plan.resume and _is_finished(plan.output, folder))
+        if finished:
+            return Trained(load_bundle(plan.output), (), False) if workers.leads else None
+        content = folder.read() if workers.leads and folder.is_unfinished else b""
+        content = workers.bytes_from_leader(content)
+        checkpoint = folder.load(content) if content else None
+        with workers.first_of_machine():
+            material = prepare(
+                plan.data,
+                plan.images,
+                plan.settings.model_config(),
+                plan.settings.train_config(),
+                plan.text,
+                plan.start,
+                listeners.on_features,
             )
-            if start + config.batch < len(order):
-                yield progress
-        score, temperature = calibrate(model, dev)
-        epochs_since = 0 if score < best else epochs_since + 1
-        yield replace(progress, dev_perplexity=score, temperature=temperature, is_best=score < best)
-        best = min(best, score)
-        if epochs_since >= config.patience:
+        writes_events = plan.tensorboard and workers.leads
+        with (
+            events(folder.path) if writes_events else nullcontext() as write_events,
+            deferred_interrupts() as wants_stop,
+        ):
+            run = _Run(plan, workers, folder, material, listeners, write_events)
+            interrupted = run.go(checkpoint, wants_stop)
+        if not workers.leads:
+            return None
+        if not plan.output.exists() and not interrupted:
+            raise DataError("training diverged (no finite dev perplexity); lower the learning rate")
+        bundle = load_bundle(plan.output) if plan.output.exists() else None
+        return Trained(bundle, material.errors, interrupted)
+
+
+@contextmanager
+def _run_folder(plan: Plan, workers: Workers) -> Iterator[RunFolder]:
+    """The run's folder, locked by the process that leads once it is sure that nothing is lost."""
+    if not workers.leads:
+        yield RunFolder(training_folder(plan.output))
+        return
+    with open_run(plan.output) as folder:
+        if folder.is_unfinished and not plan.resume:
+            raise BundleError(
+                f"{printable(folder.path)}: holds an interrupted training; go on with --resume, or "
+                "remove the folder"
+            )
+        if plan.output.exists() and not plan.resume:
+            raise BundleError(
+                f"{printable(plan.output)}: exists; name another directory, or remove it"
+            )
+        yield folder
+
+
+def _is_finished(output: Path, folder: RunFolder) -> bool:
+    return output.exists() and not folder.is_unfinished
+
+
+class _Run:
+    """One run through the phases; what it writes is written by the process that leads."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        workers: Workers,
+        folder: RunFolder,
+        material: Material,
+        listeners: Listeners,
+        write_events: Callable[[EpochRecord], None] | None,
+    ) -> None:
+        self._plan, self._workers, self._folder = plan, workers, folder
+        self._material, self._listeners = material, listeners
+        self._write_events = write_events
+        self._config = plan.settings.train_config()
+        self._model: MRNN = material.bundle.model.to(plan.device)
+        self._network: EncoderPhase | None = None  # while the image network is trained
+        self._records: list[EpochRecord] = []
+        self._identity = {
+            "config": asdict(self._config) | asdict(plan.settings.model_config()),
+            "material": material.fingerprint(),
+        }
+
+    def go(self, checkpoint: Checkpoint | None, wants_stop: Callable[[], bool]) -> bool:
+        """Train from the checkpoint to the end; returns whether it was interrupted."""
+        self._begin(checkpoint)
+        first = checkpoint.values["phase"] if checkpoint else 0
+        for number, make in enumerate(self._phases()[first:], first):
+            phase = make()
+            fit = Fit(self._model, phase, self._config, self._workers, wants_stop)
+            if checkpoint and number == first:
+                self._restore(fit, phase, checkpoint)
+            elif self._workers.leads:
+                self._save(number, fit, phase)
+            if not self._through(number, fit, phase):
+                return True
+        if self._workers.leads:
+            self._write_report("all that was planned is done")
+            self._folder.finish()
+        return False
+
+    def _phases(self) -> list[Callable[[], Phase]]:
+        """What makes each phase, in order: a later one starts from what came of an earlier."""
+        m, config = self._material, self._config
+        phases = [lambda: captions_phase(self._model, m.train, m.dev, config)]
+        if len(m.text):
+            phases.insert(0, lambda: text_phase(self._model, m.text, m.dev, config))
+        if self._plan.trainable:
+            phases.append(self._encoder_phase)
+        return phases
+
+    def _encoder_phase(self) -> Phase:
+        """The image network learns from where the best bundle stands."""
+        assert self._plan.trainable is not None  # noqa: S101 - so says _phases
+        best = math.inf
+        if self._workers.leads:  # the others get its weights when they join the phase
+            bundle = load_bundle(self._plan.output)
+            self._model.load_state_dict(bundle.model.state_dict())
+            best = bundle.training["dev_perplexity"]
+        self._network = EncoderPhase(
+            self._model, self._plan.trainable, self._material, self._config, best
+        )
+        return self._network.phase
+
+    def _begin(self, checkpoint: Checkpoint | None) -> None:
+        """Make the records ready; raises BundleError when the checkpoint is of another run."""
+        folder = self._folder
+        if checkpoint:
+            _require_same(checkpoint.values["identity"], self._identity, folder)
+        if not self._workers.leads:
             return
+        if checkpoint:
+            self._records = latest(read_records(folder.metrics))
+        write_whole(folder.settings, self._plan.settings.toml())
+        write_whole(folder.metrics, "".join(record_line(r) + "\n" for r in self._records))
+        write_whole(folder.split, _split_table(self._plan.data))
+        self._write_report()
+
+    def _through(self, number: int, fit: Fit, phase: Phase) -> bool:
+        """Train through a phase; returns False when interrupted, with all that is needed saved."""
+        saved = time.monotonic()
+        try:
+            for progress in fit.run():
+                self._listeners.on_progress(progress)
+                if not self._workers.leads:
+                    continue
+                is_end = progress.dev_perplexity is not None
+                if is_end:
+                    self._close_epoch(progress, fit)
+                if is_end or time.monotonic() - saved > 60 * self._plan.checkpoint_minutes:
+                    self._save(number, fit, phase)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            if self._workers.leads:
+                self._save(number, fit, phase)
+                if phase.name == "captions" and not self._plan.output.exists():
+                    self._keep(0, *calibrate(self._model, self._material.dev))
+            return False
+        return True
+
+    def _close_epoch(self, progress: Progress, fit: Fit) -> None:
+        if progress.is_best and progress.phase != "text":
+            assert progress.dev_perplexity is not None  # noqa: S101 - at the end of an epoch
+            self._keep(progress.epoch, progress.dev_perplexity, progress.temperature)
+        record = EpochRecord(**vars(progress), samples=self._samples(fit))
+        self._records.append(record)
+        with self._folder.metrics.open("a", encoding="utf-8") as metrics:
+            metrics.write(record_line(record) + "\n")
+        self._write_report()
+        if self._write_events:
+            self._write_events(record)
+        self._listeners.on_epoch(record)
+
+    def _write_report(self, ended: str = "") -> None:
+        training = self._material.bundle.training
+        write_run_report(
+            self._folder.path,
+            self._plan.output.name,
+            self._records,
+            self._material.dev_examples[:_SAMPLES],
+            self._plan.settings.facts(),
+            {name: training[name] for name in ("images", "sentences")},
+            ended,
+        )
+
+    def _samples(self, fit: Fit) -> tuple[Sample, ...]:
+        """Captions of the same few dev pictures, by the model as it is."""
+        assert fit.dev is not None  # noqa: S101 - on the process that leads
+        shown = self._material.dev_examples[:_SAMPLES]
+        rows = np.minimum(np.arange(len(shown)), len(fit.dev.features) - 1)  # one row for text
+        captioner = Captioner(
+            replace(self._material.bundle, model=self._model),
+            features_only(self._model.config.feature),
+            self._plan.device,
+        )
+        found = captioner.caption_features(fit.dev.features[rows])
+        return tuple(
+            Sample(printable(example.image), caption.text, caption.perplexity)
+            for example, caption in zip(shown, found, strict=True)
+        )
+
+    def _keep(self, epoch: int, score: float, temperature: float) -> None:
+        """Write the bundle, with the logits divided by the temperature."""
+        bundle = self._material.bundle
+        calibrated = MRNN(self._model.config)
+        calibrated.load_state_dict(self._model.state_dict())
+        calibrated.divide_logits(temperature)
+        reached = {"epoch": epoch, "dev_perplexity": score, "temperature": temperature}
+        bundle = replace(bundle, model=calibrated, training={**bundle.training, **reached})
+        if self._network:
+            bundle = self._network.in_bundle(bundle)
+        save_bundle(bundle, self._plan.output)
+
+    def _save(self, number: int, fit: Fit, phase: Phase) -> None:
+        adam, counters = fit.state()
+        values = {"identity": self._identity, "phase": number, "counters": counters}
+        weights = {f"weights.{i}": w for i, w in enumerate(_weights(phase))}
+        self._folder.save(
+            Checkpoint(values, weights | {f"adam.{name}": value for name, value in adam.items()})
+        )
+
+    def _restore(self, fit: Fit, phase: Phase, checkpoint: Checkpoint) -> None:
+        with torch.no_grad():
+            for i, weight in enumerate(_weights(phase)):
+                weight.copy_(checkpoint.tensors[f"weights.{i}"])
+        adam = {
+            name.removeprefix("adam."): value
+            for name, value in checkpoint.tensors.items()
+            if name.startswith("adam.")
+        }
+        fit.restore(adam, checkpoint.values["counters"])
+
+
+def _weights(phase: Phase) -> list[torch.nn.Parameter]:
+    return [weight for weights, _ in phase.rates for weight in weights]
+
+
+def _split_table(data: DataSet) -> str:
+    """A line a picture: where it lies, and in which split."""
+    return "".join(f"{printable(e.image)}\t{e.split}\n" for e in data.examples)
+
+
+def _require_same(begun: Mapping[str, Any], now: Mapping[str, Any], folder: RunFolder) -> None:
+    """Raise BundleError unless a run is gone on with as it was begun."""
+    remedy = f"give what was given then, or remove {printable(folder.path)} to begin anew"
+    for name, value in now["config"].items():
+        if begun["config"].get(name) != value:
+            name = name.replace("_", "-")
+            raise BundleError(
+                f"the interrupted training had other settings ({name} "
+                f"{begun['config'].get(name.replace('-', '_'))!r}, not {value!r}); {remedy}"
+            )
+    if begun["material"] != now["material"]:
+        raise BundleError(
+            "the interrupted training had other captions, pictures, --text, --from or encoder; "
+            + remedy
+        )

@@ -1,0 +1,137 @@
+"""What all readers share: what they find, where pictures lie, which split a name tells."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import DataError
+from ..images import SUFFIXES, printable
+from .examples import ALIASES, SPLITS, Problem
+
+HINT = "name the folder of the pictures with --images"
+# Where the pictures of a caption file usually lie, seen from its folder.
+_USUAL = (
+    *("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset"),
+    *("flickr30k-images", "flickr30k_images"),
+    *(f"{split}{year}" for split in ("train", "val", "test") for year in (2014, 2015, 2017)),
+)
+CAPTION_NAMES = (  # of a column of a table, or of a key in JSON
+    *("caption", "captions", "text", "texts", "sentence", "sentences"),
+    *("description", "comment", "raw"),
+)
+_SHOWN = 200  # characters of a name in a message
+_LEADS_OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|.*(://|\0)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
+_SPLIT_WORD = re.compile(r"(?<![a-z])(train|dev|val|valid|validation|test)(?![a-z])")
+
+
+class Entry(NamedTuple):
+    """A picture with none, some or all of its captions, as one place of the data has it."""
+
+    place: str  # file, and line where there is one
+    name: str  # of the picture, as it is written there
+    folders: tuple[Path, ...]  # where it may lie, the first that has it counts; or its shard
+    captions: Sequence[str] = ()
+    split: str | None = None  # one of SPLITS
+    span: tuple[int, int] | None = None  # offset and size of its bytes in the shard
+
+
+Found = Entry | Problem
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a folder, hidden entries left out; or one file of it."""
+
+    folder: Path
+    files: tuple[str, ...]  # in order
+    folders: tuple[str, ...]
+
+    @staticmethod
+    def of(data: Path) -> Listing:
+        """The content of a folder, or a file alone; raises DataError."""
+        try:
+            if data.is_file():
+                return Listing(data.parent, (data.name,), ())
+            with os.scandir(data) as entries:
+                found = sorted((e.name, e.is_dir()) for e in entries if e.name[0] != ".")
+        except FileNotFoundError:
+            raise DataError(f"{printable(data)}: no such folder or file") from None
+        except OSError as error:
+            raise DataError(f"{printable(data)}: cannot be read ({error.strerror})") from None
+        files = tuple(name for name, is_folder in found if not is_folder)
+        return Listing(data, files, tuple(name for name, is_folder in found if is_folder))
+
+    def ending(self, *suffixes: str) -> list[Path]:
+        """Files whose names end so, in lower or upper case."""
+        return [self.folder / name for name in self.files if name.lower().endswith(suffixes)]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to lay out a data set."""
+
+    name: str  # for people
+    signs: str  # by which people know it
+    # Its files in a folder: those whose content is right, or all whose name is.
+    find: Callable[[Listing, bool], list[Path]]
+    read: Callable[[Sequence[Path], Path | None], Iterator[Found]]  # the files, and --images
+
+
+def picture_folders(beside: Path, images: Path | None) -> tuple[Path, ...]:
+    """The folders to look in for pictures that a file in the folder `beside` names.
+
+    That is `images` alone where it is given; raises DataError when it is not there.
+    """
+    if images is None:
+        return (*(beside / name for name in _USUAL if (beside / name).is_dir()), beside)
+    if not images.is_dir():
+        raise DataError(f"{printable(images)}: no such folder; " + HINT)
+    return (images,)
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a name in a data set could mean something that is not in it."""
+    return not name or bool(_LEADS_OUTSIDE.match(name))
+
+
+def shown(text: str) -> str:
+    """Text from a file as it can be printed, cut short."""
+    return printable(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+
+
+def with_suffix(name: str) -> str:
+    """A picture's name from a list that may leave out `.jpg`."""
+    return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
+
+
+def known_split(word: str) -> str | None:
+    """The split that a word of some data means, if it does; restval is more training data."""
+    word = word.strip().lower()
+    word = {"restval": "train"}.get(word, ALIASES.get(word, word))
+    return word if word in SPLITS else None
+
+
+def split_of_file(path: Path) -> str | None:
+    """The split that the name of a file tells, as in `captions_val2014.json`."""
+    words = {known_split(word) for word in _SPLIT_WORD.findall(path.name.lower())}
+    return words.pop() if len(words) == 1 else None
+
+
+def one_a_split(files: Sequence[Path]) -> list[tuple[Path, str | None]]:
+    """Caption files with their splits, train first; raises DataError for two of the same split."""
+    found: dict[str | None, Path] = {}
+    for path in files:
+        split = split_of_file(path)
+        other = found.setdefault(split, path)
+        if other != path:
+            raise DataError(
+                f"{printable(path)}: {printable(other.name)} lies beside it; name the one to be "
+                "read, or move the other"
+            )
+    order = (*SPLITS, None)
+    return [(found[split], split) for split in order if split in found]

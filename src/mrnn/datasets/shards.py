@@ -1,0 +1,200 @@
+"""WebDataset shards: uncompressed tar files of `key.jpg` with `key.txt` or `key.json`."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import UsageError
+from ..images import SUFFIXES, printable
+from .entries import (
+    CAPTION_NAMES,
+    Entry,
+    Format,
+    Found,
+    Listing,
+    leads_outside,
+    shown,
+    split_of_file,
+)
+from .examples import Problem
+
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
+_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # of those
+_PICKLES = {"pkl", "pickle", "pyd", "pth", "pt"}
+_LARGEST = 1 << 20  # bytes of a text
+_GLANCE = 200  # members that tell whether a tar file is a shard
+_BLOCK = 512  # bytes of a tar file
+
+
+@dataclass
+class _Sample:
+    """Members of the same key, which lie one after the other."""
+
+    key: str
+    pictures: list[tarfile.TarInfo] = field(default_factory=list)
+    texts: list[tarfile.TarInfo] = field(default_factory=list)
+    documents: list[tarfile.TarInfo] = field(default_factory=list)
+
+
+def _find(listing: Listing, by_content: bool) -> list[Path]:
+    """Shards; by content, all tar files if any begins with captioned pictures."""
+    if not by_content:
+        return listing.ending(".tar", *_COMPRESSED)
+    found = listing.ending(".tar")
+    return found if any(map(_is_shard, found)) else []
+
+
+def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
+    if images is not None:
+        raise UsageError("--images does not go with shards, which hold their pictures")
+    ignored: Counter[str] = Counter()
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                for sample in _samples(path, file, ignored):
+                    yield sample if isinstance(sample, Problem) else _entry(path, file, sample)
+        except OSError as error:
+            yield Problem(printable(path), f"cannot be read ({error.strerror}); skipped")
+    if ignored:
+        kinds = ", ".join(f".{printable(kind)}" for kind, _ in ignored.most_common(5))
+        what = f"{ignored.total():,} members of other kinds ({kinds}) are not read"
+        yield Problem(printable(files[0].parent), what)
+
+
+def _is_shard(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            for sample in islice(_samples(path, file, Counter()), _GLANCE):
+                match sample:
+                    case _Sample(pictures=[_, *_], texts=[_, *_]):
+                        return True
+                    case _Sample(pictures=[_, *_], documents=[_, *_]):
+                        return True
+    except OSError:
+        return False
+    return False
+
+
+def _samples(path: Path, file: BinaryIO, ignored: Counter[str]) -> Iterator[_Sample | Problem]:
+    """Members by key, which is the name up to the first dot after the folders."""
+    sample = _Sample("")
+    for member in _members(path, file):
+        if isinstance(member, Problem):
+            yield member
+            continue
+        folder, slash, base = member.name.rpartition("/")
+        stem, _, kind = base.partition(".")
+        if not stem:  # hidden
+            continue
+        key = folder + slash + stem
+        if key != sample.key:
+            if sample.key:
+                yield sample
+            sample = _Sample(key)
+        match kind.lower():
+            case "txt":
+                sample.texts.append(member)
+            case "json":
+                sample.documents.append(member)
+            case kind if f".{kind}" in SUFFIXES:
+                sample.pictures.append(member)
+            case kind:
+                ignored[kind] += 1
+    if sample.key:
+        yield sample
+
+
+def _members(path: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo | Problem]:
+    """Regular files of a tar file; what is anything else, or damaged, is a Problem."""
+    shard = printable(path)
+    start = file.read(6)
+    size = file.seek(0, 2)
+    file.seek(0)
+    if start.startswith(_MAGIC):
+        yield Problem(
+            shard, "a compressed shard, where no picture can be sought; unpack it to .tar"
+        )
+        return
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                if not member.offset < member.offset_data <= tar.offset:
+                    raise tarfile.ReadError("a negative size")
+                if fault := _fault(member):
+                    yield Problem(f"{shard}:{shown(member.name)}", f"{fault}; skipped")
+                elif member.offset_data + member.size > size:
+                    raise tarfile.ReadError("unexpected end of data")
+                elif not member.isdir():
+                    yield member
+            file.seek(tar.offset)
+            if file.read(_BLOCK) != bytes(_BLOCK):
+                raise tarfile.ReadError("no end mark")
+    except Exception as error:  # tarfile raises nearly anything on mutated files
+        what = f"the shard is damaged or cut short ({error}); what precedes is used"
+        yield Problem(shard, what)
+
+
+def _fault(member: tarfile.TarInfo) -> str | None:
+    if leads_outside(member.name):
+        return "the name leads outside the shard"
+    if member.isdir():
+        return None
+    if not member.isreg() or member.issparse():
+        return "a link, device or sparse file"
+    kind = member.name.rpartition(".")[2].lower()
+    return "a pickle, which could run any code" if kind in _PICKLES else None
+
+
+def _entry(path: Path, file: BinaryIO, sample: _Sample) -> Found:
+    members = [*sample.pictures, *sample.texts, *sample.documents]
+    if not members:
+        return Problem(f"{printable(path)}:{printable(sample.key)}", "no picture; skipped")
+    place = f"{printable(path)}:{printable(members[0].name)}"
+    split = split_of_file(path)
+    if not sample.pictures:
+        what = "no picture of that key next to it in the shard; skipped"
+        return Problem(place, what, split)
+    if len(sample.pictures) > 1 or len(sample.texts) > 1:
+        return Problem(place, "several pictures or texts of the same key; skipped", split)
+    captions: list[str] | str = "no text of that key next to it in the shard"
+    if sample.texts or sample.documents:  # where both are, they say the same
+        member = [*sample.texts, *sample.documents][0]
+        place = f"{printable(path)}:{printable(member.name)}"
+        captions = _captions(file, member, is_text=bool(sample.texts))
+    if isinstance(captions, str):
+        return Problem(place, f"{captions}; skipped", split)
+    picture = sample.pictures[0]
+    span = picture.offset_data, picture.size
+    return Entry(place, picture.name, (path,), captions, split, span)
+
+
+def _captions(file: BinaryIO, member: tarfile.TarInfo, is_text: bool) -> list[str] | str:
+    """The captions of a text, one a line, or of a JSON object; or why there are none."""
+    if member.size > _LARGEST:
+        return f"larger than {_LARGEST:,} bytes"
+    file.seek(member.offset_data)
+    text = file.read(member.size).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    if is_text:
+        return [line for line in text.split("\n") if line.strip()] or "the text is empty"
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return "not JSON" + (f" ({error})" if isinstance(error, ValueError) else "")
+    known = document if isinstance(document, dict) else {}
+    value = next((known[name] for name in CAPTION_NAMES if name in known), None)
+    given = value if isinstance(value, list) else [value]
+    captions = [caption for caption in given if isinstance(caption, str)]
+    if not captions or len(captions) < len(given):
+        return f"no caption; accepted keys are {', '.join(CAPTION_NAMES)}"
+    return captions
+
+
+SHARDS = Format("WebDataset shards", "*.tar of key.jpg with key.txt (WebDataset)", _find, _read)

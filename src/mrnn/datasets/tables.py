@@ -1,0 +1,299 @@
+"""Tables with an image and a caption column: CSV, TSV, JSON lines, and imagefolder's metadata."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ..errors import DataError
+from ..images import printable
+from .entries import (
+    CAPTION_NAMES,
+    Entry,
+    Format,
+    Found,
+    Listing,
+    known_split,
+    one_a_split,
+    picture_folders,
+    shown,
+    split_of_file,
+)
+from .examples import Problem
+from .lines import numbered_lines
+
+_IMAGE_NAMES = (
+    *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
+    *("img", "photo", "picture"),
+)
+_SPLIT_NAMES = ("split", "set")
+_METADATA = ("metadata.jsonl", "metadata.csv")  # of Hugging Face's imagefolder
+
+TAB = "\t"
+_NAMES = {",": "commas", ";": "semicolons", "|": "bars", TAB: "tabs"}  # of delimiters
+_DELIMITERS = {".csv": ",;|", ".tsv": TAB, ".txt": ","}
+
+Row = tuple[int, Mapping[str, object]]  # number of its first line, cells by column
+
+
+@dataclass(frozen=True)
+class _Columns:
+    image: str
+    captions: tuple[str, ...]
+    split: str | None
+
+
+def _find(suffixes: tuple[str, ...], listing: Listing, by_content: bool) -> list[Path]:
+    """Tables of one kind; by content, those with the columns."""
+    found = [path for path in listing.ending(*suffixes) if path.name not in _METADATA]
+    return _with_columns(found) if by_content else found
+
+
+def _find_csv(listing: Listing, by_content: bool) -> list[Path]:
+    """Comma-separated texts too: in a folder `captions.txt`, as Flickr8K is often copied."""
+    is_alone = len(listing.files) == 1 and not listing.folders
+    return _find((".csv", ".txt" if is_alone else "captions.txt"), listing, by_content)
+
+
+def _with_columns(found: Sequence[Path]) -> list[Path]:
+    """Tables with the columns, and those of other splits that should have them."""
+    right = [path for path in found if _has_columns(path)]
+    if not any(map(split_of_file, right)):
+        return right
+    return [path for path in found if path in right or split_of_file(path)]
+
+
+def _find_metadata(listing: Listing, by_content: bool) -> list[Path]:
+    """The metadata beside the pictures, or in folders named after splits."""
+    inside = [Listing.of(listing.folder / f) for f in listing.folders if known_split(f)]
+    files = [path for place in (listing, *inside) for path in place.ending(*_METADATA)]
+    found = [path for path in files if path.name in _METADATA]
+    return found if not by_content or any(map(_has_columns, found)) else []
+
+
+def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
+    for path, split in one_a_split(files):
+        yield from _entries(path, split, picture_folders(path.parent, images))
+
+
+def _read_metadata(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
+    for path in files:
+        folders = picture_folders(path.parent, images)[-1:]  # nowhere but beside it
+        yield from _entries(path, known_split(path.parent.name), folders)
+
+
+def _entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
+    columns: _Columns | None = None
+    name = printable(path)
+    for row in _rows(path):
+        if isinstance(row, Problem):
+            yield row
+            continue
+        number, cells = row
+        if columns is None:
+            columns = _columns(cells, path, number)
+        yield _entry(f"{name}:{number}", cells, columns, split, folders)
+
+
+def _entry(
+    place: str,
+    cells: Mapping[str, object],
+    columns: _Columns,
+    split: str | None,
+    folders: tuple[Path, ...],
+) -> Found:
+    image, named = cells.get(columns.image), cells.get(columns.split or "")
+    if not isinstance(image, str) or not image.strip():
+        return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
+    if isinstance(named, str) and named.strip():
+        split = known_split(named)
+        if split is None:
+            return Problem(place, f"unknown split '{shown(named)}'; skipped")
+    captions = [text for column in columns.captions for text in _captions(cells.get(column))]
+    if not all(isinstance(text, str) for text in captions):
+        return Problem(place, "a caption that is not text; skipped", split)
+    return Entry(place, image.strip(), folders, [str(text) for text in captions], split)
+
+
+def _captions(cell: object) -> Sequence[object]:
+    """One caption, or several as a list; in a CSV cell the list is written as JSON."""
+    if isinstance(cell, str) and cell.startswith("[") and cell.endswith("]"):
+        with suppress(ValueError, RecursionError):
+            cell = json.loads(cell)
+    return cell if isinstance(cell, list) else (cell,)
+
+
+def _columns(given: Iterable[str], path: Path, number: int) -> _Columns:
+    """Which column is which; raises DataError where one is missing or several could be it."""
+    place, names = f"{printable(path)}:{number}", list(given)
+    images = [name for name in names if _plain(name) in _IMAGE_NAMES]
+    captions = [name for name in names if _kind(name) in CAPTION_NAMES]
+    splits = [name for name in names if _plain(name) in _SPLIT_NAMES]
+    for what, found, accepted in (
+        ("image", images, _IMAGE_NAMES),
+        ("caption", captions, CAPTION_NAMES),
+    ):
+        if not found:
+            known = ", ".join(map(shown, names[:20])) or "nothing"
+            raise DataError(
+                f"{place}: no {what} column; found {known}; "
+                f"the first line must name it, as one of {', '.join(accepted)}"
+            )
+    several = list({_kind(name): name for name in captions}.values())
+    twice = captions if len(set(captions)) < len(captions) else several
+    for what, found in (("image", images), ("caption", twice), ("split", splits)):
+        if len(found) > 1:
+            known = " and ".join(map(shown, found))
+            raise DataError(f"{place}: {known} may each be the {what} column; rename all but one")
+    return _Columns(images[0], tuple(captions), splits[0] if splits else None)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _kind(name: str) -> str:
+    """A column's name without its number, as of caption_2."""
+    return re.sub(r"_?\d+$", "", _plain(name))
+
+
+def _has_columns(path: Path) -> bool:
+    try:
+        first = next((row for row in _rows(path) if not isinstance(row, Problem)), None)
+        return first is not None and bool(_columns(first[1], path, first[0]))
+    except DataError:
+        return False
+
+
+def _rows(path: Path) -> Iterator[Row | Problem]:
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return _json_rows(path)
+    return _delimited_rows(path)
+
+
+def _json_rows(path: Path) -> Iterator[Row | Problem]:
+    for number, line in numbered_lines(path):
+        row, reason = None, ""
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            reason = f" ({error.msg}, column {error.colno})"
+        except (ValueError, RecursionError):  # thousands of digits or of brackets
+            pass
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            what = f"not a JSON object{reason}; line skipped"
+            yield Problem(f"{printable(path)}:{number}", what)
+
+
+def _delimited_rows(path: Path) -> Iterator[Row | Problem]:
+    """Rows of a CSV or TSV file by the names of its first row."""
+    delimiter = _delimiter(path)
+    header: list[str] | None = None
+    for row in _cells(path, delimiter):
+        if isinstance(row, Problem):
+            yield row
+        elif header is None:
+            header = [cell.strip() for cell in row[1]]
+        elif len(row[1]) == len(header):
+            yield row[0], dict(zip(header, row[1], strict=True))
+        else:
+            what = f"{len(row[1])} cells where the header has {len(header)}; row skipped"
+            yield Problem(f"{printable(path)}:{row[0]}", what)
+
+
+def _delimiter(path: Path) -> str:
+    """What separates the columns; raises DataError where the header has not the right ones."""
+    number, line = next(iter(numbered_lines(path)))
+    usual = _DELIMITERS[path.suffix.lower()]
+    headers = {d: _header(line, d) for d in sorted(_NAMES, key=line.count, reverse=True)}
+    right = [d for d, names in headers.items() if _are_columns(names, path)]
+    if not right:
+        _columns(next(names for d, names in headers.items() if d in usual), path, number)
+    if not set(right) & set(usual):
+        raise DataError(
+            f"{printable(path)}:{number}: the columns are separated by {_NAMES[right[0]]}, but "
+            f"{path.suffix} stands for {_NAMES[usual[0]]}; rename the file to "
+            f"{'.tsv' if right[0] == TAB else '.csv'}"
+        )
+    return next(d for d in right if d in usual)
+
+
+def _header(line: str, delimiter: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(_reader([line], delimiter))]
+    except csv.Error:
+        return []
+
+
+def _are_columns(names: Sequence[str], path: Path) -> bool:
+    with suppress(DataError):
+        return bool(_columns(names, path, 1))
+    return False
+
+
+def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """Quotes count in CSV only: TSV has none, and Flickr30K's `|` file has them in captions."""
+    if delimiter in ",;":
+        return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+
+
+def _cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Problem]:
+    """Rows with the number of their first line.
+
+    A row that is not sound is given up as a line, and reading goes on with the line after: a
+    quote that is never closed costs one row.
+    """
+    lines = _Lines(numbered_lines(path))
+    reader = _reader(lines, delimiter)
+    while True:
+        lines.taken.clear()
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            number, _ = lines.take_back()
+            yield Problem(f"{printable(path)}:{number}", f"not a sound row ({error}); line skipped")
+        else:
+            yield lines.taken[0][0], row
+
+
+class _Lines:
+    """Lines for csv.reader; all but the first of a row can be read again."""
+
+    def __init__(self, lines: Iterator[tuple[int, str]]) -> None:
+        self._lines = lines
+        self._again: list[tuple[int, str]] = []  # the next one last
+        self.taken: list[tuple[int, str]] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.pop() if self._again else next(self._lines)
+        self.taken.append(line)
+        return line[1]
+
+    def take_back(self) -> tuple[int, str]:
+        """Lay back all lines that were taken but the first."""
+        self._again += self.taken[:0:-1]
+        return self.taken[0]
+
+
+CSV = Format("CSV", "a .csv file with an image and a caption column", _find_csv, _read)
+TSV = Format("TSV", "such a .tsv file", partial(_find, (".tsv",)), _read)
+JSON_LINES = Format(
+    "JSON lines", "such a .jsonl file", partial(_find, (".jsonl", ".ndjson")), _read
+)
+IMAGEFOLDER = Format(
+    "Hugging Face imagefolder", "metadata.jsonl beside pictures", _find_metadata, _read_metadata
+)

@@ -1,0 +1,117 @@
+"""Training the image network through the multimodal layer (paper sec. 5).
+
+The sentences of a picture share an update, so that an epoch looks at every picture once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .bundle import Bundle
+from .config import TrainConfig
+from .datasets import Example
+from .devices import processors
+from .encoders import Encoder, encoder_of
+from .errors import ImageError
+from .features import encode_images
+from .fit import Phase
+from .images import Picture, preprocess, read_image
+from .material import Material
+from .model import MRNN
+from .packing import Packed
+from .pairs import Pairs
+from .trainable import TrainableEncoder
+
+_MODEL_SHARE = 0.25  # of the learning rate, for a model that is trained already
+
+
+class EncoderPhase:
+    """The image network as it learns, and as the normal encoder that it would be saved as."""
+
+    def __init__(
+        self,
+        model: MRNN,
+        network: TrainableEncoder,
+        material: Material,
+        config: TrainConfig,
+        to_beat: float,
+    ) -> None:
+        self._model, self._network, self._material = model, network, material
+        self._config = config
+        self._encoder: Encoder | None = None  # as of the last epoch's end
+        self.phase = Phase(
+            "encoder",
+            (config.seed, 2),
+            config.encoder_epochs,
+            material.train.corpus,
+            self._batches,
+            self._features,
+            [
+                (list(model.parameters()), config.learning_rate * _MODEL_SHARE),
+                (network.parameters(config.encoder_blocks), config.encoder_learning_rate),
+            ],
+            self._dev,
+            to_beat,
+        )
+
+    def in_bundle(self, bundle: Bundle) -> Bundle:
+        """The bundle with the encoder as of the last epoch's end, and its features."""
+        assert self._encoder is not None  # noqa: S101 - set at the end of the epoch
+        identity = replace(bundle.encoder, digest=self._encoder.digest)
+        examples = [self._material.train_examples[row] for row in self._material.prior_rows]
+        prior = self._encoded(examples).astype(np.float16)
+        return replace(bundle, encoder=identity, encoder_file=self._encoder.file, prior=prior)
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        """Sentences of whole pictures, `config.batch` of them or a few more or less."""
+        images = self._material.train.images  # (S,) never falling
+        count = len(self._material.train_examples)
+        each = max(1, round(self._config.batch * count / len(images)))
+        order = np.random.default_rng((self._config.seed, 2, epoch)).permutation(count)
+        starts = np.searchsorted(images, np.arange(count + 1))
+        sentences = [np.arange(starts[i], starts[i + 1]) for i in order]
+        return [np.concatenate(sentences[i : i + each]) for i in range(0, count, each)]
+
+    def _features(self, chosen: np.ndarray, packed: Packed) -> Tensor:
+        rows = self._material.train.images[chosen[packed.order.numpy()]]
+        distinct, which = np.unique(rows, return_inverse=True)
+        pixels = self._decoded([self._material.train_examples[row] for row in distinct])
+        features = self._network.features(pixels.to(self._model.wo.device))
+        return features.index_select(0, torch.from_numpy(which).to(features.device))
+
+    def _dev(self) -> Pairs:
+        self._encoder = encoder_of(
+            self._network.name, self._network.weights(), self._model.wo.device.type
+        )
+        dev = self._material.dev
+        return Pairs(dev.corpus, dev.images, self._encoded(self._material.dev_examples))
+
+    def _encoded(self, examples: Sequence[Example]) -> np.ndarray:
+        """Features (I, D) float32 of pictures that could be read when training began."""
+        assert self._encoder is not None  # noqa: S101 - set at the end of the epoch
+        return np.stack([_sound(f) for f in encode_images(_images(examples), self._encoder)])
+
+    def _decoded(self, examples: Sequence[Example]) -> Tensor:
+        """Encoder input (I, 3, S, S) float32."""
+        how = self._network.preprocessing
+        with ThreadPoolExecutor(processors()) as pool:
+            pixels = pool.map(
+                lambda i: preprocess(read_image(i, how.least_side), how), _images(examples)
+            )
+            return torch.from_numpy(np.stack(list(pixels)))
+
+
+def _images(examples: Sequence[Example]) -> list[Picture]:
+    return [example.image for example in examples]
+
+
+def _sound(feature: np.ndarray | ImageError) -> np.ndarray:
+    if isinstance(feature, ImageError):
+        raise feature
+    return feature

@@ -1,0 +1,305 @@
+"""`mrnn train`; heavy imports inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from .console import (
+    INTERRUPTED,
+    exit_code,
+    leads,
+    note,
+    note_problems,
+    progress,
+    reporting_errors,
+    training_progress,
+)
+from .errors import UsageError
+from .images import printable
+from .options import Data, Device, Images
+from .settings import Settings, defaults, settle
+
+if TYPE_CHECKING:
+    import torch
+
+    from .captioner import Captioner
+    from .config import TrainConfig
+    from .datasets import DataSet
+    from .material import ImageSide
+    from .pairs import FeatureSource
+    from .run_records import EpochRecord
+    from .trainable import TrainableEncoder
+    from .training import Listeners, Plan, Trained
+
+_DEFAULTS = defaults()
+_BY_SIZE = ("epochs", "batch", "minimum-count")  # settings that suit the data's size
+
+
+def _setting(name: str, help_text: str, metavar: str = "N", **limits: Any) -> Any:
+    """An option whose value, when it is not given, is settled by `settle`."""
+    default = "suits the data" if name in _BY_SIZE else str(_DEFAULTS[name])
+    return typer.Option(
+        f"--{name}", help=help_text, metavar=metavar, show_default=default, **limits
+    )
+
+
+def _count(name: str, help_text: str) -> Any:
+    return _setting(name, help_text, min=1)
+
+
+def _share(name: str, of: str) -> Any:
+    return _setting(name, f"Dropout of {of}.", "P", min=0, max=0.99)
+
+
+@reporting_errors
+def train(
+    context: typer.Context,
+    data: Data,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the new model.")],
+    images: Images = None,
+    config: Annotated[
+        Optional[Path], typer.Option(help="Settings in a TOML file.", metavar="FILE")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")
+    ] = False,
+    start: Annotated[
+        Optional[str],
+        typer.Option("--from", help="Go on from a trained model; its words are kept.", metavar="M"),
+    ] = None,
+    text: Annotated[
+        Optional[Path],
+        typer.Option(help="Sentences without pictures, learned first; one a line.", metavar="FILE"),
+    ] = None,
+    features: Annotated[
+        Optional[Path],
+        typer.Option(help="Features computed elsewhere: FILE.npy and FILE.txt.", metavar="FILE"),
+    ] = None,
+    encoder: Annotated[
+        Optional[str],
+        _setting("encoder", "Image encoder, or an .onnx file; none trains RNN-Base.", "NAME"),
+    ] = None,
+    encoder_weights: Annotated[
+        Optional[Path], typer.Option(help="Weights of alexnet.", metavar="FILE")
+    ] = None,
+    train_encoder: Annotated[
+        Optional[bool],
+        typer.Option("--train-encoder", help="Train the image network, too, after the rest."),
+    ] = None,
+    epochs: Annotated[
+        Optional[int], _count("epochs", "Passes over the sentences, at most.")
+    ] = None,
+    patience: Annotated[
+        Optional[int], _count("patience", "Epochs without a better dev perplexity.")
+    ] = None,
+    batch: Annotated[Optional[int], _count("batch", "Sentences an update.")] = None,
+    minimum_count: Annotated[
+        Optional[int], _count("minimum-count", "A rarer word becomes the unknown word.")
+    ] = None,
+    learning_rate: Annotated[
+        Optional[float], _setting("learning-rate", "The highest.", "X", min=0)
+    ] = None,
+    l2: Annotated[Optional[float], _setting("l2", "Lambda of eq. 6.", "X", min=0)] = None,
+    clip: Annotated[
+        Optional[float], _setting("clip", "Largest norm of the gradient.", "X", min=0)
+    ] = None,
+    dropout_words: Annotated[Optional[float], _share("dropout-words", "w(t)")] = None,
+    dropout_image: Annotated[Optional[float], _share("dropout-image", "the image feature")] = None,
+    dropout_multimodal: Annotated[Optional[float], _share("dropout-multimodal", "m(t)")] = None,
+    text_epochs: Annotated[
+        Optional[int], _count("text-epochs", "Passes over the sentences of --text.")
+    ] = None,
+    encoder_epochs: Annotated[
+        Optional[int], _count("encoder-epochs", "Passes over the pictures with --train-encoder.")
+    ] = None,
+    encoder_learning_rate: Annotated[
+        Optional[float], _setting("encoder-learning-rate", "Of the image network.", "X", min=0)
+    ] = None,
+    encoder_blocks: Annotated[
+        Optional[int], _count("encoder-blocks", "Its last blocks, which are trained.")
+    ] = None,
+    embedding: Annotated[Optional[int], _count("embedding", "Word embedding I.")] = None,
+    recurrent: Annotated[
+        Optional[int], _count("recurrent", "Word embedding II and recurrent layer.")
+    ] = None,
+    multimodal: Annotated[Optional[int], _count("multimodal", "Multimodal layer.")] = None,
+    split_seed: Annotated[
+        Optional[int],
+        _setting("split-seed", "Chooses dev and test pictures where the data does not.", min=0),
+    ] = None,
+    seed: Annotated[Optional[int], _setting("seed", "Seed of all that is random.", min=0)] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(help="Between checkpoints.", metavar="N", min=0)
+    ] = 5,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
+    ] = False,
+    device: Device = "auto",
+) -> int:
+    """Train a model on captioned images; `mrnn check` tells what is recognised.
+
+    Everything about the run lies in the folder OUTPUT.training: settings, metrics, report.html.
+    """
+    from .datasets import read_dataset
+    from .devices import choose_device
+    from .run_folder import training_folder
+    from .training import Plan
+    from .training import train as run
+
+    flags = {name: context.params[name.replace("-", "_")] for name in _DEFAULTS}
+    begun = training_folder(output) / "config.toml"
+    file = begun if resume and not config and begun.exists() else config
+    asked = settle(flags, file).train_config()
+    dataset = read_dataset(data, images, asked.split_seed)
+    sentences = sum(len(example.sentences) for example in dataset.split("train"))
+    settings = settle(flags, file, sentences)
+    where = choose_device(device)
+    training = settings.train_config()
+    beginning = _beginning(start, settings, device)
+    side = _image_side(training.encoder, encoder_weights, features, beginning, where)
+    plan = Plan(
+        dataset,
+        side,
+        output,
+        settings,
+        where,
+        _sentences(text, dataset),
+        beginning.bundle if beginning else None,
+        _network(training, encoder_weights, side, where),
+        resume,
+        checkpoint_minutes,
+        tensorboard,
+    )
+    if leads():
+        _announce(plan)
+    with _listening() as listeners:
+        trained = run(plan, listeners)
+    return _conclude(plan, trained) if trained else 0
+
+
+def _announce(plan: Plan) -> None:
+    """Say what was recognised, and with which settings it is going to be trained."""
+    data, images = plan.data, plan.images
+    note_problems(data.problems)
+    counts = ", ".join(f"{split} {count:,}" for split, count in data.counts().items())
+    note(f"{data.name}: {data.format}; images: {counts}; splits {data.split_origin}")
+    for line in plan.settings.lines():
+        note(line)
+    if images.dimension:
+        used = len(data.split("train")) + len(data.split("dev"))
+        megabytes = 2 * used * images.dimension / 1e6
+        note(f"{used:,} images; their features take {megabytes:,.0f} MB")
+
+
+def _conclude(plan: Plan, trained: Trained) -> int:
+    for error in trained.errors:
+        note(f"mrnn: {error}")
+    if trained.bundle:
+        reached = trained.bundle.training
+        print(f"{printable(plan.output)}: dev perplexity {reached['dev_perplexity']:.2f}", end="")
+        print(f", epoch {reached['epoch']}")
+    if trained.interrupted:
+        kept = "the best model so far is kept" if trained.bundle else "there is no model yet"
+        note(f"mrnn: interrupted; {kept}; the same command with --resume goes on")
+        return INTERRUPTED
+    return exit_code(len(plan.data.examples), len(plan.data.problems) + len(trained.errors))
+
+
+@contextmanager
+def _listening() -> Iterator[Listeners]:
+    """Progress and sample captions on stderr, from the process that leads."""
+    from .run_report import sample_lines
+    from .training import Listeners
+
+    if not leads():
+        yield Listeners()
+        return
+    with progress("features") as on_features, training_progress() as on_progress:
+
+        def on_epoch(record: EpochRecord) -> None:
+            for line in sample_lines(record):
+                note(line)
+
+        yield Listeners(on_features, on_progress, on_epoch)
+
+
+def _beginning(start: str | None, settings: Settings, device: str) -> Captioner | None:
+    """The model to go on from; raises UsageError when settings contradict it."""
+    from .captioner import load
+
+    if start is None:
+        return None
+    captioner = load(start, device)
+    there = asdict(captioner.model.config) | {"encoder": captioner.encoder.name}
+    for name in ("embedding", "recurrent", "multimodal", "encoder"):
+        wanted = settings.by_name[name]
+        if wanted.origin != "default" and wanted.value != there[name]:
+            raise UsageError(
+                f"--from {printable(start)} has {name} {there[name]}, not {wanted.value}"
+            )
+    return captioner
+
+
+def _image_side(
+    name: str,
+    weights: Path | None,
+    features: Path | None,
+    beginning: Captioner | None,
+    device: torch.device,
+) -> ImageSide:
+    """Where the features come from: a file, the encoder of a trained model, or a named one."""
+    from .bundle import EncoderIdentity
+    from .encoders import open_encoder
+    from .feature_files import FeatureFile
+    from .features import default_cache
+    from .material import ImageSide
+    from .pairs import encoded_by
+
+    source: FeatureSource
+    if features:
+        file = FeatureFile.open(features)
+        encoder, source = file.encoder, file.lookup
+    else:
+        encoder = beginning.encoder if beginning else open_encoder(name, device.type, weights)
+        source = encoded_by(encoder, default_cache())
+    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
+    if beginning and (identity, encoder.dimension) != (
+        beginning.bundle.encoder,
+        beginning.encoder.dimension,
+    ):
+        raise UsageError("--features of another kind than those that --from was trained on")
+    return ImageSide(source, identity, encoder.dimension, encoder.file)
+
+
+def _network(
+    config: TrainConfig, weights: Path | None, images: ImageSide, device: torch.device
+) -> TrainableEncoder | None:
+    """The image network that is to be trained, too, if it is."""
+    from .trainable import open_trainable
+
+    if not config.train_encoder:
+        return None
+    network = open_trainable(images.identity.name, device.type, weights or images.file)
+    network.parameters(config.encoder_blocks)  # says now whether there are so many
+    return network
+
+
+def _sentences(text: Path | None, data: DataSet) -> list[str]:
+    """The sentences of --text that are no dev or test captions."""
+    from .datasets import read_sentences
+    from .material import without_held_out
+
+    if text is None:
+        return []
+    sentences, problems = read_sentences(text)
+    note_problems(problems)
+    kept = without_held_out(sentences, data)
+    if len(kept) < len(sentences):
+        note(f"{len(sentences) - len(kept):,} sentences of --text are dev or test captions: unused")
+    return kept
