@@ -421,7 +421,7 @@ def test_mutated_files(flickr_layout):
     source = random.Random(0)
     for path in sorted(flickr_layout.glob("*.txt")):
         sound = path.read_bytes()
-        for _ in range(120):
+        for _ in range(50):
             content = bytearray(sound)
             for _ in range(source.randint(1, 5)):
                 at = source.randrange(len(content))
@@ -434,7 +434,7 @@ def test_mutated_files(flickr_layout):
 
 
 @given(st.binary(max_size=60) | st.text("0123.jpg#\t\na/ é", max_size=60).map(str.encode))
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_as_captions(flickr_layout, content):
     captions(flickr_layout).write_bytes(content)
     data_or_error(flickr_layout)

@@ -155,7 +155,7 @@ def test_files_of_sentences_that_cannot_be_read(tmp_path):
     | st.text("aé犬 .\t\r\n\u2028\xa0\x1c", max_size=60).map(str.encode)
 )
 @settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_bytes_as_sentences(sentence_file, content):
     path = sentence_file(content)

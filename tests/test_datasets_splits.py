@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dataset_layouts import NAMES, put, put_pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset_layouts import NAMES, put, put_pictures
 from mrnn.datasets import SPLITS, read_dataset
 from mrnn.datasets.splits import NO_SPLIT, complete_splits
 
 TRAIN, DEV, TEST = range(3)
 names_of_pictures = st.lists(st.text(max_size=8), max_size=40, unique=True)
-fast = settings(deadline=None, max_examples=200)
+fast = settings(deadline=None, max_examples=60)
 
 
 def chosen(names: list[str], seed: int = 1) -> dict[str, int]:
@@ -32,10 +32,10 @@ def test_a_tenth_each():
 
 
 def test_the_choice_is_that_of_the_name_and_the_seed():
-    """As the docstring has it, so that other software can make the same choice."""
-    assert {name: chosen([*many(9), name])[name] for name in ("10.jpg", "11.jpg", "43.jpg")} == (
-        EXPECTED
-    )
+    """The place of 20.jpg in [0, 1) is .067, of 37.jpg .093, of 87.jpg .1001, of 11.jpg .166."""
+    splits = chosen(many(100))
+    expected = {"20.jpg": DEV, "37.jpg": DEV, "87.jpg": TEST, "11.jpg": TEST, "10.jpg": TRAIN}
+    assert {name: splits[name] for name in expected} == expected
     assert chosen(many(200), seed=1) != chosen(many(200), seed=2)
 
 
@@ -46,7 +46,6 @@ def test_pictures_stay_where_they_are_when_others_come(names, others, seed):
     names = many(60) + names
     both = [*names, *(set(others) - set(names))]
     before, after = chosen(names, seed), chosen(both[::-1], seed)
-    assert DEV in chosen(many(60), seed).values()
     assert {name: after[name] for name in names} == before
 
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mrnn import pages
@@ -209,6 +209,7 @@ def test_golden_ticks():
 
 
 @given(st.floats(-1e200, 1e200), st.floats(0, 1e200))
+@example(0.0, 5e-324)
 def test_ticks_of_any_size_are_finite_and_rise(low, more):
     ticks = round_ticks(low, low + more)
     assert 2 <= len(ticks) <= 8

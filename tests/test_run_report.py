@@ -150,6 +150,11 @@ def test_tiles_of_a_run_that_goes_on():
     assert "The best epoch is 1." in words
 
 
+def test_more_updates_than_planned_leave_no_time_below_zero():
+    shown = tiles(run_page("birds", [record(4, updates=100)], [], []))
+    assert (shown["Epoch"], shown["Time left, about"]) == ("4 of 4", "0 s")
+
+
 def test_a_run_that_is_over_says_why_and_has_no_time_left():
     html = run_page("birds", [record(1), record(2)], [], [], ended="no better epoch in 2 <b>")
     assert "Training is over: no better epoch in 2 <b>. The best epoch is 2." in text_of(html)

@@ -71,7 +71,7 @@ def test_what_is_frozen_keeps_no_graph():
     encoder, kept = toy(), []
     encoder.parameters(1)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
-        encoder.features(torch.zeros(2, 3, 8, 8))
+        encoder.features(torch.zeros(2, 3, 8, 8, requires_grad=True))
     assert (2, 8, 4, 4) in kept  # what enters the last block
     assert (2, 3, 8, 8) not in kept
     assert (2, 4, 4, 4) not in kept
@@ -83,10 +83,10 @@ def test_until_asked_nothing_learns():
 
 def test_fewer_blocks_may_learn_later():
     encoder = toy()
-    encoder.parameters()
+    every = encoder.parameters()
     [weight, bias] = encoder.parameters(1)
+    assert [p.requires_grad for p in every] == 6 * [False] + 2 * [True]
     encoder.features(torch.ones(1, 3, 8, 8)).sum().backward()
-    assert sum(p.requires_grad for p in encoder.parameters(1)) == 2
     assert weight.grad is not None
     assert bias.grad is not None
 

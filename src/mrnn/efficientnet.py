@@ -71,10 +71,13 @@ class Convolution:
 
     def run(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """From (B, C, H, W) to the same with other sizes."""
-        x = F.pad(x, (*_same_padding(x.shape[3], self), *_same_padding(x.shape[2], self)))
+        rows, columns = _same_padding(x.shape[2], self), _same_padding(x.shape[3], self)
+        padding = (rows[0], columns[0])
+        if padding != (rows[1], columns[1]):  # the convolution itself pads both sides alike
+            x, padding = F.pad(x, (*columns, *rows)), (0, 0)
         weight, bias = weights[f"{self.name}.weight"], weights[f"{self.name}.bias"]
-        x = F.conv2d(x, weight, bias, stride=self.stride, groups=self.groups)
-        return F.relu6(x) if self.relu6 else x
+        x = F.conv2d(x, weight, bias, self.stride, padding, groups=self.groups)
+        return F.relu6(x, inplace=True) if self.relu6 else x
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def bar_plot(
 
 def round_ticks(low: float, high: float) -> list[float]:
     """Round numbers at equal steps of 1, 2 or 5 times a power of ten; they enclose the range."""
-    if high - low <= 1e-9 * abs(low):
+    if high - low <= max(1e-9 * abs(low), 1e-300):
         high = low + max(1, 1e-3 * abs(low))
     rough = (high - low) / _TICKS
     digits = -math.floor(math.log10(rough))  # after the point; may be negative

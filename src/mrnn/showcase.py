@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from .datasets import Example
-from .errors import ImageError
 from .images import printable
-from .pages import cards, escape, picture, section
+from .pages import cards, escape, section, thumbnail
 from .ranks import Ranked
 
 _SEED = 0  # of the choice among examples that are equally good
@@ -128,9 +127,6 @@ def _framed(example: Example, label: str, right: bool = False) -> str:
 
 
 def _thumbnail(example: Example) -> str:
-    """A small picture, described by its first sentence; its name where it cannot be read."""
-    name = printable(example.image.name)
-    try:
-        return picture(example.image, next(iter(example.sentences), name), _PIXELS)
-    except ImageError:
-        return f'<div class="missing">{escape(name)}: cannot be read</div>'
+    """A small picture, described by its first sentence."""
+    description = next(iter(example.sentences), printable(example.image.name))
+    return thumbnail(example.image, description, _PIXELS)

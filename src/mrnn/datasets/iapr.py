@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..images import printable
-from .entries import Entry, Format, Found, Listing, picture_folders, shown, split_of_file
+from .entries import (
+    Entry,
+    Format,
+    Found,
+    Listing,
+    one_a_split,
+    picture_folders,
+    shown,
+    split_of_file,
+)
 from .examples import Problem
 from .lines import read_lines
 
@@ -28,9 +37,10 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     [annotations] = files
     folders = picture_folders(annotations.parent, images)
     lists = _Lists()
-    for folder in (annotations.parent, annotations):
-        for path in Listing.of(folder).ending("_list.txt"):
-            yield from lists.read(path)
+    found = Listing.of(annotations.parent).ending("_list.txt")
+    found += Listing.of(annotations).ending("_list.txt")
+    for path, split in one_a_split([path for path in found if split_of_file(path)]):
+        yield from lists.read(path, split or "")
     for number in Listing.of(annotations).folders:
         for path in Listing.of(annotations / number).ending(".eng"):
             split = lists.take(number, path.stem)
@@ -48,11 +58,8 @@ class _Lists:
         self._listed: dict[tuple[str | None, str], tuple[str, str]] = {}  # place and split
         self._taken: set[tuple[str | None, str]] = set()
 
-    def read(self, path: Path) -> Iterator[Problem]:
+    def read(self, path: Path, split: str) -> Iterator[Problem]:
         """Take in `iaprtc12_train_list.txt` or the like."""
-        split = split_of_file(path)
-        if split is None:
-            return
         self.found = True
         for number, line in enumerate(read_lines(path), 1):
             entry = line.strip()

@@ -29,7 +29,7 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.
 _MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # of those
 _PICKLES = {"pkl", "pickle", "pyd", "pth", "pt"}
 _LARGEST = 1 << 20  # bytes of a text
-_GLANCE = 200  # members that tell whether a tar file is a shard
+_GLANCE = 200  # samples that tell whether a tar file is a shard
 _BLOCK = 512  # bytes of a tar file
 
 
@@ -41,6 +41,10 @@ class _Sample:
     pictures: list[tarfile.TarInfo] = field(default_factory=list)
     texts: list[tarfile.TarInfo] = field(default_factory=list)
     documents: list[tarfile.TarInfo] = field(default_factory=list)
+
+    def members(self) -> list[tarfile.TarInfo]:
+        """All that can be read."""
+        return [*self.pictures, *self.texts, *self.documents]
 
 
 def _find(listing: Listing, by_content: bool) -> list[Path]:
@@ -71,15 +75,13 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
 def _is_shard(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            for sample in islice(_samples(path, file, Counter()), _GLANCE):
-                match sample:
-                    case _Sample(pictures=[_, *_], texts=[_, *_]):
-                        return True
-                    case _Sample(pictures=[_, *_], documents=[_, *_]):
-                        return True
+            return any(
+                bool(sample.pictures and (sample.texts or sample.documents))
+                for sample in islice(_samples(path, file, Counter()), _GLANCE)
+                if isinstance(sample, _Sample)
+            )
     except OSError:
         return False
-    return False
 
 
 def _samples(path: Path, file: BinaryIO, ignored: Counter[str]) -> Iterator[_Sample | Problem]:
@@ -95,7 +97,7 @@ def _samples(path: Path, file: BinaryIO, ignored: Counter[str]) -> Iterator[_Sam
             continue
         key = folder + slash + stem
         if key != sample.key:
-            if sample.key:
+            if sample.members():
                 yield sample
             sample = _Sample(key)
         match kind.lower():
@@ -107,7 +109,7 @@ def _samples(path: Path, file: BinaryIO, ignored: Counter[str]) -> Iterator[_Sam
                 sample.pictures.append(member)
             case kind:
                 ignored[kind] += 1
-    if sample.key:
+    if sample.members():
         yield sample
 
 
@@ -126,7 +128,7 @@ def _members(path: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo | Problem]:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
-                if not member.offset < member.offset_data <= tar.offset:
+                if member.size < 0 or not member.offset < member.offset_data <= tar.offset:
                     raise tarfile.ReadError("a negative size")
                 if fault := _fault(member):
                     yield Problem(f"{shard}:{shown(member.name)}", f"{fault}; skipped")
@@ -138,7 +140,7 @@ def _members(path: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo | Problem]:
             if file.read(_BLOCK) != bytes(_BLOCK):
                 raise tarfile.ReadError("no end mark")
     except Exception as error:  # tarfile raises nearly anything on mutated files
-        what = f"the shard is damaged or cut short ({error}); what precedes is used"
+        what = f"the shard is damaged or cut short ({shown(str(error))}); what precedes is used"
         yield Problem(shard, what)
 
 
@@ -154,10 +156,7 @@ def _fault(member: tarfile.TarInfo) -> str | None:
 
 
 def _entry(path: Path, file: BinaryIO, sample: _Sample) -> Found:
-    members = [*sample.pictures, *sample.texts, *sample.documents]
-    if not members:
-        return Problem(f"{printable(path)}:{printable(sample.key)}", "no picture; skipped")
-    place = f"{printable(path)}:{printable(members[0].name)}"
+    place = f"{printable(path)}:{shown(sample.members()[0].name)}"
     split = split_of_file(path)
     if not sample.pictures:
         what = "no picture of that key next to it in the shard; skipped"
@@ -167,7 +166,7 @@ def _entry(path: Path, file: BinaryIO, sample: _Sample) -> Found:
     captions: list[str] | str = "no text of that key next to it in the shard"
     if sample.texts or sample.documents:  # where both are, they say the same
         member = [*sample.texts, *sample.documents][0]
-        place = f"{printable(path)}:{printable(member.name)}"
+        place = f"{printable(path)}:{shown(member.name)}"
         captions = _captions(file, member, is_text=bool(sample.texts))
     if isinstance(captions, str):
         return Problem(place, f"{captions}; skipped", split)
@@ -187,7 +186,7 @@ def _captions(file: BinaryIO, member: tarfile.TarInfo, is_text: bool) -> list[st
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return "not JSON" + (f" ({error})" if isinstance(error, ValueError) else "")
+        return "not JSON" + (f" ({shown(str(error))})" if isinstance(error, ValueError) else "")
     known = document if isinstance(document, dict) else {}
     value = next((known[name] for name in CAPTION_NAMES if name in known), None)
     given = value if isinstance(value, list) else [value]

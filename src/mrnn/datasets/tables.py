@@ -90,15 +90,22 @@ def _read_metadata(files: Sequence[Path], images: Path | None) -> Iterator[Found
 
 def _entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
     columns: _Columns | None = None
-    name = printable(path)
+    names: set[str] = set()  # the columns as they were chosen from; JSON lines may differ in them
     for row in _rows(path):
         if isinstance(row, Problem):
             yield row
             continue
         number, cells = row
-        if columns is None:
-            columns = _columns(cells, path, number)
-        yield _entry(f"{name}:{number}", cells, columns, split, folders)
+        place = f"{printable(path)}:{number}"
+        if columns is None or cells.keys() != names:
+            found = _columns(list(cells))
+            if isinstance(found, str) and columns is None:
+                raise DataError(f"{place}: {found}")
+            if isinstance(found, str):
+                yield Problem(place, f"{found}; skipped")
+                continue
+            columns, names = found, set(cells)
+        yield _entry(place, cells, columns, split, folders)
 
 
 def _entry(
@@ -129,9 +136,8 @@ def _captions(cell: object) -> Sequence[object]:
     return cell if isinstance(cell, list) else (cell,)
 
 
-def _columns(given: Iterable[str], path: Path, number: int) -> _Columns:
-    """Which column is which; raises DataError where one is missing or several could be it."""
-    place, names = f"{printable(path)}:{number}", list(given)
+def _columns(names: Sequence[str]) -> _Columns | str:
+    """Which column is which; or what is wrong where one is missing or several could be it."""
     images = [name for name in names if _plain(name) in _IMAGE_NAMES]
     captions = [name for name in names if _kind(name) in CAPTION_NAMES]
     splits = [name for name in names if _plain(name) in _SPLIT_NAMES]
@@ -141,16 +147,13 @@ def _columns(given: Iterable[str], path: Path, number: int) -> _Columns:
     ):
         if not found:
             known = ", ".join(map(shown, names[:20])) or "nothing"
-            raise DataError(
-                f"{place}: no {what} column; found {known}; "
-                f"the first line must name it, as one of {', '.join(accepted)}"
-            )
+            return f"no {what} column; found {known}; accepted names are {', '.join(accepted)}"
     several = list({_kind(name): name for name in captions}.values())
     twice = captions if len(set(captions)) < len(captions) else several
     for what, found in (("image", images), ("caption", twice), ("split", splits)):
         if len(found) > 1:
             known = " and ".join(map(shown, found))
-            raise DataError(f"{place}: {known} may each be the {what} column; rename all but one")
+            return f"{known} may each be the {what} column; rename all but one"
     return _Columns(images[0], tuple(captions), splits[0] if splits else None)
 
 
@@ -166,9 +169,9 @@ def _kind(name: str) -> str:
 def _has_columns(path: Path) -> bool:
     try:
         first = next((row for row in _rows(path) if not isinstance(row, Problem)), None)
-        return first is not None and bool(_columns(first[1], path, first[0]))
     except DataError:
         return False
+    return first is not None and isinstance(_columns(list(first[1])), _Columns)
 
 
 def _rows(path: Path) -> Iterator[Row | Problem]:
@@ -181,7 +184,7 @@ def _json_rows(path: Path) -> Iterator[Row | Problem]:
     for number, line in numbered_lines(path):
         row, reason = None, ""
         try:
-            row = json.loads(line)
+            row = json.loads(line.rstrip())
         except json.JSONDecodeError as error:
             reason = f" ({error.msg}, column {error.colno})"
         except (ValueError, RecursionError):  # thousands of digits or of brackets
@@ -212,16 +215,16 @@ def _delimited_rows(path: Path) -> Iterator[Row | Problem]:
 def _delimiter(path: Path) -> str:
     """What separates the columns; raises DataError where the header has not the right ones."""
     number, line = next(iter(numbered_lines(path)))
+    place = f"{printable(path)}:{number}"
     usual = _DELIMITERS[path.suffix.lower()]
-    headers = {d: _header(line, d) for d in sorted(_NAMES, key=line.count, reverse=True)}
-    right = [d for d, names in headers.items() if _are_columns(names, path)]
+    found = {d: _columns(_header(line, d)) for d in _NAMES}
+    right = [d for d in _NAMES if isinstance(found[d], _Columns)]
     if not right:
-        _columns(next(names for d, names in headers.items() if d in usual), path, number)
+        raise DataError(f"{place}: {found[max(usual, key=line.count)]}")
     if not set(right) & set(usual):
         raise DataError(
-            f"{printable(path)}:{number}: the columns are separated by {_NAMES[right[0]]}, but "
-            f"{path.suffix} stands for {_NAMES[usual[0]]}; rename the file to "
-            f"{'.tsv' if right[0] == TAB else '.csv'}"
+            f"{place}: the columns are separated by {_NAMES[right[0]]}, but {path.suffix} stands "
+            f"for {_NAMES[usual[0]]}; rename the file to {'.tsv' if right[0] == TAB else '.csv'}"
         )
     return next(d for d in right if d in usual)
 
@@ -231,12 +234,6 @@ def _header(line: str, delimiter: str) -> list[str]:
         return [cell.strip() for cell in next(_reader([line], delimiter))]
     except csv.Error:
         return []
-
-
-def _are_columns(names: Sequence[str], path: Path) -> bool:
-    with suppress(DataError):
-        return bool(_columns(names, path, 1))
-    return False
 
 
 def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
