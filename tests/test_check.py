@@ -266,7 +266,7 @@ def as_pictures(prints: np.ndarray, unreadable: set[int]) -> Pictures:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.data())
 def test_copies_and_leakage_are_what_comparing_all_finds(seed, data):
-    prints = album(seed, 2, 4, 8)
+    prints = album(seed, 2, 4, 0.25)
     distinct = data.draw(st.lists(st.integers(0, 7), min_size=1, max_size=12), label="pictures")
     pairs, prints = slow_pairs(prints), prints[distinct]
     splits = np.array([data.draw(st.integers(0, 2)) for _ in distinct], dtype=np.int8)

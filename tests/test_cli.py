@@ -6,18 +6,21 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from mrnn import benchmark, measuring
 from mrnn.bundle import load_bundle, save_bundle
 from mrnn.cli import app
+from mrnn.datasets import read_dataset
 from mrnn.demo import run_demo
 
 ROOT = Path(__file__).parents[1]
@@ -537,3 +540,106 @@ def test_demo_reports_what_it_could_not_read(model, picture, tmp_path):
     assert code == 3
     assert "absent.jpg: no such file" in err
     assert "a.jpg: " in out
+
+
+# mrnn train
+
+
+def quick(data, output, *more: object) -> tuple[int, str, str]:
+    return run(
+        "train", data, "-o", output, "--encoder", "none", "--epochs", 1, "--embedding", 4,
+        "--recurrent", 4, "--multimodal", 4, *more,
+    )  # fmt: skip
+
+
+def test_train_says_what_it_recognised_and_where_each_setting_comes_from(flickr_layout, tmp_path):
+    (tmp_path / "mine.toml").write_text("seed = 3\nbatch = 8\n")
+    code, out, err = quick(flickr_layout, tmp_path / "m", "--config", tmp_path / "mine.toml")
+    assert code == 0
+    assert re.fullmatch(r".*m: dev perplexity \d+\.\d\d, epoch 1\n", out)
+    assert "birds: Flickr8K/30K release; images: train 8, dev 3; splits given by the data" in err
+    assert "mine.toml: batch 8, seed 3" in err
+    assert "suits 16 sentences: minimum-count 2" in err
+    assert 'flag: encoder "none", epochs 1, embedding 4, recurrent 4, multimodal 4' in err
+    assert "    8.jpg: " in err  # a sample caption
+    config = load_bundle(tmp_path / "m").training["config"]
+    assert (config["seed"], config["batch"], config["epochs"]) == (3, 8, 1)
+
+
+def test_resume_takes_the_settings_of_the_interrupted_run(flickr_layout, tmp_path):
+    output = tmp_path / "m"
+    assert quick(flickr_layout, output, "--seed", 7)[0] == 0
+    code, out, err = run("train", flickr_layout, "-o", output, "--resume")
+    assert code == 0  # finished already
+    assert "dev perplexity" in out
+    assert "seed 7" in err
+    assert load_bundle(output).training["config"]["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--config", "gone.toml"], "gone.toml: cannot be read (No such file or directory)"),
+        (["--dropout-image", "1"], "less than or equal to 0.99"),
+        (["--learning-rate", "0"], "learning rates and clip must be above 0"),
+        (["--train-encoder"], "no weights can be had or trained for the encoder 'none'"),
+        (["--from", "gone"], "gone: no such model directory"),
+        (["--text", "gone.txt"], "gone.txt: cannot be read"),
+        (["--features", "gone.npy"], "gone.npy"),
+        (["--encoder-weights", "a.pth"], "none takes no file of weights; only alexnet does"),
+    ],
+)
+def test_wrong_options_of_train_are_named_before_anything_is_written(
+    flickr_layout, tmp_path, options, message
+):
+    code, _, err = quick(flickr_layout, tmp_path / "m", *options)
+    assert code in (1, 2)
+    assert message in err
+    assert not (tmp_path / "m").exists()
+    assert not (tmp_path / "m.training").exists()
+
+
+def test_a_model_to_go_on_from_keeps_its_sizes(flickr_layout, tmp_path):
+    quick(flickr_layout, tmp_path / "a")
+    code, _, err = run(
+        "train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a", "--multimodal", 9
+    )
+    assert code == 2
+    assert f"--from {tmp_path / 'a'} has multimodal 4, not 9" in err
+    code, _, _ = run("train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a")
+    assert code == 0
+    assert load_bundle(tmp_path / "b").model.config.multimodal == 4
+
+
+def test_features_of_others_train_and_are_evaluated(flickr_layout, tmp_path):
+    features = tmp_path / "feats.npy"
+    np.save(features, np.random.default_rng(0).random((11, 5), dtype=np.float32))
+    (tmp_path / "feats.txt").write_text("".join(f"{i}.jpg\n" for i in range(11)))
+    output = tmp_path / "m"
+    code, _, err = run("train", flickr_layout, "-o", output, "--features", features, "--epochs", 1)
+    assert code == 0, err
+    assert load_bundle(output).encoder.name == "features"
+    evaluate = ("evaluate", flickr_layout, "--model", output, "--retrieval", "none")
+    code, _, _ = run(*evaluate, "--features", features)
+    assert code == 0
+    code, _, err = run(*evaluate)
+    assert code != 0
+    assert "mrnn evaluate --features FILE" in err
+    np.save(features, np.zeros((11, 6), dtype=np.float32))
+    code, _, err = run(*evaluate, "--features", features)
+    assert code == 2
+    assert "6 numbers a picture; the model was trained on 5" in err
+
+
+def test_evaluate_uses_the_split_that_the_model_was_trained_with(flickr_layout, tmp_path):
+    for path in flickr_layout.glob("*Images.txt"):
+        path.unlink()
+    quick(flickr_layout, tmp_path / "m", "--split-seed", 5)
+    table = (tmp_path / "m.training" / "split.tsv").read_text().splitlines()
+    dev = {line.split("\t")[0] for line in table if line.endswith("\tdev")}
+    assert dev == {str(e.image) for e in read_dataset(flickr_layout, None, 5).split("dev")}
+    assert dev != {str(e.image) for e in read_dataset(flickr_layout).split("dev")}
+    _, out, _ = run(
+        "evaluate", flickr_layout, "--model", tmp_path / "m", "--retrieval", "none", "--json"
+    )
+    assert document("evaluate", out)["images"] == len(dev)

@@ -165,6 +165,13 @@ def test_coco_pictures_in_other_places(captions_file):
     assert [e.sentences for e in read_dataset(data).examples] == expected
 
 
+def test_the_other_files_of_the_release_are_passed_over(captions_file):
+    path, document = captions_file
+    for name in ("instances_train2014.json", "person_keypoints_train2014.json"):
+        put(path.with_name(name), json.dumps(document))
+    assert len(read_dataset(path.parent.parent).examples) == 11
+
+
 def test_two_files_of_one_split(captions_file):
     path, _ = captions_file
     other = put(path.with_name("captions_train2017.json"), path.read_bytes())
@@ -234,7 +241,7 @@ def test_broken_json_names_line_column_and_byte(captions_file):
     path, document = captions_file
     text = json.dumps(document, indent=1, ensure_ascii=False).replace("A dog", "A café", 1)
     lines = text.splitlines()
-    at = next(i for i, line in enumerate(lines) if i > 30 and line.strip() == "},")
+    at = max(i for i, line in enumerate(lines) if line.strip() == "},")
     lines[at] = "} ;"
     put(path, "\n".join(lines))
     byte = len("\n".join(lines[:at]).encode()) + 3

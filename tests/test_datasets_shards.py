@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -209,9 +210,9 @@ def test_a_damaged_header_in_the_middle(tmp_path):
 )
 def test_sizes_that_are_none(tmp_path, size):
     """Below nothing, or far beyond the end of the file."""
-    data = shard(tmp_path, *SOUND)
+    data = shard(tmp_path, DOG, ("0.txt", b"A dog"), CAT, ("1.txt", b"A cat"))
     content = bytearray(data.read_bytes())
-    at = content.index(b"1.jpg\0")
+    at = content.index(b"1.txt\0")
     content[at + 124 : at + 136] = size
     total = sum(content[at : at + 148]) + 8 * 32 + sum(content[at + 156 : at + 512])
     content[at + 148 : at + 156] = f"{total:06o}\0 ".encode()
@@ -219,6 +220,26 @@ def test_sizes_that_are_none(tmp_path, size):
     dataset = read_dataset(data)
     assert said(dataset) == {"0.jpg": ("A dog",)}
     assert any("damaged or cut short" in problem.message for problem in dataset.problems)
+
+
+def test_a_picture_that_is_cut_short_is_left_out(tmp_path):
+    data = shard(tmp_path, *SOUND, ("2.txt", b"A dog"), ("2.jpg", DOG[1]))
+    data.write_bytes(data.read_bytes()[: data.read_bytes().index(b"2.jpg\0") + 700])
+    assert said(read_dataset(data)) == {"0.jpg": ("A dog",), "1.jpg": ("A cat",)}
+
+
+def test_a_long_shard_is_not_kept_in_memory(tmp_path):
+    members = [(f"{i:04}.{kind}", b"A dog") for i in range(1000) for kind in ("jpg", "txt")]
+    data = shard(tmp_path, *members)
+    read_dataset(data)
+    tracemalloc.start()
+    try:
+        dataset = read_dataset(data)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(dataset.examples) == 1000
+    assert most < 600_000  # its members alone would be three times that
 
 
 def test_compressed_shards(tmp_path):

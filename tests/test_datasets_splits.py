@@ -49,6 +49,13 @@ def test_pictures_stay_where_they_are_when_others_come(names, others, seed):
     assert {name: after[name] for name in names} == before
 
 
+def test_pictures_that_would_all_be_for_dev_or_for_test():
+    """The places of 20.jpg, 37.jpg, 11.jpg and 21.jpg are .067, .093, .166 and .145."""
+    assert chosen(["37.jpg", "20.jpg"]) == {"37.jpg": TRAIN, "20.jpg": DEV}
+    assert chosen(["11.jpg", "21.jpg"]) == {"11.jpg": TRAIN, "21.jpg": DEV}
+    assert chosen(["20.jpg"]) == {"20.jpg": TRAIN}
+
+
 @given(names_of_pictures, st.integers())
 @fast
 def test_dev_and_train_have_a_picture_each(names, seed):

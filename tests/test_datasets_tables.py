@@ -168,11 +168,11 @@ def test_rows_with_another_delimiter_than_the_header(data):
 
 
 def test_line_numbers_with_lines_inside_of_quotes(data):
-    rows = '0.jpg,"A dog\nruns"\n\n1.jpg,"A\r\n\ncat"\n2.jpg,...\n'
+    rows = '0.jpg,"A dog\nruns"\n\n1.jpg,"A\r\n\ncat"\n2.jpg,"...\n..."\n3.jpg,...\n'
     put(data / "a.csv", "image,caption\n" + rows)
     dataset = read_dataset(data)
     assert [s for e in dataset.examples for s in e.sentences] == ["A dog\nruns", "A\r\ncat"]
-    assert problems(dataset) == ["8: the caption has no words; skipped"]
+    assert problems(dataset) == [f"{line}: the caption has no words; skipped" for line in (8, 10)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrnn.scripts import script_of, script_shares
@@ -44,6 +44,7 @@ def test_letters_belong_to_their_script(script, text):
     assert {script_of(character) for character in text} == {script}
 
 
+@settings(deadline=None)
 @given(st.characters())
 def test_every_letter_and_nothing_else_but_emoji_has_a_script(character):
     is_letter = unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lo")

@@ -42,6 +42,13 @@ def test_a_flag_beats_the_file_which_beats_the_size_which_beats_the_default(toml
     assert origins["seed"] == "default"
 
 
+def test_a_trained_model_is_treated_with_care():
+    settings = settle({}, goes_on=True)
+    assert settings.train_config().learning_rate < TrainConfig.learning_rate
+    assert settings.by_name["learning-rate"].origin == "suits a trained model"
+    assert settle({"learning-rate": 0.1}, goes_on=True).train_config().learning_rate == 0.1
+
+
 def test_every_setting_reaches_its_place(toml):
     """No name is forgotten: each setting changes exactly what has its name."""
     changed = {

@@ -79,11 +79,12 @@ def near_pairs(prints: np.ndarray) -> tuple[np.ndarray, bool]:
                 break
             pairs = np.stack([order[rows], order[others]], axis=1)
             pairs = pairs[_are_alike(bits, steep, pairs)]
-            pairs = pairs[_is_new(bits, pairs, other)]
+            if is_all:  # otherwise it may have been passed over before
+                pairs = pairs[_is_new(bits, pairs, other)]
             found.append(pairs[_agree_finely(grey, pairs)])
             count += len(found[-1])
-    chosen = np.sort(np.concatenate(found)[:MOST_PAIRS], axis=1)
-    return of[chosen[np.lexsort((chosen[:, 1], chosen[:, 0]))]], is_all
+    pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+    return of[pairs[:MOST_PAIRS]], is_all
 
 
 def difference_hashes(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +194,7 @@ def _shrinking() -> np.ndarray:
     matrix = np.zeros((9, SIDE), dtype=np.float32)
     for row in range(9):
         for place, weight in zip(range(2 * row - 1, 2 * row + 3), (1, 3, 3, 1), strict=True):
-            matrix[row, min(max(place, 0), SIDE - 1)] += weight
+            matrix[row, min(max(place, 0), SIDE - 1)] += weight / 8
     return matrix
 
 

@@ -20,7 +20,7 @@ from .devices import processors
 from .encoders import Encoder, encoder_of
 from .errors import ImageError
 from .features import encode_images
-from .fit import Phase
+from .fit import Learned, Phase
 from .images import Picture, preprocess, read_image
 from .material import Material
 from .model import MRNN
@@ -28,7 +28,7 @@ from .packing import Packed
 from .pairs import Pairs
 from .trainable import TrainableEncoder
 
-_MODEL_SHARE = 0.25  # of the learning rate, for a model that is trained already
+_MODEL_SHARE = 0.1  # of the learning rate, for a model that is trained already
 
 
 class EncoderPhase:
@@ -53,8 +53,11 @@ class EncoderPhase:
             self._batches,
             self._features,
             [
-                (list(model.parameters()), config.learning_rate * _MODEL_SHARE),
-                (network.parameters(config.encoder_blocks), config.encoder_learning_rate),
+                Learned(list(model.parameters()), config.learning_rate * _MODEL_SHARE, config.l2),
+                # No L2: Adam would pull what the pictures say little about to zero at full speed.
+                Learned(
+                    network.parameters(config.encoder_blocks), config.encoder_learning_rate, 0.0
+                ),
             ],
             self._dev,
             to_beat,

@@ -34,6 +34,15 @@ TEMPERATURES = (1.0, 1.04, 1.08, 1.12, 1.16, 1.2, 1.25, 1.3, 1.4, 1.5)
 
 
 @dataclass(frozen=True)
+class Learned:
+    """Weights that learn together."""
+
+    weights: Sequence[nn.Parameter]
+    rate: float  # the highest learning rate
+    l2: float  # lambda of eq. 6
+
+
+@dataclass(frozen=True)
 class Phase:
     """What is learned in a stretch of training, from what, and how far."""
 
@@ -43,9 +52,14 @@ class Phase:
     corpus: Corpus
     batches: Callable[[int], Sequence[np.ndarray]]  # an epoch's sentences, update by update
     features: Callable[[np.ndarray, Packed], Tensor]  # of packed sentences, (B, D)
-    rates: Sequence[tuple[Sequence[nn.Parameter], float]]  # weights, and their learning rate
+    learned: Sequence[Learned]
     dev: Callable[[], Pairs]  # what is scored after each epoch
     to_beat: float = math.inf  # a dev perplexity that was reached before
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """All weights that learn."""
+        return [weight for learned in self.learned for weight in learned.weights]
 
 
 @dataclass(frozen=True)
@@ -91,14 +105,16 @@ class Fit:
         self._config, self._phase, self._workers = config, phase, workers
         self._wants_stop = wants_stop
         self._loss = workers.wrap(_SummedLoss(model, phase))
-        self._weights = [weight for weights, _ in phase.rates for weight in weights]
+        self._weights = phase.weights
         self._counters = _Counters(best=phase.to_beat)
         self._model = model
         self.dev: Pairs | None = None  # as scored after the last epoch, on the process that leads
         # Coupled L2: the gradient of lambda ||theta||^2 in bits, brought to nats like the loss.
-        decay = 2 * config.l2 * math.log(2)
-        groups = [{"params": list(weights), "rate": rate} for weights, rate in phase.rates]
-        self._optimiser = torch.optim.Adam(groups, weight_decay=decay, fused=True)
+        groups = [
+            {"params": list(g.weights), "rate": g.rate, "weight_decay": 2 * g.l2 * math.log(2)}
+            for g in phase.learned
+        ]
+        self._optimiser = torch.optim.Adam(groups, fused=True)
 
     def run(self) -> Iterator[Progress]:
         """Go on from the state: yields after every update, and stops early by dev perplexity.
@@ -187,7 +203,7 @@ class _SummedLoss(nn.Module):
     def __init__(self, model: MRNN, phase: Phase) -> None:
         super().__init__()
         self.model = model
-        self.weights = nn.ParameterList(weight for weights, _ in phase.rates for weight in weights)
+        self.weights = nn.ParameterList(phase.weights)
         self._features = phase.features
 
     def forward(self, chosen: np.ndarray, packed: Packed, dropout: Dropout) -> Tensor:
@@ -209,7 +225,7 @@ def captions_phase(model: MRNN, train: Pairs, dev: Pairs, config: TrainConfig) -
         train.corpus,
         lambda epoch: shuffled(len(train.corpus), config.batch, (*seed, epoch)),
         lambda chosen, packed: train.features_of(chosen, packed, model.wo.device),
-        [(list(model.parameters()), config.learning_rate)],
+        [Learned(list(model.parameters()), config.learning_rate, config.l2)],
         lambda: dev,
     )
 
@@ -228,7 +244,7 @@ def text_phase(model: MRNN, text: Corpus, dev: Pairs, config: TrainConfig) -> Ph
         text,
         lambda epoch: shuffled(len(text), config.batch, (*seed, epoch)),
         lambda chosen, packed: model.wo.new_zeros(len(chosen), width),
-        [(learned, config.learning_rate)],
+        [Learned(learned, config.learning_rate, config.l2)],
         lambda: blind,
     )
 

@@ -17,4 +17,6 @@ Images = Annotated[
     Optional[Path],
     typer.Option("--images", help="Folder of the pictures, if not beside the captions."),
 ]
-Data = Annotated[Path, typer.Argument(help="Folder of a captioned data set.", metavar="DATA")]
+Data = Annotated[
+    Path, typer.Argument(help="Captioned data set: a folder, or its caption file.", metavar="DATA")
+]

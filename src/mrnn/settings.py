@@ -84,16 +84,26 @@ _BY_SIZE: tuple[tuple[int, dict[str, Any]], ...] = (  # from so many sentences
 )
 
 
+_GOING_ON = {"learning-rate": 5e-4}  # a trained model soon forgets what it knows
+
+
 def settle(
-    flags: Mapping[str, Any], file: Path | None = None, sentences: int | None = None
+    flags: Mapping[str, Any],
+    file: Path | None = None,
+    sentences: int | None = None,
+    goes_on: bool = False,
 ) -> Settings:
     """Settle every setting: a flag that is not None wins, then the TOML file, then the defaults.
+
+    `sentences` is the size of the training split, `goes_on` whether a trained model is gone on from.
 
     Raises UsageError naming the file and key of a value that cannot be used.
     """
     settings = {name: Setting(value, "default") for name, value in defaults().items()}
     for name, value in suited(sentences).items() if sentences is not None else ():
         settings[name] = Setting(value, f"suits {sentences:,} sentences")
+    for name, value in _GOING_ON.items() if goes_on else ():
+        settings[name] = Setting(value, "suits a trained model")
     for name, value in (read_toml(file) if file else {}).items():
         settings[name] = Setting(value, printable(file.name if file else ""))
     for name, value in flags.items():

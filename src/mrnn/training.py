@@ -296,14 +296,14 @@ class _Run:
     def _save(self, number: int, fit: Fit, phase: Phase) -> None:
         adam, counters = fit.state()
         values = {"identity": self._identity, "phase": number, "counters": counters}
-        weights = {f"weights.{i}": w for i, w in enumerate(_weights(phase))}
+        weights = {f"weights.{i}": w for i, w in enumerate(phase.weights)}
         self._folder.save(
             Checkpoint(values, weights | {f"adam.{name}": value for name, value in adam.items()})
         )
 
     def _restore(self, fit: Fit, phase: Phase, checkpoint: Checkpoint) -> None:
         with torch.no_grad():
-            for i, weight in enumerate(_weights(phase)):
+            for i, weight in enumerate(phase.weights):
                 weight.copy_(checkpoint.tensors[f"weights.{i}"])
         adam = {
             name.removeprefix("adam."): value
@@ -311,10 +311,6 @@ class _Run:
             if name.startswith("adam.")
         }
         fit.restore(adam, checkpoint.values["counters"])
-
-
-def _weights(phase: Phase) -> list[torch.nn.Parameter]:
-    return [weight for weights, _ in phase.rates for weight in weights]
 
 
 def _split_table(data: DataSet) -> str:

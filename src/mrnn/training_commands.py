@@ -158,7 +158,7 @@ def train(
     asked = settle(flags, file).train_config()
     dataset = read_dataset(data, images, asked.split_seed)
     sentences = sum(len(example.sentences) for example in dataset.split("train"))
-    settings = settle(flags, file, sentences)
+    settings = settle(flags, file, sentences, goes_on=start is not None)
     where = choose_device(device)
     training = settings.train_config()
     beginning = _beginning(start, settings, device)
