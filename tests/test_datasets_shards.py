@@ -210,7 +210,7 @@ def test_a_damaged_header_in_the_middle(tmp_path):
 )
 def test_sizes_that_are_none(tmp_path, size):
     """Below nothing, or far beyond the end of the file."""
-    data = shard(tmp_path, DOG, ("0.txt", b"A dog"), CAT, ("1.txt", b"A cat"))
+    data = shard(tmp_path, DOG, ("0.txt", b"A dog"), CAT, ("1.txt", b"A cat\n"))
     content = bytearray(data.read_bytes())
     at = content.index(b"1.txt\0")
     content[at + 124 : at + 136] = size

@@ -42,11 +42,22 @@ def test_the_choice_is_that_of_the_name_and_the_seed():
 @given(names_of_pictures, names_of_pictures, st.integers(0, 3))
 @fast
 def test_pictures_stay_where_they_are_when_others_come(names, others, seed):
-    """But for those that had to fill an empty split."""
-    names = many(60) + names
+    """But for those that had to fill up a small one."""
+    names = many(300) + names
     both = [*names, *(set(others) - set(names))]
     before, after = chosen(names, seed), chosen(both[::-1], seed)
     assert {name: after[name] for name in names} == before
+
+
+@pytest.mark.parametrize(
+    ("count", "least"), [(2, 1), (20, 1), (21, 2), (60, 3), (100, 5), (400, 5)]
+)
+def test_chance_leaves_dev_half_of_its_tenth(count, least):
+    for seed in range(40):
+        splits = list(chosen(many(count), seed).values())
+        assert splits.count(DEV) >= least
+    fewest = min(list(chosen(many(count), seed).values()).count(DEV) for seed in range(40))
+    assert count > 100 or fewest == least
 
 
 def test_pictures_that_would_all_be_for_dev_or_for_test():

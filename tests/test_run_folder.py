@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,12 +66,13 @@ def test_a_damaged_checkpoint_is_named_or_read(folder, at, byte, cut):
     content = bytearray(folder.read())
     at %= len(content)
     content[at] = byte
+    message = None
     try:
         folder.load(bytes(content[:at] if cut else content))
     except BundleError as error:
-        assert "checkpoint.safetensors: " in str(error)
-        assert "remove it and train again" in str(error)
+        message = str(error)
     folder.finish()
+    assert message is None or re.search(r"checkpoint.safetensors: .*; remove it and train", message)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Settings: the nearer origin wins, every fault in a file is named, and the file reproduces them."""
+"""Settings: the nearer origin wins, a fault in a file is named, and the file reproduces them."""
 
 from __future__ import annotations
 
@@ -101,9 +101,11 @@ def test_an_absent_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", 0), ("batch", 0), ("learning-rate", 0.0), ("l2", -1.0), ("clip", 0.0)]
-    + [("dropout-words", 1.0), ("encoder-learning-rate", 0.0), ("seed", -1), ("split-seed", -1)]
-    + [("learning-rate", float("nan"))],
+    [
+        *[("epochs", 0), ("batch", 0), ("learning-rate", 0.0), ("l2", -1.0), ("clip", 0.0)],
+        *[("dropout-words", 1.0), ("encoder-learning-rate", 0.0), ("seed", -1), ("split-seed", -1)],
+        ("learning-rate", float("nan")),
+    ],
 )
 def test_values_out_of_range_are_refused(name, value):
     with pytest.raises(UsageError, match="must be"):
@@ -127,7 +129,9 @@ def test_more_sentences_mean_fewer_epochs_larger_batches_and_a_higher_cut():
 def test_any_bytes_are_settings_or_a_clear_error(tmp_path, content):
     path = tmp_path / "any.toml"
     path.write_bytes(content)
+    message = "any.toml"
     try:
         read_toml(path)
     except UsageError as error:
-        assert "any.toml" in str(error)
+        message = str(error)
+    assert "any.toml" in message

@@ -132,7 +132,8 @@ def training_progress() -> Iterator[Callable[[Progress], None]]:
     def line(p: Progress) -> str:
         speed = p.words / max(p.seconds, 1e-9)
         what = "" if p.phase == "captions" else f"{p.phase} "
-        text = f"{what}epoch {p.epoch}: {speed:,.0f} words/s, train perplexity {p.train_perplexity:.2f}"
+        text = f"{what}epoch {p.epoch}: {speed:,.0f} words/s, "
+        text += f"train perplexity {p.train_perplexity:.2f}"
         if p.dev_perplexity is None:
             return text
         return f"{text}, dev {p.dev_perplexity:.2f}{' (best)' if p.is_best else ''}"

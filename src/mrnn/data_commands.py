@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -23,7 +23,7 @@ from .console import (
 )
 from .errors import DataError, UsageError
 from .images import printable
-from .options import Data, Device, Images, Json, Model, Seed
+from .options import Data, Device, Images, Json, Model
 
 
 class Protocol(StrEnum):

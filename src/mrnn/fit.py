@@ -26,7 +26,7 @@ from .model import MRNN, Dropout
 from .packing import Corpus, Packed
 from .pairs import Pairs
 from .scoring import tempered_perplexities, to_perplexity
-from .workers import Workers
+from .workers import ALONE, Workers
 
 # A network trained this long on so few pictures is too sure of itself; one divisor of all logits,
 # chosen on dev, takes that back, and is multiplied into the weights that are saved.
@@ -99,7 +99,7 @@ class Fit:
         model: MRNN,
         phase: Phase,
         config: TrainConfig,
-        workers: Workers = Workers(),
+        workers: Workers = ALONE,
         wants_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._config, self._phase, self._workers = config, phase, workers

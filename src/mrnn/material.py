@@ -1,4 +1,4 @@
-"""What a training run learns from: vocabulary, sentences with features, and the untrained bundle."""
+"""What a training run learns from: vocabulary, sentences with features, the model as it begins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from .bundle import Bundle, EncoderFile, EncoderIdentity
 from .config import ModelConfig, TrainConfig
 from .datasets import DataSet, Example
-from .errors import DataError, ImageError
+from .errors import ImageError
 from .features import OnProgress
 from .model import MRNN
 from .packing import Corpus

@@ -95,7 +95,7 @@ def settle(
 ) -> Settings:
     """Settle every setting: a flag that is not None wins, then the TOML file, then the defaults.
 
-    `sentences` is the size of the training split, `goes_on` whether a trained model is gone on from.
+    `sentences` is the size of the training split; `goes_on`, that a trained model is gone on from.
 
     Raises UsageError naming the file and key of a value that cannot be used.
     """

@@ -323,10 +323,9 @@ def _require_same(begun: Mapping[str, Any], now: Mapping[str, Any], folder: RunF
     remedy = f"give what was given then, or remove {printable(folder.path)} to begin anew"
     for name, value in now["config"].items():
         if begun["config"].get(name) != value:
-            name = name.replace("_", "-")
             raise BundleError(
-                f"the interrupted training had other settings ({name} "
-                f"{begun['config'].get(name.replace('-', '_'))!r}, not {value!r}); {remedy}"
+                f"the interrupted training had other settings ({name.replace('_', '-')} "
+                f"{begun['config'].get(name)!r}, not {value!r}); {remedy}"
             )
     if begun["material"] != now["material"]:
         raise BundleError(

@@ -20,7 +20,7 @@ _PATIENCE = timedelta(days=1)  # one process may compute features while the othe
 
 @dataclass(frozen=True)
 class Workers:
-    """This process among those that train together."""
+    """A process among those that train together."""
 
     rank: int = 0  # from 0; the process of rank 0 writes and reports
     count: int = 1
@@ -75,14 +75,17 @@ class Workers:
             self.sum(0.0)
 
 
+ALONE = Workers()
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Workers]:
-    """This process's place among those that torchrun has started; alone without torchrun.
+    """The place of this process among those that torchrun has started; alone without torchrun.
 
     Messages go by nccl between GPUs, by gloo between CPUs.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        yield Workers()
+        yield ALONE
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

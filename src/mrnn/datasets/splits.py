@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,6 +14,7 @@ NO_SPLIT = -1
 _TRAIN, _DEV, _TEST = range(len(SPLITS))
 _SHARE = 0.1  # of the pictures for dev, and as many for test
 _ENOUGH = 5000  # pictures of dev or test
+_FEW = 5  # pictures of dev that chance must not leave out
 
 
 def complete_splits(splits: np.ndarray, names: Iterable[str], seed: int) -> tuple[np.ndarray, str]:
@@ -20,8 +22,9 @@ def complete_splits(splits: np.ndarray, names: Iterable[str], seed: int) -> tupl
 
     `splits` (N,) holds indices into SPLITS, or NO_SPLIT for all. Without splits, dev and test get
     a tenth of the pictures each, and 5,000 of a large set; with train but no dev, dev is such a
-    part of train. Where there are two pictures or more to choose from, both get one.
-    A picture stays where it is when others are added, as long as there are fewer than 50,000.
+    part of train. Where there are two pictures or more to choose from, both get one, and dev of a
+    small set gets half of its tenth at least. A picture stays where it is when others are added,
+    unless it had to fill up dev, as long as there are fewer than 50,000.
     """
     given = set(splits.tolist())
     if given == {NO_SPLIT}:
@@ -44,7 +47,8 @@ def _by_hash(names: list[str], seed: int, with_test: bool) -> tuple[np.ndarray, 
     if len(names) > 1:
         if with_test:
             chosen[places < 2 * share] = _TEST
-        chosen[places < max(share, np.nextafter(places.min(), 1))] = _DEV
+        least = min(_FEW, math.ceil(len(names) * share / 2))
+        chosen[places < max(share, np.nextafter(np.sort(places)[least - 1], 1))] = _DEV
         if _TRAIN not in chosen:
             chosen[places.argmax()] = _TRAIN
     return chosen, "a tenth" if share == _SHARE else f"about {_ENOUGH:,}"
