@@ -24,6 +24,7 @@ from mrnn.errors import DependencyError, UsageError
 from mrnn.evaluation import Plan, evaluate
 from mrnn.features import encode_images
 from mrnn.metrics import bleu, cider_d, distinct, paper_bleu, rouge_l
+from mrnn.pairs import encoded_by
 from mrnn.ranks import image_ranks, recall_table, sentence_ranks, shortlist_ranks
 from mrnn.records import evaluation_lines
 from mrnn.text import tokenise
@@ -56,7 +57,8 @@ def run(captioner, cache, flickr_layout):
 
     def evaluated(plan=None, who: Captioner = captioner, limit: int | None = None):
         examples = read_dataset(flickr_layout).split("dev")[:limit]
-        return evaluate(who, "birds", "dev", examples, plan or Plan(), cache, silent)
+        source = encoded_by(who.encoder, cache)
+        return evaluate(who, "birds", "dev", examples, plan or Plan(), source, silent)
 
     return evaluated
 
@@ -321,7 +323,9 @@ def flickr8k_dev(cache):
         pytest.skip(f"needs the Flickr8K data in {FLICKR8K}")
     plan = Plan(retrieval="none", health=True)
     examples = read_dataset(FLICKR8K).split("dev")
-    return evaluate(mrnn.load("plain", "cpu"), "flickr8k", "dev", examples, plan, cache, silent)
+    captioner = mrnn.load("plain", "cpu")
+    source = encoded_by(captioner.encoder, cache)
+    return evaluate(captioner, "flickr8k", "dev", examples, plan, source, silent)
 
 
 def test_the_shipped_model_is_as_good_as_docs_say_on_flickr8k_dev(flickr8k_dev):
@@ -352,6 +356,7 @@ def test_retrieval_on_flickr8k_is_as_good_as_docs_say(flickr8k_dev, cache):
     """On the first 100 images: all 1,000 take minutes; docs/results.md has both."""
     examples = read_dataset(FLICKR8K).split("dev")[:100]
     captioner = mrnn.load("plain", "cpu")
-    found = evaluate(captioner, "flickr8k", "dev", examples, Plan(), cache, silent).document
+    source = encoded_by(captioner.encoder, cache)
+    found = evaluate(captioner, "flickr8k", "dev", examples, Plan(), source, silent).document
     assert found["image_to_text"]["r1"] >= 55  # 60.0
     assert found["text_to_image"]["r1"] >= 45  # 49.4

@@ -13,7 +13,7 @@ import mrnn
 from conftest import FLICKR8K
 from mrnn.datasets import read_dataset
 from mrnn.metrics import bleu, cider_d, meteor, rouge_l
-from mrnn.pairs import read_pairs
+from mrnn.pairs import encoded_by, read_pairs
 from mrnn.text import tokenise
 
 PHOTOGRAPHS = 200
@@ -32,7 +32,7 @@ def captions(tmp_path_factory):
     examples = read_dataset(FLICKR8K).split("dev")[:PHOTOGRAPHS]
     cache = tmp_path_factory.mktemp("features")  # conftest's is not yet set for a module's fixture
     pairs, examples, _ = read_pairs(
-        examples, captioner.vocabulary, captioner.encoder, cache, lambda *_: None
+        examples, captioner.vocabulary, encoded_by(captioner.encoder, cache), lambda *_: None
     )
     found = captioner.caption_features(pairs.features[np.arange(len(examples))])
     return (

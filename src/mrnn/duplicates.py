@@ -31,7 +31,7 @@ FLAT = 2  # grey levels, of 256: a difference that says nothing
 FEW = 100  # of 612 fine differences: a picture with fewer that are not flat is even
 MOST_PAIRS = 1_000_000  # near pairs that are looked for
 _AGREE = 2  # bands of the hash that must be equal; there are BITS + 2
-_COMPARISONS = 100_000_000  # of neighbours under one key, about
+_COMPARISONS = 30_000_000  # of neighbours under one key, about
 _CHUNK = 1 << 12  # pictures or pairs whose fine differences are made at once
 
 
