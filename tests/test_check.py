@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
+from dataset_layouts import LAYOUTS
 from mrnn.caption_check import CUTS, Captions, caption_figures, vocabulary_figures
 from mrnn.check import SHOWN, check, check_lines
 from mrnn.cli import app
@@ -122,6 +123,15 @@ def test_the_same_in_text(flickr_layout):
     assert lines["in two splits"] == "none"
     assert lines["problems"] == "none"
     assert lines["training"] == "possible"
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_format_is_looked_through(name, tmp_path):
+    code, d = document(LAYOUTS[name](tmp_path / "birds"))
+    assert (code, d["trainable"], d["format"]) == (0, True, name)
+    assert d["pictures"]["read"] == sum(of["images"] for of in d["splits"].values()) == 11
+    assert sum(folder["images"] for folder in d["folders"]) == 11
+    assert d["captions"]["an_image"]["most"] == 2
 
 
 def test_nothing_is_changed(flickr_layout, tmp_path, monkeypatch):

@@ -192,6 +192,7 @@ def card(bundle: Bundle, size: int) -> str:
         f"- Data: {t['data']}, split `{t['split']}`: {t['images']:,} images, "
         f"{t['sentences']:,} sentences; stopped on `{t['stopped_on']}`; "
         f"seed {t['config']['seed']}.",
+        *_more_about_data(t),
         f"- Vocabulary: {c.vocabulary:,} (words seen at least "
         f"{t['config']['minimum_count']} times, and four signs).",
         f"- Encoder: {_encoder_line(bundle)}.",
@@ -207,6 +208,16 @@ def card(bundle: Bundle, size: int) -> str:
         lines.append("None yet; `mrnn evaluate` gives them.")
     lines += ["", "## Licence and limits", "", *_LIMITS]
     return "\n".join(lines) + "\n"
+
+
+def _more_about_data(training: Mapping[str, Any]) -> list[str]:
+    """Who chose the splits, and what was read without pictures, where a bundle says so."""
+    lines = []
+    if origin := training.get("split_origin"):
+        lines.append(f"- Splits: {origin}.")
+    if text := training.get("text_sentences"):
+        lines.append(f"- Read before: {text:,} sentences without pictures.")
+    return lines
 
 
 def _encoder_line(bundle: Bundle) -> str:

@@ -17,9 +17,10 @@ def script_of(character: str) -> str | None:
     """The script of a letter, such as Latin or Devanagari; Emoji; None for all other characters."""
     if _is_emoji(character):
         return EMOJI
-    plain = unicodedata.normalize("NFKC", character)[0]  # full-width and mathematical letters, too
-    if any(not unicodedata.category(form).startswith("L") for form in (character, plain)):
+    if not _is_letter(character):
         return None
+    forms = unicodedata.normalize("NFKC", character)  # full-width and mathematical letters, too
+    plain = next(filter(_is_letter, reversed(forms)), character)
     found = _KIND.match(unicodedata.name(plain, "OTHER"))
     script = (found[1] or found[2]).title() if found else None
     return _RENAMED.get(script, script) if script else None
@@ -32,6 +33,10 @@ def script_shares(characters: Mapping[str, int]) -> dict[str, float]:
         if script := script_of(character):
             counts[script] += count
     return {script: count / counts.total() for script, count in counts.most_common()}
+
+
+def _is_letter(character: str) -> bool:
+    return unicodedata.category(character).startswith("L")
 
 
 def _is_emoji(character: str) -> bool:
