@@ -150,13 +150,16 @@ def test_nothing_is_changed(flickr_layout, tmp_path, monkeypatch):
 def test_problems_of_lines_and_pictures_are_all_told_and_exit_3(flickr_layout):
     captions = flickr_layout / "Flickr8k.token.txt"
     captions.write_text("no tab here\n" + captions.read_text())
+    dev = flickr_layout / "Flickr_8k.devImages.txt"
+    dev.write_text(dev.read_text() + "99.jpg\n")
     broken = flickr_layout / "Flicker8k_Dataset" / "9.jpg"
     broken.write_bytes(broken.read_bytes()[:300])
     code, d = document(flickr_layout)
     assert code == 3
     assert d["trainable"]
-    line, picture = d["problems"]
+    line, name, picture = d["problems"]
     assert line["place"] == f"{captions}:1"
+    assert (name["place"], name["split"]) == (f"{dev}:4", "dev")
     assert picture["place"] == str(broken)
     assert picture["split"] == "dev"
     assert "damaged or cut short" in picture["message"]
@@ -164,7 +167,7 @@ def test_problems_of_lines_and_pictures_are_all_told_and_exit_3(flickr_layout):
     assert (d["splits"]["dev"]["unreadable"], d["pictures"]["unreadable"]) == (1, 1)
     code, out, _ = run(flickr_layout)
     assert code == 3
-    assert shown(flickr_layout)["problems"] == "2, skipped in training"
+    assert shown(flickr_layout)["problems"] == "3, skipped in training"
     assert f"  {captions}:1: {line['message']}" in out.splitlines()
     assert shown(flickr_layout)["pictures"] == "10 can be read, 1 cannot"
 

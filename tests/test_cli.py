@@ -581,11 +581,11 @@ def test_resume_takes_the_settings_of_the_interrupted_run(flickr_layout, tmp_pat
     [
         (["--config", "gone.toml"], "gone.toml: cannot be read (No such file or directory)"),
         (["--dropout-image", "1"], "less than or equal to 0.99"),
-        (["--learning-rate", "0"], "learning rates and clip must be above 0"),
+        (["--learning-rate", "0"], "--learning-rate is 0.0, not from 1e-12"),
         (["--train-encoder"], "no weights can be had or trained for the encoder 'none'"),
         (["--from", "gone"], "gone: no such model directory"),
         (["--text", "gone.txt"], "gone.txt: cannot be read"),
-        (["--features", "gone.npy"], "gone.npy"),
+        (["--features", "gone.npy"], "--features come without an encoder; leave --encoder out"),
         (["--encoder-weights", "a.pth"], "none takes no file of weights; only alexnet does"),
     ],
 )
@@ -609,6 +609,9 @@ def test_a_model_to_go_on_from_keeps_its_sizes(flickr_layout, tmp_path):
     code, _, _ = run("train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a")
     assert code == 0
     assert load_bundle(tmp_path / "b").model.config.multimodal == 4
+    assert "multimodal = 4  # --from" in (tmp_path / "b.training" / "config.toml").read_text()
+    again = ("train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a", "--resume")
+    assert run(*again)[0] == 0
 
 
 def test_features_of_others_train_and_are_evaluated(flickr_layout, tmp_path):

@@ -103,7 +103,8 @@ def slow_pairs(prints: np.ndarray) -> list[list[int]]:
 def album(seed: int, families: int, members: int, mixed: float) -> np.ndarray:
     """Fingerprints of families of pictures that are more or less alike, in random order.
 
-    Each picture is its family's scene with another one shining through, by `mixed` at most.
+    Each picture is its family's scene with another one shining through, by `mixed` at most, and
+    some noise.
     """
     random = np.random.default_rng(seed)
 
@@ -114,7 +115,9 @@ def album(seed: int, families: int, members: int, mixed: float) -> np.ndarray:
 
     share = random.uniform(0, mixed, (members, families, 1, 1))
     grey = (1 - share) * scenes(families) + share * scenes(members, families)
-    return of_grey(random.permutation(grey.round().reshape(-1, SIDE, SIDE)))
+    grey += random.normal(0, 1, grey.shape) * random.uniform(0, 20 * mixed, share.shape)
+    grey = np.clip(grey.round(), 0, 255).astype(np.uint8)
+    return of_grey(random.permutation(grey.reshape(-1, SIDE, SIDE)))
 
 
 @pytest.mark.parametrize(
@@ -203,16 +206,35 @@ def test_the_fast_search_is_tried_on_both_sides_of_its_limits():
     assert found > 20
 
 
+@pytest.fixture
+def with_hashes(monkeypatch):
+    """Make fingerprints that differ in nothing but the given bits and steep places of the hash."""
+
+    def make(bits: np.ndarray, steep: np.ndarray) -> np.ndarray:
+        monkeypatch.setattr(duplicates, "difference_hashes", lambda grey: (bits, steep))
+        return of_grey(np.stack([np.asarray(scene(0, (SIDE, SIDE)).convert("L"))] * len(bits)))
+
+    return make
+
+
+@pytest.mark.parametrize(("steep", "near"), [(128, True), (32, True), (31, False)])
+def test_places_that_are_flat_in_both_do_not_count(with_hashes, steep, near):
+    """Three bits may differ where 32 places are steep, as 12 where all 128 are."""
+    places = np.zeros((2, 2), dtype=np.uint64)
+    for place in range(steep):
+        places[place % 2, place // 64] |= np.uint64(1) << np.uint64(place % 64)
+    prints = with_hashes(np.array([[0, 0], [7, 0]], dtype=np.uint64), places)
+    assert len(near_pairs(prints)[0]) == near
+
+
 @pytest.mark.parametrize("left", list(combinations(range(BITS + 2), 2)))
-def test_twelve_bits_in_twelve_bands_are_found_whichever_bands_are_left(monkeypatch, left):
+def test_twelve_bits_in_twelve_bands_are_found_whichever_bands_are_left(with_hashes, left):
     """The worst case of the pigeonhole principle: every other band differs."""
-    prints = of_grey(np.stack([np.asarray(scene(0, (SIDE, SIDE)).convert("L"))] * 3))
     bits = np.random.default_rng(0).integers(0, 2**63, (1, 2), dtype=np.uint64).repeat(3, axis=0)
     for place in set(range(BITS + 2)) - set(left):
         bits[1, 0] ^= np.uint64(1) << np.uint64(place)
-    bits[2] = bits[1] ^ np.uint64(1 << 63)  # 13 from the first, 1 from the second
-    everywhere = np.full((3, 2), 2**64 - 1, dtype=np.uint64)
-    monkeypatch.setattr(duplicates, "difference_hashes", lambda grey: (bits, everywhere))
+    bits[2] = bits[1] ^ np.uint64(1 << 63)  # 14 from the first, 2 from the second
+    prints = with_hashes(bits, np.full((3, 2), 2**64 - 1, dtype=np.uint64))
     assert near_pairs(prints)[0].tolist() == [[0, 1], [1, 2]]
 
 
@@ -227,6 +249,15 @@ def test_too_many_near_pictures_are_cut_short_and_said_to_be(monkeypatch, limit)
     assert 0 < len(some) < len(everything)
     assert {tuple(pair) for pair in some.tolist()} <= {tuple(pair) for pair in everything.tolist()}
     assert limit == "_COMPARISONS" or len(some) <= 60
+
+
+def test_a_pair_that_was_passed_over_is_found_under_another_key(with_hashes, monkeypatch):
+    monkeypatch.setattr(duplicates, "_COMPARISONS", 1)  # only the next one is compared
+    between = sum(1 << place for place in range(2, BITS + 2))  # agrees in the first two bands only
+    bits = np.array([[0, 0], [between, 0], [1 << 60, 0]], dtype=np.uint64)
+    prints = with_hashes(bits, np.full((3, 2), 2**64 - 1, dtype=np.uint64))
+    pairs, is_all = near_pairs(prints)
+    assert (pairs.tolist(), is_all) == ([[0, 1], [0, 2]], False)
 
 
 def test_no_pictures_have_no_pairs():

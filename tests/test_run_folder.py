@@ -38,9 +38,10 @@ def test_a_checkpoint_comes_back_as_it_was(folder):
     assert found.values == HERE.values
     assert found.tensors.keys() == HERE.tensors.keys()
     assert all(torch.equal(found.tensors[name], HERE.tensors[name]) for name in HERE.tensors)
-    folder.finish()
+    assert not folder.is_finished
+    folder.finish({})
+    assert folder.is_finished
     assert not folder.is_unfinished
-    folder.finish()
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(folder, monkeypatch):
@@ -65,21 +66,23 @@ def test_a_damaged_checkpoint_is_named_or_read(folder, at, byte, cut):
     folder.save(HERE)
     content = bytearray(folder.read())
     at %= len(content)
+    before = bytes(content)
     content[at] = byte
     message = None
     try:
         folder.load(bytes(content[:at] if cut else content))
     except BundleError as error:
         message = str(error)
-    folder.finish()
-    assert message is None or re.search(r"checkpoint.safetensors: .*; remove it and train", message)
+    folder.finish({})
+    assert (content[at : at + 1] == before[at : at + 1] and not cut) or message
+    assert message is None or re.search(r"checkpoint.safetensors: .*; remove .* and train", message)
 
 
 @pytest.mark.parametrize(
     ("checkpoint", "message"),
     [
         (Checkpoint({}, {"a": torch.tensor(float("nan"))}), "holds NaN"),
-        (Checkpoint({"format": 2}, {}), "made by another version"),
+        (Checkpoint({"format": 2}, {}), "damaged, or made by another version"),
     ],
 )
 def test_what_cannot_be_gone_on_from_is_refused(folder, checkpoint, message):
@@ -107,6 +110,7 @@ with open_run(Path({str(tmp_path / "model")!r})):
     )
     assert done.stdout == ""
     assert "model.training: another process trains this model" in done.stderr
+    assert folder.path.exists()  # empty as it is
 
 
 def test_a_folder_made_for_nothing_goes_away_again_and_a_used_one_stays(tmp_path):

@@ -71,6 +71,27 @@ def test_the_file_that_is_written_gives_the_same_settings_again(toml):
     assert "dropout-image = 0.5  # flag\n" in settings.toml()
 
 
+@given(
+    learning_rate=st.floats(1e-12, 1e6),
+    encoder=st.text(st.characters(codec="utf-8"), max_size=9),
+)
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_value_survives_the_file(tmp_path, learning_rate, encoder):
+    settings = settle({"learning-rate": learning_rate, "encoder": encoder})
+    path = tmp_path / "config.toml"
+    path.write_text(settings.toml(), encoding="utf-8", newline="")
+    assert settle({}, path).train_config() == settings.train_config()
+
+
+def test_what_something_else_has_settled_says_so():
+    settings = settle({"seed": 3}).with_values({"seed": 3, "embedding": 8}, "--from")
+    assert settings.by_name["embedding"].origin == "--from"
+    assert settings.by_name["seed"].origin == "flag"
+    assert settings.model_config().embedding == 8
+
+
 def test_lines_group_the_settings_by_origin():
     lines = settle({"seed": 3}, None, 500).lines()
     assert "flag: seed 3" in lines
@@ -104,12 +125,17 @@ def test_an_absent_file_is_named(tmp_path):
     [
         *[("epochs", 0), ("batch", 0), ("learning-rate", 0.0), ("l2", -1.0), ("clip", 0.0)],
         *[("dropout-words", 1.0), ("encoder-learning-rate", 0.0), ("seed", -1), ("split-seed", -1)],
-        ("learning-rate", float("nan")),
+        *[("learning-rate", float("nan")), ("clip", float("inf")), ("embedding", 10**10)],
+        *[("encoder-learning-rate", float("nan")), ("seed", 2**64), ("recurrent", 0)],
     ],
 )
-def test_values_out_of_range_are_refused(name, value):
-    with pytest.raises(UsageError, match="must be"):
-        settle({name: value}).train_config()
+def test_values_out_of_range_are_refused_with_their_place(tmp_path, name, value):
+    with pytest.raises(UsageError, match=rf"--{name} is .*, not from"):
+        settle({name: value})
+    if abs(value) < 2**63:
+        (tmp_path / "my.toml").write_text(f"{name} = {value}\n")
+        with pytest.raises(UsageError, match=rf"my.toml: {name} is .*, not from"):
+            settle({}, tmp_path / "my.toml")
 
 
 def test_more_sentences_mean_fewer_epochs_larger_batches_and_a_higher_cut():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,9 @@ from mrnn.bundle import EncoderIdentity, load_bundle
 from mrnn.captioner import load
 from mrnn.datasets import read_dataset
 from mrnn.encoders import Encoder, open_encoder
-from mrnn.errors import BundleError, DataError
+from mrnn.errors import BundleError, DataError, UsageError
 from mrnn.features import default_cache
-from mrnn.material import ImageSide, without_held_out
+from mrnn.material import ImageSide
 from mrnn.pairs import encoded_by, read_pairs
 from mrnn.run_folder import training_folder
 from mrnn.run_records import read_records
@@ -93,15 +95,7 @@ def test_the_prior_holds_features_of_training_images(flickr_layout, tmp_path):
 
 @pytest.mark.parametrize("at", [0, 4])  # in the first epoch, and after it
 def test_ctrl_c_leaves_a_usable_bundle(flickr_layout, tmp_path, at):
-    count = 0
-
-    def interrupt(_):
-        nonlocal count
-        if count == at:
-            raise KeyboardInterrupt
-        count += 1
-
-    trained = run(flickr_layout, tmp_path / "model", on_progress=interrupt)
+    trained = run(flickr_layout, tmp_path / "model", on_progress=stopped_after(at + 1))
     assert trained.interrupted
     assert load_bundle(tmp_path / "model").training["dev_perplexity"] > 1
 
@@ -138,7 +132,7 @@ def test_the_run_folder_tells_everything(flickr_layout, tmp_path):
     run(flickr_layout, tmp_path / "model", on_epoch=told.append)
     folder = training_folder(tmp_path / "model")
     assert {path.name for path in folder.iterdir()} == {
-        "config.toml", "metrics.jsonl", "report.html", "split.tsv"
+        "config.toml", "finished.json", "metrics.jsonl", "report.html", "split.tsv"
     }  # fmt: skip
     assert settle({}, folder / "config.toml").train_config() == settle(FAST).train_config()
     lines = (folder / "split.tsv").read_text().splitlines()
@@ -166,13 +160,15 @@ def test_the_page_can_be_looked_at_before_the_first_epoch(flickr_layout, tmp_pat
 # Going on
 
 
-def stopped_after(updates: int):
+def stopped_after(updates: int, signals: int = 1):
+    """Presses Ctrl-C after so many updates; one more is done before the wish is granted."""
     seen = []
 
     def listen(progress):
         seen.append(progress)
         if len(seen) == updates:
-            raise KeyboardInterrupt
+            for _ in range(signals):
+                signal.raise_signal(signal.SIGINT)
 
     return listen
 
@@ -187,6 +183,46 @@ def test_an_interrupted_run_is_neither_overwritten_nor_lost(flickr_layout, tmp_p
         assert torch.equal(weights, resumed.bundle.model.state_dict()[name])
     again = run(flickr_layout, tmp_path / "model", resume=True, on_progress=pytest.fail)
     assert torch.equal(again.bundle.model.wo, resumed.bundle.model.wo)
+    assert again.was_finished
+
+
+def test_a_second_ctrl_c_interrupts_at_once_and_changes_nothing(flickr_layout, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(flickr_layout, tmp_path / "model", on_progress=stopped_after(6, signals=2))
+    resumed = run(flickr_layout, tmp_path / "model", resume=True)
+    whole = run(flickr_layout, tmp_path / "whole")
+    assert torch.equal(resumed.bundle.model.wo, whole.bundle.model.wo)
+
+
+def test_a_model_that_was_being_replaced_is_found_again(flickr_layout, tmp_path):
+    run(flickr_layout, tmp_path / "model", on_progress=stopped_after(5))
+    (tmp_path / "model").rename(tmp_path / ".model.old")  # where kill -9 may leave it
+    resumed = run(flickr_layout, tmp_path / "model", resume=True)
+    whole = run(flickr_layout, tmp_path / "whole")
+    assert torch.equal(resumed.bundle.model.wo, whole.bundle.model.wo)
+
+
+def test_what_was_not_finished_is_not_called_so(flickr_layout, tmp_path):
+    run(flickr_layout, tmp_path / "model", on_progress=stopped_after(5))
+    (training_folder(tmp_path / "model") / "checkpoint.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"model: exists, and its training left nothing to go on"):
+        run(flickr_layout, tmp_path / "model", resume=True)
+
+
+def test_files_that_would_be_in_the_way_are_found_before_hours_of_work(flickr_layout, tmp_path):
+    run(flickr_layout, tmp_path / "model", on_progress=stopped_after(5))
+    (tmp_path / "model" / "thesis.txt").write_text("mine")
+    with pytest.raises(BundleError, match=r"model: exists and is not a bundle, or holds other"):
+        run(flickr_layout, tmp_path / "model", resume=True, on_progress=pytest.fail)
+    (tmp_path / "other.training").mkdir()
+    (tmp_path / "other.training" / "report.html").write_text("mine")
+    with pytest.raises(BundleError, match=r"other.training: holds other files"):
+        run(flickr_layout, tmp_path / "other", on_progress=pytest.fail)
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(BundleError, match="link: exists; name another directory"):
+        run(flickr_layout, tmp_path / "link", on_progress=pytest.fail)
+    with pytest.raises(UsageError, match="not the name of a new directory"):
+        run(flickr_layout, Path())
 
 
 def test_resume_begins_where_there_is_nothing_to_resume(flickr_layout, tmp_path):
@@ -201,6 +237,29 @@ def test_a_run_is_gone_on_with_as_it_was_begun(flickr_layout, tmp_path):
     captions.write_text(captions.read_text().replace("runs", "sits", 1))
     with pytest.raises(BundleError, match=r"other captions, pictures, --text, --from or encoder"):
         run(flickr_layout, tmp_path / "model", resume=True)
+
+
+def test_the_weights_gone_on_from_are_part_of_a_run(flickr_layout, tmp_path):
+    one = run(flickr_layout, tmp_path / "one").bundle
+    other = run(flickr_layout, tmp_path / "other", flags={**FAST, "seed": 2}).bundle
+    run(flickr_layout, tmp_path / "model", start=one, on_progress=stopped_after(5))
+    with pytest.raises(BundleError, match="--from"):
+        run(flickr_layout, tmp_path / "model", start=other, resume=True)
+
+
+def test_a_run_whose_records_were_moved_away_goes_on(flickr_layout, tmp_path):
+    run(flickr_layout, tmp_path / "model", on_progress=stopped_after(5))
+    (training_folder(tmp_path / "model") / "metrics.jsonl").unlink()
+    assert not run(flickr_layout, tmp_path / "model", resume=True).interrupted
+
+
+def test_settings_keep_their_origin_when_a_run_is_gone_on_with(flickr_layout, tmp_path):
+    run(flickr_layout, tmp_path / "model", on_progress=stopped_after(5))
+    settings = training_folder(tmp_path / "model") / "config.toml"
+    before = settings.read_text()
+    assert "batch = 4  # flag" in before
+    run(flickr_layout, tmp_path / "model", resume=True)
+    assert settings.read_text() == before
 
 
 def test_training_goes_on_from_a_bundle_with_more_words(flickr_layout, tmp_path):
@@ -231,20 +290,19 @@ def test_text_comes_first_and_lowers_the_surprise(flickr_layout, tmp_path):
 
 def test_interrupted_while_it_reads_there_is_no_model_yet(flickr_layout, tmp_path):
     trained = run(
-        flickr_layout, tmp_path / "model", text=["a dog runs"], on_progress=stopped_after(1)
+        flickr_layout, tmp_path / "model", text=["the zebra sits"], on_progress=stopped_after(1)
     )
     assert trained.interrupted
     assert trained.bundle is None
     assert not (tmp_path / "model").exists()
-    assert run(flickr_layout, tmp_path / "model", text=["a dog runs"], resume=True).bundle
+    assert run(flickr_layout, tmp_path / "model", text=["the zebra sits"], resume=True).bundle
 
 
-def test_held_out_captions_are_no_text(flickr_layout):
-    data = read_dataset(flickr_layout)
-    text = ["a DOG runs!", "The dog runs in the snow", "A zebra"]
-    dev = {s for e in data.split("dev") for s in e.sentences}
-    assert "A dog runs ." in dev
-    assert without_held_out(text, data) == ["A zebra"]
+def test_held_out_captions_are_no_text(flickr_layout, tmp_path):
+    text = ["a DOG runs!", "The dog runs in the snow", "a dog"]
+    assert "A dog runs ." in read_dataset(flickr_layout).split("dev")[0].sentences
+    trained = run(flickr_layout, tmp_path / "model", text=text)
+    assert trained.bundle.training["text_sentences"] == 1
 
 
 LEARNING = {

@@ -93,11 +93,7 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
     A bundle that was there is replaced; raises BundleError for a directory that holds any other
     file, or that cannot be written.
     """
-    if not _is_replaceable(directory):
-        raise BundleError(
-            f"{printable(directory)}: exists and is not a bundle, or holds other files beside it; "
-            "name another directory"
-        )
+    require_replaceable(directory)
     try:
         tensors = to_half(bundle.model.state_dict() | {"prior": torch.tensor(bundle.prior)})
         _check_encoder(bundle.encoder, bundle.encoder_file)
@@ -374,8 +370,24 @@ def _read_weights(content: bytes, sizes: ModelConfig, path: Path) -> tuple[MRNN,
     return model.requires_grad_(False).eval(), prior.half().numpy()
 
 
+def recover_bundle(directory: Path) -> None:
+    """Bring back a bundle whose replacement was cut short by the end of the process."""
+    directory = directory.resolve()
+    replaced = directory.with_name(f".{directory.name}.old")
+    if os.path.lexists(replaced) and not os.path.lexists(directory):
+        replaced.rename(directory)
+
+
+def require_replaceable(directory: Path) -> None:
+    """Raise BundleError unless nothing is lost there but a bundle."""
+    if not _is_replaceable(directory):
+        raise BundleError(
+            f"{printable(directory)}: exists and is not a bundle, or holds other files beside it; "
+            "name another directory"
+        )
+
+
 def _is_replaceable(directory: Path) -> bool:
-    """Whether nothing is lost there but a bundle."""
     if not os.path.lexists(directory):
         return True
     try:
@@ -393,8 +405,7 @@ def _write_directory(contents: Mapping[str, bytes], directory: Path) -> None:
 
     def tidy() -> None:
         """Undo what was cut short, now or in an earlier run that was killed."""
-        if os.path.lexists(replaced) and not os.path.lexists(directory):
-            replaced.rename(directory)
+        recover_bundle(directory)
         for leftover in (fresh, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
 

@@ -76,7 +76,7 @@ def exit_code(done: int, failed: int) -> int:
 
 def leads() -> bool:
     """Whether this process reports: alone, or the first of those that torchrun has started."""
-    return os.environ.get("RANK", "0") == "0"
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["RANK"] == "0"
 
 
 @contextmanager

@@ -31,6 +31,8 @@ def choose_device(device: str) -> torch.device:
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise UsageError("PyTorch finds no GPU here; type: mrnn info, to see which build it is")
+    if available and device != "cpu" and "LOCAL_RANK" in os.environ:  # one of torchrun's processes
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     return torch.device("cuda" if available and device != "cpu" else "cpu")
 
 

@@ -110,8 +110,7 @@ def connected(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
         return item
 
     for first, second in pairs:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
+        parent[root(second)] = root(first)
     groups = defaultdict(list)
     for item in sorted(parent):
         groups[root(item)].append(item)

@@ -108,6 +108,7 @@ class Fit:
         self._weights = phase.weights
         self._counters = _Counters(best=phase.to_beat)
         self._model = model
+        self.was_stopped = False
         self.dev: Pairs | None = None  # as scored after the last epoch, on the process that leads
         # Coupled L2: the gradient of lambda ||theta||^2 in bits, brought to nats like the loss.
         groups = [
@@ -120,7 +121,7 @@ class Fit:
         """Go on from the state: yields after every update, and stops early by dev perplexity.
 
         Whoever iterates keeps the weights at each `is_best`; those at the end may be later ones.
-        Raises KeyboardInterrupt between two updates when a process was asked to stop.
+        Ends between two updates, and says so in `was_stopped`, when a process was asked to stop.
         """
         c = self._counters
         while c.epoch <= self._phase.epochs and c.epochs_since < self._config.patience:
@@ -128,10 +129,10 @@ class Fit:
             updates = self._phase.epochs * len(batches)
             while c.position < len(batches):
                 done = (c.epoch - 1) * len(batches) + c.position
-                stopped = self._update(batches[c.position], done, updates)
+                self.was_stopped = self._update(batches[c.position], done, updates)
                 c.position += 1
-                if stopped:
-                    raise KeyboardInterrupt
+                if self.was_stopped:
+                    return
                 if c.position < len(batches):
                     yield self._progress(done + 1, updates)
             yield self._close_epoch(c.epoch * len(batches), updates)
@@ -151,14 +152,13 @@ class Fit:
         for name, value in tensors.items():
             number, _, key = name.partition(".")
             weight = self._weights[int(number)]
-            where = torch.device("cpu") if key == "step" else weight.device
-            self._optimiser.state[weight][key] = value.to(where)
+            self._optimiser.state[weight][key] = value.to(weight.device)  # fused: all of them
 
     def _update(self, batch: np.ndarray, update: int, updates: int) -> bool:
         """Learn from some sentences; returns whether a process was asked to stop."""
         started = time.perf_counter()
         config, workers = self._config, self._workers
-        mine = batch[workers.rank :: workers.count]
+        mine = np.array_split(batch, workers.count)[workers.rank]  # pictures stay together
         share = 1.0 if len(mine) else 0.0  # with too few for all, some only lend a hand
         packed = self._phase.corpus.pack(mine if share else batch[:1])
         dropout = Dropout(config.dropout, (*self._phase.seed, update, workers.rank))

@@ -47,11 +47,18 @@ class Material:
     prior_rows: np.ndarray  # (P,) training images whose features the bundle carries
     errors: tuple[ImageError, ...]  # of images left out
 
-    def fingerprint(self) -> str:
-        """What tells this material from any other: vocabulary, sentences and features."""
+    def sentences_fingerprint(self) -> str:
+        """What tells the vocabulary and the sentences from any others."""
         hasher = hashlib.sha256(self.bundle.vocabulary.to_json().encode())
         for corpus in (self.train.corpus, self.dev.corpus, self.text):
             hasher.update(corpus.digest())
+        return hasher.hexdigest()
+
+    def fingerprint(self) -> str:
+        """What tells all of this from anything else: sentences, first weights and features."""
+        hasher = hashlib.sha256(self.sentences_fingerprint().encode())
+        for _, weights in sorted(self.bundle.model.state_dict().items()):
+            hasher.update(weights.cpu().numpy().tobytes())
         for pairs in (self.train, self.dev):
             for start in range(0, len(pairs.features), _HASHED):
                 rows = np.arange(start, min(start + _HASHED, len(pairs.features)))
@@ -74,6 +81,7 @@ def prepare(
     of `text` that is also a dev or test caption is left out.
     """
     train_split, dev_split = data.split("train"), data.split("dev")
+    text = _without_held_out(text, data) if text else []
     captions = (sentence for example in train_split for sentence in example.sentences)
     known = start.vocabulary if start else None
     vocabulary = Vocabulary.build(captions, config.minimum_count, known)
@@ -116,7 +124,7 @@ def prepare(
     )
 
 
-def without_held_out(text: Sequence[str], data: DataSet) -> list[str]:
+def _without_held_out(text: Sequence[str], data: DataSet) -> list[str]:
     """The sentences that are no dev or test captions, whatever their case and punctuation."""
     held_out = {
         tuple(tokenise(sentence))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -41,17 +42,23 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.split = path / "split.tsv"
         self._checkpoint = path / "checkpoint.safetensors"
+        self._finished = path / "finished.json"
 
     @property
     def is_unfinished(self) -> bool:
         """Whether an interrupted run left a checkpoint here."""
         return self._checkpoint.exists()
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether a run came to its end here."""
+        return self._finished.exists() and not self.is_unfinished
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint, as a whole or not at all; raises BundleError."""
-        values = {"format": _FORMAT, **checkpoint.values}
         tensors = {k: v.detach().cpu().contiguous() for k, v in checkpoint.tensors.items()}
-        content = save_tensors(tensors, {"state": json.dumps(values)})
+        values = json.dumps({"format": _FORMAT, **checkpoint.values})
+        content = save_tensors(tensors, {"state": values, "digest": _digest(values, tensors)})
         try:
             write_whole(self._checkpoint, content)
         except OSError as error:
@@ -72,50 +79,70 @@ class RunFolder:
         try:
             tensors = load_tensors(content)
             length = int.from_bytes(content[:8], "little")
-            values = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"])
+            header = json.loads(content[8 : 8 + length])["__metadata__"]
+            is_whole = header["digest"] == _digest(header["state"], tensors)
+            values = json.loads(header["state"])
         except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._wrong(f"not a checkpoint ({error})") from None
-        if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
-            raise self._wrong("made by another version")
+        if not is_whole or values.pop("format", None) != _FORMAT:
+            raise self._wrong("damaged, or made by another version")
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
             raise self._wrong("holds NaN or infinite numbers")
         return Checkpoint(values, tensors)
 
     def _wrong(self, what: str) -> BundleError:
         return BundleError(
-            f"{printable(self._checkpoint)}: {what}; remove it and train again from the beginning"
+            f"{printable(self._checkpoint)}: {what}; remove {printable(self.path)} and the model "
+            "beside it, and train again from the beginning"
         )
 
-    def finish(self) -> None:
-        """Remove the checkpoint: nothing is left to be done."""
+    def finish(self, identity: Mapping[str, Any]) -> None:
+        """Leave a mark that the run came to its end, and remove the checkpoint."""
+        write_whole(self._finished, json.dumps(identity) + "\n")
         self._checkpoint.unlink(missing_ok=True)
+
+
+def _digest(values: str, tensors: Mapping[str, Tensor]) -> str:
+    hasher = hashlib.sha256(values.encode())
+    for name in sorted(tensors):
+        hasher.update(name.encode() + tensors[name].numpy().tobytes())
+    return hasher.hexdigest()
 
 
 @contextmanager
 def open_run(output: Path) -> Iterator[RunFolder]:
     """The run folder of a model directory, held by a lock.
 
-    Raises BundleError when it cannot be made, or another process trains the same model. A folder
-    that was made for nothing is taken away again.
+    Raises BundleError when it cannot be made, is somebody else's, or another process trains the
+    same model. A folder that was made for nothing is taken away again.
     """
-    path = training_folder(output)
+    folder = RunFolder(training_folder(output))
+    path = folder.path
     try:
         path.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise BundleError(f"{printable(path)}: cannot be written ({error.strerror})") from None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield RunFolder(path)
-    except BlockingIOError:
-        raise BundleError(
-            f"{printable(path)}: another process trains this model; wait for it, or name another "
-            "directory"
-        ) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BundleError(
+                f"{printable(path)}: another process trains this model; wait for it, or name "
+                "another directory"
+            ) from None
+        if any(path.iterdir()) and not folder.metrics.exists() and not folder.is_unfinished:
+            raise BundleError(
+                f"{printable(path)}: holds other files, and would be the folder of this training; "
+                "name another directory"
+            )
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):  # there are files in it
+                path.rmdir()
     finally:
         os.close(handle)
-        with suppress(OSError):  # there are files in it
-            path.rmdir()
 
 
 def training_folder(output: Path) -> Path:

@@ -19,11 +19,8 @@ def script_of(character: str) -> str | None:
         return EMOJI
     if not _is_letter(character):
         return None
-    forms = unicodedata.normalize("NFKC", character)  # full-width and mathematical letters, too
-    plain = next(filter(_is_letter, reversed(forms)), character)
-    found = _KIND.match(unicodedata.name(plain, "OTHER"))
-    script = (found[1] or found[2]).title() if found else None
-    return _RENAMED.get(script, script) if script else None
+    plain = unicodedata.normalize("NFKC", character)  # of full-width and mathematical letters, too
+    return next(filter(None, map(_named, filter(_is_letter, plain + character))), None)
 
 
 def script_shares(characters: Mapping[str, int]) -> dict[str, float]:
@@ -33,6 +30,12 @@ def script_shares(characters: Mapping[str, int]) -> dict[str, float]:
         if script := script_of(character):
             counts[script] += count
     return {script: count / counts.total() for script, count in counts.most_common()}
+
+
+def _named(letter: str) -> str | None:
+    found = _KIND.match(unicodedata.name(letter, "OTHER"))
+    script = (found[1] or found[2]).title() if found else "Other"
+    return _RENAMED.get(script, script)
 
 
 def _is_letter(character: str) -> bool:

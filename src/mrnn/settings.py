@@ -44,6 +44,15 @@ class Settings:
     def _value(self, name: str) -> Any:
         return self.by_name[name.replace("_", "-")].value
 
+    def with_values(self, values: Mapping[str, Any], origin: str) -> Settings:
+        """The settings with some that are given by something else; equal ones stay as they are."""
+        changed = {
+            name: Setting(value, origin)
+            for name, value in values.items()
+            if self.by_name[name].value != value
+        }
+        return Settings({**self.by_name, **changed})
+
     def lines(self) -> list[str]:
         """A line an origin, for people."""
         groups: dict[str, list[str]] = {}
@@ -109,7 +118,31 @@ def settle(
     for name, value in flags.items():
         if value is not None:
             settings[name] = Setting(value, "flag")
+    for name, setting in settings.items():
+        _require_in_range(name, setting)
     return Settings(settings)
+
+
+_SEEDS = ("seed", "split-seed")
+_SIZES = ("embedding", "recurrent", "multimodal")
+
+
+def _require_in_range(name: str, setting: Setting) -> None:
+    """Raise UsageError for a number that no training could use, naming where it was given."""
+    value = setting.value
+    low: float
+    high: float
+    if type(value) is int:
+        low, high = (0, 2**63 - 1) if name in _SEEDS else (1, 2**16 if name in _SIZES else 10**9)
+    elif name.startswith("dropout-"):
+        low, high = 0, 0.98
+    elif type(value) in (int, float):
+        low, high = (0 if name == "l2" else 1e-12), 1e6
+    else:
+        return
+    if not low <= value <= high:
+        place = f"--{name}" if setting.origin == "flag" else f"{setting.origin}: {name}"
+        raise UsageError(f"{place} is {value}, not from {low} to {high}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -129,7 +162,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         kind = kinds[key]
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise UsageError(f"{printable(path)}: {key} is {value!r}, not of type {kind.__name__}")
-    return found
+    return {key: kinds[key](value) for key, value in found.items()}
 
 
 def _kinds() -> dict[str, type]:
@@ -142,4 +175,7 @@ def _kinds() -> dict[str, type]:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(value)
+    if isinstance(value, float):
+        return repr(value)
+    text = json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode().replace("\x7f", "\\u007f")

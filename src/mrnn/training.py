@@ -6,7 +6,9 @@ interruption lies in the run's folder; once the run is finished, only its record
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -17,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from .bundle import Bundle, load_bundle, save_bundle
+from .bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
 from .captioner import Captioner
 from .datasets import DataSet
 from .encoder_phase import EncoderPhase
 from .encoders import features_only
-from .errors import BundleError, DataError, ImageError
+from .errors import BundleError, DataError, ImageError, UsageError
 from .features import OnProgress
 from .files import write_whole
 from .fit import Fit, Phase, Progress, calibrate, captions_phase, text_phase
@@ -38,6 +40,7 @@ from .tensorboard_events import events
 from .trainable import TrainableEncoder
 from .workers import Workers, joined
 
+_DIVERGED = "training diverged (no finite dev perplexity); lower the learning rate"
 _SAMPLES = 6  # dev pictures that are captioned after every epoch
 
 
@@ -74,6 +77,7 @@ class Trained:
     bundle: Bundle | None  # the best by dev perplexity; none if no picture was learned from yet
     errors: tuple[ImageError, ...]  # images left out
     interrupted: bool  # by Ctrl-C; the run can be resumed
+    was_finished: bool = False  # already, so that nothing was done
 
 
 def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
@@ -85,9 +89,10 @@ def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
     when a split cannot be used.
     """
     with joined(plan.device) as workers, _run_folder(plan, workers) as folder:
-        (finished,) = workers.from_leader(plan.resume and _is_finished(plan.output, folder))
+        (finished,) = workers.from_leader(float(plan.resume and folder.is_finished))
         if finished:
-            return Trained(load_bundle(plan.output), (), False) if workers.leads else None
+            bundle = load_bundle(plan.output) if workers.leads else None
+            return Trained(bundle, (), False, was_finished=True) if workers.leads else None
         content = folder.read() if workers.leads and folder.is_unfinished else b""
         content = workers.bytes_from_leader(content)
         checkpoint = folder.load(content) if content else None
@@ -111,7 +116,7 @@ def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
         if not workers.leads:
             return None
         if not plan.output.exists() and not interrupted:
-            raise DataError("training diverged (no finite dev perplexity); lower the learning rate")
+            raise DataError(_DIVERGED)
         bundle = load_bundle(plan.output) if plan.output.exists() else None
         return Trained(bundle, material.errors, interrupted)
 
@@ -122,21 +127,25 @@ def _run_folder(plan: Plan, workers: Workers) -> Iterator[RunFolder]:
     if not workers.leads:
         yield RunFolder(training_folder(plan.output))
         return
+    if not plan.output.name:
+        raise UsageError(f"{printable(plan.output)}: not the name of a new directory")
     with open_run(plan.output) as folder:
-        if folder.is_unfinished and not plan.resume:
-            raise BundleError(
-                f"{printable(folder.path)}: holds an interrupted training; go on with --resume, or "
-                "remove the folder"
-            )
-        if plan.output.exists() and not plan.resume:
-            raise BundleError(
-                f"{printable(plan.output)}: exists; name another directory, or remove it"
-            )
+        _require_free(plan.output, folder, plan.resume)
         yield folder
 
 
-def _is_finished(output: Path, folder: RunFolder) -> bool:
-    return output.exists() and not folder.is_unfinished
+def _require_free(output: Path, folder: RunFolder, resume: bool) -> None:
+    """Raise BundleError unless the output may be written, or gone on with."""
+    if folder.is_unfinished and not resume:
+        raise BundleError(
+            f"{printable(folder.path)}: holds an interrupted training; go on with --resume, or "
+            f"remove it and {printable(output)}"
+        )
+    recover_bundle(output)
+    if os.path.lexists(output) and not (folder.is_unfinished or (resume and folder.is_finished)):
+        why = "exists, and its training left nothing to go on from" if resume else "exists"
+        raise BundleError(f"{printable(output)}: {why}; name another directory, or remove it")
+    require_replaceable(output)
 
 
 class _Run:
@@ -160,6 +169,7 @@ class _Run:
         self._records: list[EpochRecord] = []
         self._identity = {
             "config": asdict(self._config) | asdict(plan.settings.model_config()),
+            "sentences": material.sentences_fingerprint(),
             "material": material.fingerprint(),
         }
 
@@ -168,9 +178,10 @@ class _Run:
         self._begin(checkpoint)
         first = checkpoint.values["phase"] if checkpoint else 0
         for number, make in enumerate(self._phases()[first:], first):
-            phase = make()
+            is_restored = checkpoint is not None and number == first
+            phase = make(is_restored)
             fit = Fit(self._model, phase, self._config, self._workers, wants_stop)
-            if checkpoint and number == first:
+            if checkpoint and is_restored:
                 self._restore(fit, phase, checkpoint)
             elif self._workers.leads:
                 self._save(number, fit, phase)
@@ -178,27 +189,33 @@ class _Run:
                 return True
         if self._workers.leads:
             self._write_report("all that was planned is done")
-            self._folder.finish()
+            self._folder.finish(self._identity)
         return False
 
-    def _phases(self) -> list[Callable[[], Phase]]:
-        """What makes each phase, in order: a later one starts from what came of an earlier."""
+    def _phases(self) -> list[Callable[[bool], Phase]]:
+        """What makes each phase, in order: a later one starts from what came of an earlier.
+
+        The argument is whether a checkpoint of the phase is going to be restored.
+        """
         m, config = self._material, self._config
-        phases = [lambda: captions_phase(self._model, m.train, m.dev, config)]
+        phases = [lambda _: captions_phase(self._model, m.train, m.dev, config)]
         if len(m.text):
-            phases.insert(0, lambda: text_phase(self._model, m.text, m.dev, config))
+            phases.insert(0, lambda _: text_phase(self._model, m.text, m.dev, config))
         if self._plan.trainable:
             phases.append(self._encoder_phase)
         return phases
 
-    def _encoder_phase(self) -> Phase:
+    def _encoder_phase(self, is_restored: bool) -> Phase:
         """The image network learns from where the best bundle stands."""
         assert self._plan.trainable is not None  # noqa: S101 - so says _phases
         best = math.inf
-        if self._workers.leads:  # the others get its weights when they join the phase
+        if self._workers.leads and not is_restored:  # the others get its weights by joining
+            if not self._plan.output.exists():
+                raise DataError(_DIVERGED)
             bundle = load_bundle(self._plan.output)
             self._model.load_state_dict(bundle.model.state_dict())
             best = bundle.training["dev_perplexity"]
+        (best,) = self._workers.from_leader(best)
         self._network = EncoderPhase(
             self._model, self._plan.trainable, self._material, self._config, best
         )
@@ -207,13 +224,16 @@ class _Run:
     def _begin(self, checkpoint: Checkpoint | None) -> None:
         """Make the records ready; raises BundleError when the checkpoint is of another run."""
         folder = self._folder
+        ours = self._workers.bytes_from_leader(json.dumps(self._identity).encode())
+        _require_alike(json.loads(ours), self._identity)
         if checkpoint:
-            _require_same(checkpoint.values["identity"], self._identity, folder)
+            _require_same(checkpoint.values["identity"], self._identity, self._plan.output)
         if not self._workers.leads:
             return
-        if checkpoint:
+        if checkpoint and folder.metrics.exists():
             self._records = latest(read_records(folder.metrics))
-        write_whole(folder.settings, self._plan.settings.toml())
+        if not checkpoint:
+            write_whole(folder.settings, self._plan.settings.toml())
         write_whole(folder.metrics, "".join(record_line(r) + "\n" for r in self._records))
         write_whole(folder.split, _split_table(self._plan.data))
         self._write_report()
@@ -221,24 +241,21 @@ class _Run:
     def _through(self, number: int, fit: Fit, phase: Phase) -> bool:
         """Train through a phase; returns False when interrupted, with all that is needed saved."""
         saved = time.monotonic()
-        try:
-            for progress in fit.run():
-                self._listeners.on_progress(progress)
-                if not self._workers.leads:
-                    continue
-                is_end = progress.dev_perplexity is not None
-                if is_end:
-                    self._close_epoch(progress, fit)
-                if is_end or time.monotonic() - saved > 60 * self._plan.checkpoint_minutes:
-                    self._save(number, fit, phase)
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            if self._workers.leads:
+        for progress in fit.run():
+            self._listeners.on_progress(progress)
+            if not self._workers.leads:
+                continue
+            is_end = progress.dev_perplexity is not None
+            if is_end:
+                self._close_epoch(progress, fit)
+            if is_end or time.monotonic() - saved > 60 * self._plan.checkpoint_minutes:
                 self._save(number, fit, phase)
-                if phase.name == "captions" and not self._plan.output.exists():
-                    self._keep(0, *calibrate(self._model, self._material.dev))
-            return False
-        return True
+                saved = time.monotonic()
+        if fit.was_stopped and self._workers.leads:
+            self._save(number, fit, phase)
+            if phase.name == "captions" and not self._plan.output.exists():
+                self._keep(0, *calibrate(self._model, self._material.dev))
+        return not fit.was_stopped
 
     def _close_epoch(self, progress: Progress, fit: Fit) -> None:
         if progress.is_best and progress.phase != "text":
@@ -318,9 +335,12 @@ def _split_table(data: DataSet) -> str:
     return "".join(f"{printable(e.image)}\t{e.split}\n" for e in data.examples)
 
 
-def _require_same(begun: Mapping[str, Any], now: Mapping[str, Any], folder: RunFolder) -> None:
+def _require_same(begun: Mapping[str, Any], now: Mapping[str, Any], output: Path) -> None:
     """Raise BundleError unless a run is gone on with as it was begun."""
-    remedy = f"give what was given then, or remove {printable(folder.path)} to begin anew"
+    remedy = (
+        f"give what was given then, or remove {printable(output)} and "
+        f"{printable(training_folder(output))} to begin anew"
+    )
     for name, value in now["config"].items():
         if begun["config"].get(name) != value:
             raise BundleError(
@@ -332,3 +352,16 @@ def _require_same(begun: Mapping[str, Any], now: Mapping[str, Any], folder: RunF
             "the interrupted training had other captions, pictures, --text, --from or encoder; "
             + remedy
         )
+
+
+def _require_alike(first: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise DataError unless this process trains on what the first one does.
+
+    Features are not compared: another kind of processor may round a few of them differently.
+    """
+    for name in ("config", "sentences"):
+        if first[name] != now[name]:
+            raise DataError(
+                f"the processes that train together have different {name}; give all of them the "
+                "same data and the same command"
+            )

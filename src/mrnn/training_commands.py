@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from .captioner import Captioner
     from .config import TrainConfig
-    from .datasets import DataSet
     from .material import ImageSide
     from .pairs import FeatureSource
     from .run_records import EpochRecord
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from .training import Listeners, Plan, Trained
 
 _DEFAULTS = defaults()
+_SIZES = ("embedding", "recurrent", "multimodal")
 _BY_SIZE = ("epochs", "batch", "minimum-count")  # settings that suit the data's size
 
 
@@ -148,28 +148,30 @@ def train(
     """
     from .datasets import read_dataset
     from .devices import choose_device
-    from .run_folder import training_folder
+    from .run_folder import RunFolder, training_folder
     from .training import Plan
     from .training import train as run
 
     flags = {name: context.params[name.replace("-", "_")] for name in _DEFAULTS}
-    begun = training_folder(output) / "config.toml"
-    file = begun if resume and not config and begun.exists() else config
+    begun = RunFolder(training_folder(output)) if resume and output.name else None
+    is_begun = begun is not None and (begun.is_unfinished or begun.is_finished)
+    file = begun.settings if begun and is_begun and not config else config
     asked = settle(flags, file).train_config()
     dataset = read_dataset(data, images, asked.split_seed)
     sentences = sum(len(example.sentences) for example in dataset.split("train"))
     settings = settle(flags, file, sentences, goes_on=start is not None)
     where = choose_device(device)
-    training = settings.train_config()
     beginning = _beginning(start, settings, device)
-    side = _image_side(training.encoder, encoder_weights, features, beginning, where)
+    side = _image_side(settings, encoder_weights, features, beginning, where)
+    settings = _as_they_are(settings, beginning, features)
+    training = settings.train_config()
     plan = Plan(
         dataset,
         side,
         output,
         settings,
         where,
-        _sentences(text, dataset),
+        _sentences(text),
         beginning.bundle if beginning else None,
         _network(training, encoder_weights, side, where),
         resume,
@@ -200,6 +202,8 @@ def _announce(plan: Plan) -> None:
 def _conclude(plan: Plan, trained: Trained) -> int:
     for error in trained.errors:
         note(f"mrnn: {error}")
+    if trained.was_finished:
+        note("mrnn: this training was finished already; nothing was done")
     if trained.bundle:
         reached = trained.bundle.training
         print(f"{printable(plan.output)}: dev perplexity {reached['dev_perplexity']:.2f}", end="")
@@ -237,7 +241,7 @@ def _beginning(start: str | None, settings: Settings, device: str) -> Captioner 
         return None
     captioner = load(start, device)
     there = asdict(captioner.model.config) | {"encoder": captioner.encoder.name}
-    for name in ("embedding", "recurrent", "multimodal", "encoder"):
+    for name in (*_SIZES, "encoder"):
         wanted = settings.by_name[name]
         if wanted.origin != "default" and wanted.value != there[name]:
             raise UsageError(
@@ -246,8 +250,22 @@ def _beginning(start: str | None, settings: Settings, device: str) -> Captioner 
     return captioner
 
 
+def _as_they_are(
+    settings: Settings, beginning: Captioner | None, features: Path | None
+) -> Settings:
+    """The settings with what a trained model or a file of features has settled already."""
+    from .encoders import FEATURES
+
+    if beginning:
+        sizes = {name: getattr(beginning.model.config, name) for name in _SIZES}
+        settings = settings.with_values(sizes | {"encoder": beginning.encoder.name}, "--from")
+    if features:
+        settings = settings.with_values({"encoder": FEATURES}, "--features")
+    return settings
+
+
 def _image_side(
-    name: str,
+    settings: Settings,
     weights: Path | None,
     features: Path | None,
     beginning: Captioner | None,
@@ -255,18 +273,25 @@ def _image_side(
 ) -> ImageSide:
     """Where the features come from: a file, the encoder of a trained model, or a named one."""
     from .bundle import EncoderIdentity
-    from .encoders import open_encoder
+    from .encoders import FEATURES, open_encoder
     from .feature_files import FeatureFile
     from .features import default_cache
     from .material import ImageSide
     from .pairs import encoded_by
 
+    name = settings.by_name["encoder"]
+    if (features or beginning) and weights:
+        raise UsageError("--encoder-weights goes with neither --from nor --features")
+    if features and name.origin == "flag":
+        raise UsageError("--features come without an encoder; leave --encoder out")
+    if beginning and beginning.encoder.name == FEATURES and not features:
+        raise UsageError("--from was trained on features computed elsewhere; give --features, too")
     source: FeatureSource
     if features:
         file = FeatureFile.open(features)
         encoder, source = file.encoder, file.lookup
     else:
-        encoder = beginning.encoder if beginning else open_encoder(name, device.type, weights)
+        encoder = beginning.encoder if beginning else open_encoder(name.value, device.type, weights)
         source = encoded_by(encoder, default_cache())
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
     if beginning and (identity, encoder.dimension) != (
@@ -290,16 +315,12 @@ def _network(
     return network
 
 
-def _sentences(text: Path | None, data: DataSet) -> list[str]:
-    """The sentences of --text that are no dev or test captions."""
+def _sentences(text: Path | None) -> list[str]:
     from .datasets import read_sentences
-    from .material import without_held_out
 
     if text is None:
         return []
     sentences, problems = read_sentences(text)
-    note_problems(problems)
-    kept = without_held_out(sentences, data)
-    if len(kept) < len(sentences):
-        note(f"{len(sentences) - len(kept):,} sentences of --text are dev or test captions: unused")
-    return kept
+    if leads():
+        note_problems(problems)
+    return sentences

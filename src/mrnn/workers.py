@@ -87,8 +87,6 @@ def joined(device: torch.device) -> Iterator[Workers]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield ALONE
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Workers(dist.get_rank(), dist.get_world_size())
