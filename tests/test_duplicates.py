@@ -227,6 +227,14 @@ def test_places_that_are_flat_in_both_do_not_count(with_hashes, steep, near):
     assert len(near_pairs(prints)[0]) == near
 
 
+@pytest.mark.parametrize(("count", "near"), [(12, True), (13, False)])
+def test_more_than_twelve_bits_are_too_many_even_in_flat_places(with_hashes, count, near):
+    places = [*range(0, 128, 14), *range(1, 128, 14)][:count]  # of two bands
+    other = [sum(1 << p % 64 for p in places if p // 64 == word) for word in range(2)]
+    prints = with_hashes(np.array([[0, 0], other], np.uint64), np.zeros((2, 2), np.uint64))
+    assert len(near_pairs(prints)[0]) == near
+
+
 @pytest.mark.parametrize("left", list(combinations(range(BITS + 2), 2)))
 def test_twelve_bits_in_twelve_bands_are_found_whichever_bands_are_left(with_hashes, left):
     """The worst case of the pigeonhole principle: every other band differs."""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,34 +70,41 @@ def features(flickr_layout, tmp_path):
     return tmp_path / "feats.npy"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_killed_at_random_points_it_ends_with_the_same_weights(
-    flickr_layout, tmp_path, features, seed
-):
+QUICK = ("--epochs", "3", "--batch", "3", "--minimum-count", "1", "--patience", "9")
+
+
+def test_killed_at_random_points_it_ends_with_the_same_weights(flickr_layout, tmp_path, features):
     text = tmp_path / "text.txt"
     text.write_text("a dog sits\nthe cat runs in the snow\na cat sits in the snow\n")
-
-    def arguments(output: Path) -> list[str]:
-        return [
-            "train", str(flickr_layout), "-o", str(output), "--features", str(features),
-            "--text", str(text), "--text-epochs", "2", "--epochs", "3", "--batch", "3",
-            "--minimum-count", "1", "--checkpoint-minutes", "0", "--patience", "9",
-        ]  # fmt: skip
-
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert drive(arguments(whole), []) == (1, 0)
-    kills = np.random.default_rng(seed).integers(20, 160, 12).tolist()
-    runs, code = drive(arguments(killed), kills)
-    assert code == 0
-    assert runs > 4
+    more = ("--features", str(features), "--text", str(text), "--text-epochs", "2")
+    kills = np.random.default_rng(1).integers(20, 160, 12).tolist()
+    whole, killed = both(flickr_layout, tmp_path, [*QUICK, *more], kills)
     for name in ("model.safetensors", "vocab.json", "config.json"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
-    left, right = (
-        [
-            (r.phase, r.epoch, r.train_perplexity, r.dev_perplexity, r.samples)
-            for r in read_records(training_folder(output) / "metrics.jsonl")
-        ]
-        for output in (killed, whole)
-    )
-    assert left == right
-    assert not (training_folder(killed) / "checkpoint.safetensors").exists()
+
+
+def test_killed_while_the_encoder_learns_it_ends_with_the_same_weights(flickr_layout, tmp_path):
+    more = (
+        "--encoder", "efficientnet-lite0", "--train-encoder", "--encoder-blocks", "1",
+        "--encoder-learning-rate", "0.001", "--learning-rate", "0.01",
+    )  # fmt: skip
+    kills = np.random.default_rng(2).integers(150, 420, 5).tolist()
+    whole, killed = both(flickr_layout, tmp_path, [*QUICK, *more], kills)
+    for name in ("model.safetensors", "encoder.safetensors", "config.json"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+
+
+def both(data: Path, folder: Path, options: list[str], kills: list[int]) -> tuple[Path, Path]:
+    """A model trained in one go, and one whose training was killed again and again."""
+    outputs = folder / "whole", folder / "killed"
+    records = []
+    for output, points in zip(outputs, ([], kills), strict=True):
+        command = ["train", str(data), "-o", str(output), "--checkpoint-minutes", "0", *options]
+        runs, code = drive(command, points)
+        assert code == 0
+        assert runs > 3 or not points
+        assert not (training_folder(output) / "checkpoint.safetensors").exists()
+        found = read_records(training_folder(output) / "metrics.jsonl")
+        records.append([replace(record, seconds=0) for record in found])
+    assert records[0] == records[1]
+    return outputs

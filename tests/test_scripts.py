@@ -46,6 +46,7 @@ def test_letters_belong_to_their_script(script, text):
 
 @settings(deadline=None)
 @given(st.characters())
+@example("\ufe70")  # an Arabic mark as a letter
 @example("\N{THAI CHARACTER SARA AM}")  # begins with a mark when it is taken apart
 def test_every_letter_and_nothing_else_but_emoji_has_a_script(character):
     is_letter = unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lo")

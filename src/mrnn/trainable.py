@@ -14,10 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .errors import BundleError, UsageError
+from .errors import UsageError
 from .images import Preprocessing
 from .networks import EncoderFile, Network, network, pooled, read_weights
-from .weight_files import check_tensors
 
 
 class TrainableEncoder:
@@ -78,22 +77,8 @@ class TrainableEncoder:
         return pooled(x)
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of all weights, on the CPU; what `load` takes."""
+        """A copy of all weights, on the CPU."""
         return {k: v.detach().cpu().clone() for k, v in self._weights.items()}
-
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over weights, in place; raises BundleError unless all of them fit."""
-        try:
-            check_tensors(weights, self._network.shapes, self.name)
-        except ValueError as error:
-            raise BundleError(f"weights of {self.name}: {error}") from None
-        with torch.no_grad():
-            for name, weight in self._weights.items():
-                weight.copy_(weights[name])
-
-
-def _copied(weight: Tensor) -> Tensor:
-    return weight.to(torch.float32).clone(memory_format=torch.contiguous_format)
 
 
 def open_trainable(
