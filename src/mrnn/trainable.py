@@ -81,6 +81,10 @@ class TrainableEncoder:
         return {k: v.detach().cpu().clone() for k, v in self._weights.items()}
 
 
+def _copied(weight: Tensor) -> Tensor:
+    return weight.to(torch.float32).clone(memory_format=torch.contiguous_format)
+
+
 def open_trainable(
     name: str, device: str = "cpu", weights: Path | EncoderFile | None = None
 ) -> TrainableEncoder:
