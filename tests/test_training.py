@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 from pathlib import Path
 
@@ -200,6 +201,22 @@ def test_a_model_that_was_being_replaced_is_found_again(flickr_layout, tmp_path)
     resumed = run(flickr_layout, tmp_path / "model", resume=True)
     whole = run(flickr_layout, tmp_path / "whole")
     assert torch.equal(resumed.bundle.model.wo, whole.bundle.model.wo)
+
+
+def test_a_finished_model_that_was_removed_is_trained_again(flickr_layout, tmp_path):
+    trained = run(flickr_layout, tmp_path / "model")
+    shutil.rmtree(tmp_path / "model")
+    again = run(flickr_layout, tmp_path / "model", resume=True)
+    assert not again.was_finished
+    assert torch.equal(again.bundle.model.wo, trained.bundle.model.wo)
+
+
+@pytest.mark.parametrize("left", [[], [".metrics.jsonl.new"], ["metrics.jsonl"]])
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(flickr_layout, tmp_path, left):
+    training_folder(tmp_path / "model").mkdir()
+    for name in left:
+        (training_folder(tmp_path / "model") / name).write_text("")
+    assert run(flickr_layout, tmp_path / "model", resume=True).bundle
 
 
 def test_what_was_not_finished_is_not_called_so(flickr_layout, tmp_path):

@@ -131,7 +131,8 @@ def open_run(output: Path) -> Iterator[RunFolder]:
                 f"{printable(path)}: another process trains this model; wait for it, or name "
                 "another directory"
             ) from None
-        if any(path.iterdir()) and not folder.metrics.exists() and not folder.is_unfinished:
+        visible = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+        if visible and not folder.metrics.exists() and not folder.is_unfinished:
             raise BundleError(
                 f"{printable(path)}: holds other files, and would be the folder of this training; "
                 "name another directory"

@@ -89,7 +89,8 @@ def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
     when a split cannot be used.
     """
     with joined(plan.device) as workers, _run_folder(plan, workers) as folder:
-        (finished,) = workers.from_leader(float(plan.resume and folder.is_finished))
+        is_finished = plan.resume and folder.is_finished and plan.output.exists()
+        (finished,) = workers.from_leader(float(is_finished))
         if finished:
             bundle = load_bundle(plan.output) if workers.leads else None
             return Trained(bundle, (), False, was_finished=True) if workers.leads else None
@@ -232,9 +233,10 @@ class _Run:
             return
         if checkpoint and folder.metrics.exists():
             self._records = latest(read_records(folder.metrics))
+        # The metrics come first: they tell that the folder is ours.
+        write_whole(folder.metrics, "".join(record_line(r) + "\n" for r in self._records))
         if not checkpoint:
             write_whole(folder.settings, self._plan.settings.toml())
-        write_whole(folder.metrics, "".join(record_line(r) + "\n" for r in self._records))
         write_whole(folder.split, _split_table(self._plan.data))
         self._write_report()
 
