@@ -474,3 +474,11 @@ def test_help_says_what_the_exit_codes_mean():
     assert code == 0
     assert "nothing is changed" in " ".join(out.split())
     assert "Exit code 3" in out
+
+
+def test_the_splits_are_those_that_training_would_choose(flickr_layout):
+    for path in flickr_layout.glob("*Images.txt"):
+        path.unlink()
+    _, found = document(flickr_layout, "--split-seed", 5)
+    assert found["split_origin"].endswith("chosen by seed 5")
+    assert document(flickr_layout)[1]["split_origin"].endswith("chosen by seed 1")

@@ -182,6 +182,9 @@ def check(
     quick: Annotated[
         bool, typer.Option("--quick", help="Do not open the pictures: captions only.")
     ] = False,
+    split_seed: Annotated[
+        int, typer.Option(help="As for train.", metavar="N", min=0)
+    ] = TrainConfig.split_seed,
     json: Json = False,
 ) -> int:
     """Look through a captioned data set: what it holds, and every problem; nothing is changed.
@@ -194,7 +197,7 @@ def check(
     from .datasets import read_dataset
 
     try:
-        dataset = read_dataset(data, images)
+        dataset = read_dataset(data, images, split_seed)
     except DataError as error:
         if json:
             emit(unusable(error))
