@@ -16,7 +16,7 @@ from conftest import tiny_model
 from mrnn import fit as fitting
 from mrnn.config import DropoutShares, TrainConfig
 from mrnn.fit import Fit, calibrate, captions_phase, one_cycle, shuffled, text_phase
-from mrnn.model import MRNN
+from mrnn.model import MRNN, Dropout
 from mrnn.packing import Corpus
 from mrnn.pairs import Pairs
 from mrnn.scoring import perplexity
@@ -118,6 +118,29 @@ def test_a_wish_to_stop_is_granted_between_two_updates():
     whole, fit = learner(config)
     list(fit.run())
     assert torch.equal(again.wo, whole.wo)
+
+
+def test_every_update_of_every_phase_and_process_drops_other_units(monkeypatch):
+    seeds = []
+
+    def noted(shares, seed):
+        seeds.append(tuple(seed))
+        return Dropout(shares, seed)
+
+    monkeypatch.setattr(fitting, "Dropout", noted)
+    config = TrainConfig(epochs=2, text_epochs=2, batch=4)
+    model, fit = learner(config)
+    list(fit.run())
+    list(
+        Fit(
+            model, text_phase(model, Corpus([[4, 5]] * 8), told_by_the_picture(), config), config
+        ).run()
+    )
+    assert len(set(seeds)) == len(seeds) == 8
+    masks = {
+        Dropout(DropoutShares(), seed)(torch.ones(64), 0.5).numpy().tobytes() for seed in seeds
+    }
+    assert len(masks) == 8
 
 
 @pytest.mark.parametrize("updates", range(1, 31))
