@@ -76,6 +76,16 @@ def test_the_bundle_is_the_best_epoch_and_says_what_made_it(flickr_layout, tmp_p
     assert math.isclose(perplexity(bundle.model, pairs), best.dev_perplexity, rel_tol=1e-2)
 
 
+def test_the_temperature_is_part_of_the_saved_weights(flickr_layout, tmp_path, monkeypatch):
+    saved = []
+    for temperature in (1.0, 2.0):
+        monkeypatch.setattr(fit, "calibrate", lambda model, pairs, t=temperature: (5.0, t))
+        output = tmp_path / str(temperature)
+        saved.append(run(flickr_layout, output, flags={**FAST, "epochs": 1}).bundle.model)
+    assert torch.allclose(saved[1].wo * 2, saved[0].wo, atol=1e-3)
+    assert torch.allclose(saved[1].wo_bias * 2, saved[0].wo_bias, atol=1e-3)
+
+
 def test_the_vocabulary_is_of_the_training_split_alone(flickr_layout, tmp_path):
     captions = flickr_layout / "Flickr8k.token.txt"
     captions.write_text(captions.read_text() + "9.jpg#2\tA zebra .\n")
