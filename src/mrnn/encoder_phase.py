@@ -54,7 +54,7 @@ class EncoderPhase:
             self._features,
             [
                 Learned(list(model.parameters()), config.learning_rate * _MODEL_SHARE, config.l2),
-                # No L2: Adam would pull what the pictures say little about to zero at full speed.
+                # No L2: zero is not where a trained network should be drawn to.
                 Learned(
                     network.parameters(config.encoder_blocks), config.encoder_learning_rate, 0.0
                 ),
