@@ -77,7 +77,7 @@ def test_killed_at_random_points_it_ends_with_the_same_weights(flickr_layout, tm
     text = tmp_path / "text.txt"
     text.write_text("a dog sits\nthe cat runs in the snow\na cat sits in the snow\n")
     more = ("--features", str(features), "--text", str(text), "--text-epochs", "2")
-    kills = np.random.default_rng(1).integers(20, 160, 12).tolist()
+    kills = np.random.default_rng(1).integers(20, 160, 4).tolist()
     whole, killed = both(flickr_layout, tmp_path, [*QUICK, *more], kills)
     for name in ("model.safetensors", "vocab.json", "config.json"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
@@ -88,7 +88,7 @@ def test_killed_while_the_encoder_learns_it_ends_with_the_same_weights(flickr_la
         "--encoder", "efficientnet-lite0", "--train-encoder", "--encoder-blocks", "1",
         "--encoder-learning-rate", "0.001", "--learning-rate", "0.01",
     )  # fmt: skip
-    kills = np.random.default_rng(2).integers(150, 420, 5).tolist()
+    kills = np.random.default_rng(2).integers(150, 420, 2).tolist()
     whole, killed = both(flickr_layout, tmp_path, [*QUICK, *more], kills)
     for name in ("model.safetensors", "encoder.safetensors", "config.json"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
@@ -102,7 +102,7 @@ def both(data: Path, folder: Path, options: list[str], kills: list[int]) -> tupl
         command = ["train", str(data), "-o", str(output), "--checkpoint-minutes", "0", *options]
         runs, code = drive(command, points)
         assert code == 0
-        assert runs > 3 or not points
+        assert runs > 1 or not points
         assert not (training_folder(output) / "checkpoint.safetensors").exists()
         found = read_records(training_folder(output) / "metrics.jsonl")
         records.append([replace(record, seconds=0) for record in found])
