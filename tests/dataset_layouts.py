@@ -13,8 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from mrnn.datasets import Problem, read_dataset
+from mrnn.errors import DataError
 from mrnn.images import Picture
 
 TRAIN = tuple(f"{i}.jpg" for i in range(8))
@@ -206,3 +209,15 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "WebDataset shards": shards,
     "Hugging Face imagefolder": imagefolder,
 }
+
+
+def refused(data: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        read_dataset(data)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+def only_problem(data: Path) -> Problem:
+    [problem] = read_dataset(data).problems
+    return problem

@@ -6,21 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_layouts import folder, iapr, jpeg, put, put_pictures
-from mrnn.datasets import DataSet, Problem, read_dataset
-from mrnn.errors import DataError
-
-
-def refused(data: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read_dataset(data)
-    assert str(caught.value).isprintable()
-    return str(caught.value)
-
-
-def only_problem(data: Path) -> Problem:
-    [problem] = read_dataset(data).problems
-    return problem
+from dataset_layouts import folder, iapr, jpeg, only_problem, put, put_pictures, refused
+from mrnn.datasets import DataSet, read_dataset
 
 
 def places(dataset: DataSet) -> list[Path]:

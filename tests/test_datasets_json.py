@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from dataset_layouts import base_name, coco, karpathy, put, put_pictures
-from mrnn.datasets import Problem, read_dataset
-from mrnn.errors import DataError
-
-
-def refused(data: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read_dataset(data)
-    assert str(caught.value).isprintable()
-    return str(caught.value)
-
-
-def only_problem(data: Path) -> Problem:
-    [problem] = read_dataset(data).problems
-    return problem
+from dataset_layouts import base_name, coco, karpathy, only_problem, put, put_pictures, refused
+from mrnn.datasets import read_dataset
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dataset_layouts import jpeg, put, shards, tar
-from mrnn.datasets import DataSet, Problem, read_dataset
-from mrnn.errors import DataError, ImageError
+from dataset_layouts import jpeg, only_problem, put, refused, shards, tar
+from mrnn.datasets import DataSet, read_dataset
+from mrnn.errors import ImageError
 from mrnn.features import cached_features, encode_images
 from mrnn.images import Member, check_file, printable, read_image
 
@@ -27,18 +27,6 @@ def shard(folder: Path, *members: tuple[str, bytes], name: str = "a.tar") -> Pat
 
 def said(dataset: DataSet) -> dict[str, tuple[str, ...]]:
     return {example.image.name: example.sentences for example in dataset.examples}
-
-
-def refused(data: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read_dataset(data)
-    assert str(caught.value).isprintable()
-    return str(caught.value)
-
-
-def only_problem(data: Path) -> Problem:
-    [problem] = read_dataset(data).problems
-    return problem
 
 
 def test_one_shard_is_data_too(tmp_path):

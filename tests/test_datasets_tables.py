@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataset_layouts import imagefolder, put, put_pictures
+from dataset_layouts import imagefolder, put, put_pictures, refused
 from mrnn.datasets import DataSet, read_dataset
-from mrnn.errors import DataError
 
 
 @pytest.fixture
@@ -21,13 +19,6 @@ def data(tmp_path):
     """A folder with the pictures 0.jpg to 10.jpg."""
     put_pictures(tmp_path / "birds")
     return tmp_path / "birds"
-
-
-def refused(data: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read_dataset(data)
-    assert str(caught.value).isprintable()
-    return str(caught.value)
 
 
 def said(dataset: DataSet) -> dict[str, tuple[str, ...]]:

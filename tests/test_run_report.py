@@ -7,7 +7,6 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from mrnn.errors import DataError
 from mrnn.images import Member, printable
 from mrnn.run_records import EpochRecord, Sample
 from mrnn.run_report import run_page, sample_lines, write_run_report
+from test_report import Balanced
 
 FACTS = [("batch", "128 (default)"), ("minimum count", "5 (suits the data)")]
 
@@ -81,26 +81,6 @@ def labels(figure, kind):
 def told(html):
     """(epochs, caption) of all rows below the newest caption, card by card."""
     return re.findall(r'<th scope="row">([^<]*)</th><td dir="auto">(.*?)</td>', html)
-
-
-class Balanced(HTMLParser):
-    """Fails on tags that are not closed in order."""
-
-    def __init__(self):
-        super().__init__()
-        self.open = []
-        self.seen = []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append(tag)
-        if tag not in {"meta", "img", "br"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def assert_well_formed(html):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .config import ENCODER
 from .errors import BundleError, UsageError
 from .images import Preprocessing, printable
 from .networks import (
@@ -37,7 +38,7 @@ from .networks import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-DEFAULT = "efficientnet-lite2"
+DEFAULT = ENCODER
 FEATURES = "features"  # stands for an encoder where features were computed elsewhere
 
 
