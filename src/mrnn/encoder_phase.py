@@ -20,7 +20,7 @@ from .devices import processors
 from .encoders import Encoder, encoder_of
 from .errors import ImageError
 from .features import encode_images
-from .fit import Learned, Phase
+from .fit import Learned, Phase, shuffled
 from .images import Picture, preprocess, read_image
 from .material import Material
 from .model import MRNN
@@ -76,10 +76,11 @@ class EncoderPhase:
         images = self._material.train.images  # (S,) never falling
         count = len(self._material.train_examples)
         each = max(1, round(self._config.batch * count / len(images)))
-        order = np.random.default_rng((self._config.seed, 2, epoch)).permutation(count)
         starts = np.searchsorted(images, np.arange(count + 1))
-        sentences = [np.arange(starts[i], starts[i + 1]) for i in order]
-        return [np.concatenate(sentences[i : i + each]) for i in range(0, count, each)]
+        return [
+            np.concatenate([np.arange(starts[i], starts[i + 1]) for i in some])
+            for some in shuffled(count, each, (*self.phase.seed, epoch))
+        ]
 
     def _features(self, chosen: np.ndarray, packed: Packed) -> Tensor:
         rows = self._material.train.images[chosen[packed.order.numpy()]]
