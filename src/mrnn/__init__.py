@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         MrnnError,
         UsageError,
     )
+    from .library import Found, Library, Results
 
 _HOMES = {
     **dict.fromkeys(
@@ -38,6 +39,7 @@ _HOMES = {
         ("BundleError", "DataError", "DependencyError", "ImageError", "MrnnError", "UsageError"),
         "errors",
     ),
+    **dict.fromkeys(("Found", "Library", "Results"), "library"),
 }
 __all__ = [
     "BundleError",
@@ -46,10 +48,13 @@ __all__ = [
     "DataError",
     "Decoding",
     "DependencyError",
+    "Found",
     "ImageError",
+    "Library",
     "Match",
     "MrnnError",
     "Ranking",
+    "Results",
     "Score",
     "UsageError",
     "Word",

@@ -28,6 +28,7 @@ from .images import Preprocessing, printable
 from .model import MRNN
 from .networks import ONNX, SAFETENSORS, EncoderFile
 from .text import TOKENISER, Vocabulary
+from .threshold import MatchThreshold
 from .weight_files import check_tensors, from_safetensors, read_whole, to_half, to_safetensors
 
 FORMAT = 1
@@ -75,6 +76,7 @@ class Bundle:
     training: Mapping[str, Any]  # data, split, counts, seed, configuration
     scores: tuple[Mapping[str, Any], ...] = ()  # results of `mrnn evaluate`, with their signatures
     encoder_file: EncoderFile | None = None  # the encoder's weights where no pip package has them
+    match: MatchThreshold | None = None  # none where there were too few dev pictures
 
 
 def find_bundle(name: str) -> Path:
@@ -117,6 +119,7 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
         },
         "training": bundle.training,
         "scores": bundle.scores,
+        **({"match": bundle.match.to_json()} if bundle.match else {}),
         "files": digests,
     }
     contents[_CONFIG] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
@@ -156,7 +159,11 @@ def load_bundle(directory: Path) -> Bundle:
         )
     model, prior = _read_weights(contents[_WEIGHTS], sizes, directory / _WEIGHTS)
     training, scores = config["training"], tuple(config["scores"])
-    bundle = Bundle(model, vocabulary, identity, prior, training, scores, file)
+    try:
+        match = MatchThreshold.from_json(config["match"]) if "match" in config else None
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
+    bundle = Bundle(model, vocabulary, identity, prior, training, scores, file, match)
     try:
         card(bundle, 0)
     except Exception as error:  # whatever wrong keys and types lead to
@@ -202,6 +209,7 @@ def card(bundle: Bundle, size: int) -> str:
         lines += _score_lines(s)
     if not bundle.scores:
         lines.append("None yet; `mrnn evaluate` gives them.")
+    lines += _match_lines(bundle.match)
     lines += ["", "## Licence and limits", "", *_LIMITS]
     return "\n".join(lines) + "\n"
 
@@ -248,6 +256,19 @@ def _score_lines(s: Mapping[str, Any]) -> list[str]:
                 f"R@10 {recall['r10']:.1f}, Med r {recall['med_r']:g}"
             )
     return [*lines, f"  ({', '.join(f'{k} {v}' for k, v in s['signature'].items())})"]
+
+
+def _match_lines(match: MatchThreshold | None) -> list[str]:
+    """What a search calls a match, where the bundle says so."""
+    if match is None:
+        return []
+    return [
+        "",
+        f"A match in a search among N pictures has a log-ratio of at least {match.intercept:.2f} + "
+        f"{match.slope:.2f} ln N nats:",
+        f"{match.percentile}% of sentences reach less when their own picture is not there "
+        f"({match.sentences:,} sentences of `{match.split}`, {match.images:,} pictures).",
+    ]
 
 
 _LIMITS = (
@@ -299,6 +320,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         "encoder": dict,
         "training": dict,
         "scores": list,
+        **({"match": dict} if "match" in config else {}),
         "files": dict,
     }
     _check_keys(config, set(shape), path, "")

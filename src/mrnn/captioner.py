@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -123,7 +125,10 @@ class Captioner:
     Safe to use from one thread at a time.
     """
 
-    def __init__(self, bundle: Bundle, encoder: Encoder, device: torch.device) -> None:
+    def __init__(
+        self, bundle: Bundle, encoder: Encoder, device: torch.device, source: str = ""
+    ) -> None:
+        self.source = source  # what `load` was given
         self.bundle = bundle
         self.encoder = encoder
         self.model = bundle.model.to(device)
@@ -134,6 +139,16 @@ class Captioner:
     def prior_terms(self) -> Tensor:
         """What scoring needs of the bundle's training images, (P, M): P(s) is over these."""
         return image_terms(self.model, self.bundle.prior)
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of all that image terms and captions depend on: encoder, weights, words."""
+        encoder = self.bundle.encoder
+        names = [encoder.name, encoder.digest, encoder.preprocessing.to_json()]
+        hasher = hashlib.sha256(json.dumps([names, self.vocabulary.words]).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            hasher.update(name.encode() + tensor.cpu().numpy().tobytes())
+        return hasher.hexdigest()
 
     def caption(
         self, image: ImagePath, how: Decoding = Decoding(alternatives=4), **options: Any
@@ -164,6 +179,11 @@ class Captioner:
         how = replace(how, **options)
         generator = torch.Generator(self.device).manual_seed(how.seed)
         return self._generate(list(features), how, self._prefix(how), generator)
+
+    def caption_terms(self, terms: Tensor, how: Decoding = Decoding()) -> list[Caption]:
+        """Captions for image terms (B, M); `how` cannot ask for alternatives."""
+        generator = torch.Generator(self.device).manual_seed(how.seed)
+        return self._search(terms, how, self._prefix(how), generator)
 
     def score(self, image: ImagePath, sentences: Sequence[str]) -> list[Score]:
         """Score sentences against one image, in order; raises ImageError."""
@@ -215,12 +235,17 @@ class Captioner:
         Equals stay in the given order. Raises ImageError if the image cannot be read.
         """
         _require_places(k)
-        feature = self._feature(image)
+        terms = self.terms_of(image)
         corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
-        terms = image_terms(self.model, feature[None])
         found = zip(*sentences_for(self.model, corpus, terms, self.prior_terms, k), strict=True)
         matches = [
-            self._match(rank, sentences[i], logprob, corpus.lengths[i], prior)
+            Match(
+                rank,
+                sentences[i],
+                logprob,
+                to_perplexity(logprob, corpus.lengths[i]),
+                logprob - prior,
+            )
             for rank, (i, logprob, prior) in enumerate(found, 1)
         ]
         return Ranking(os.fspath(image), tuple(matches))
@@ -250,19 +275,31 @@ class Captioner:
                     paths.append(os.fspath(path))
                     features.append(found)
             on_progress(len(paths) + len(errors), len(images))
-        corpus = Corpus([self.vocabulary.encode(sentence)])
         if not features:
             return Ranking(sentence, (), tuple(errors))
         terms = image_terms(self.model, np.stack(features))
+        matches = [
+            Match(rank, paths[i], *figures)
+            for rank, (i, *figures) in enumerate(self.rank_terms(sentence, terms, k), 1)
+        ]
+        return Ranking(sentence, tuple(matches), tuple(errors))
+
+    def rank_terms(
+        self, sentence: str, terms: Tensor, k: int | None = None
+    ) -> list[tuple[int, float, float, float]]:
+        """The k images (or all) that a sentence fits best, of image terms (I, M).
+
+        Returns the position of each, its log P(s | I), perplexity and log-ratio, best first.
+        """
+        corpus = Corpus([self.vocabulary.encode(sentence)])
         distinct, which = terms.unique(dim=0, return_inverse=True)  # equal pictures shall tie
         logprobs = log_likelihoods(self.model, corpus, distinct)[0][which].tolist()
         prior = log_prior(self.model, corpus, self.prior_terms).item()
-        order = sorted(range(len(paths)), key=lambda i: -logprobs[i])[:k]
-        matches = [
-            self._match(rank, paths[i], logprobs[i], corpus.lengths[0], prior)
-            for rank, i in enumerate(order, 1)
+        words = int(corpus.lengths[0])
+        best = sorted(range(len(terms)), key=lambda i: -logprobs[i])[:k]
+        return [
+            (i, logprobs[i], to_perplexity(logprobs[i], words), logprobs[i] - prior) for i in best
         ]
-        return Ranking(sentence, tuple(matches), tuple(errors))
 
     @torch.inference_mode()
     def captions_of_lengths(
@@ -295,14 +332,15 @@ class Captioner:
         found = zip(nearest.indices.tolist(), nearest.values.tolist(), strict=True)
         return [(self.vocabulary.words[i], d) for i, d in found if math.isfinite(d)]
 
+    def terms_of(self, image: ImagePath) -> Tensor:
+        """The image terms (1, M) of one image; raises ImageError."""
+        return image_terms(self.model, self._feature(image)[None])
+
     def _feature(self, image: ImagePath) -> np.ndarray:
         [feature] = encode_images([Path(image)], self.encoder)
         if isinstance(feature, ImageError):
             raise feature
         return feature
-
-    def _match(self, rank: int, item: str, logprob: float, words: int, prior: float) -> Match:
-        return Match(rank, item, logprob, to_perplexity(logprob, words), logprob - prior)
 
     def _stream(
         self, images: Iterable[ImagePath], how: Decoding, prefix: list[int]
@@ -334,7 +372,16 @@ class Captioner:
     ) -> list[Caption]:
         matrix = np.stack(features)
         terms = self.model.image_terms(to_tensor(matrix, self.device))
-        state: State = (self.model.initial_state(len(features)), terms)
+        captions = self._search(terms, how, prefix, generator)
+        if how.alternatives:
+            captions = self._with_alternatives(captions, matrix, how.alternatives)
+        return captions
+
+    @torch.inference_mode()
+    def _search(
+        self, terms: Tensor, how: Decoding, prefix: list[int], generator: torch.Generator
+    ) -> list[Caption]:
+        state: State = (self.model.initial_state(len(terms)), terms)
         if how.temperature is not None:
             drawn = sample(self._step, state, generator, how.temperature, prefix, how.max_length)
             found = [[sentence] for sentence in drawn]
@@ -343,10 +390,7 @@ class Captioner:
         else:
             found = beam(self._step, state, how.beam, max(how.n_best, 1), prefix, how.max_length)
         captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
-        best = [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
-        if how.alternatives:
-            best = self._with_alternatives(best, matrix, how.alternatives)
-        return best
+        return [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
 
     def _step(self, words: Tensor, state: State) -> tuple[Tensor, State]:
         recurrent, terms = state
@@ -424,4 +468,5 @@ def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Cap
             "those installed; train again, or install the encoder that the bundle's card names"
         )
     # The bundle's preprocessing rules, whatever the encoder's own default has become.
-    return Captioner(bundle, replace(encoder, preprocessing=bundle.encoder.preprocessing), where)
+    encoder = replace(encoder, preprocessing=bundle.encoder.preprocessing)
+    return Captioner(bundle, encoder, where, os.fspath(model))

@@ -7,6 +7,7 @@ import signal
 import typer
 
 from .data_commands import benchmark, check, evaluate
+from .library_commands import index, search
 from .photo_commands import caption, demo, info, rank_images, rank_sentences, score, words
 from .training_commands import train
 
@@ -22,6 +23,8 @@ for command in (
     score,
     rank_sentences,
     rank_images,
+    index,
+    search,
     words,
     check,
     train,

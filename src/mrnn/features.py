@@ -14,9 +14,11 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,8 +28,7 @@ from .errors import DataError, ImageError
 from .images import (
     Picture,
     Preprocessing,
-    check_file,
-    picture_file,
+    open_picture,
     preprocess,
     printable,
     read_image,
@@ -37,6 +38,8 @@ BATCH = 32  # images an encoder call
 _DIGEST = 32  # bytes
 
 OnProgress = Callable[[int, int], None]  # images done, images in all
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class FeatureRows:
@@ -61,24 +64,24 @@ def encode_images(
 
     Threads decode the next batches while the encoder works on this one.
     """
-    remaining = iter(paths)
-    workers = processors()
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[np.ndarray | ImageError]] = deque()
+    items = read_ahead(paths, partial(_decode, how=encoder.preprocessing), 2 * batch)
+    while part := list(islice(items, batch)):
+        decoded = [item for item in part if isinstance(item, np.ndarray)]
+        encoded = iter(encoder.encode(np.stack(decoded)) if decoded else ())
+        for item in part:
+            yield item if isinstance(item, ImageError) else next(encoded)
 
-        def refill(count: int) -> None:
-            for path in islice(remaining, count):
-                waiting.append(pool.submit(_decode, path, encoder.preprocessing))
 
-        refill(2 * batch)
+def read_ahead(items: Iterable[T], read: Callable[[T], R], ahead: int) -> Iterator[R]:
+    """Yield what `read` makes of each item, in order; threads work on the next ones meanwhile."""
+    remaining = iter(items)
+    with ThreadPoolExecutor(processors()) as pool:
+        waiting = deque(pool.submit(read, item) for item in islice(remaining, ahead))
         try:
             while waiting:
-                items = [waiting.popleft().result() for _ in range(min(batch, len(waiting)))]
-                refill(len(items))
-                decoded = [item for item in items if isinstance(item, np.ndarray)]
-                encoded = iter(encoder.encode(np.stack(decoded)) if decoded else ())
-                for item in items:
-                    yield item if isinstance(item, ImageError) else next(encoded)
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(read, item) for item in islice(remaining, 1))
+                yield result
         finally:
             for future in waiting:
                 future.cancel()
@@ -199,8 +202,7 @@ def _digests(paths: Sequence[Picture]) -> list[bytes | ImageError]:
 
 def _digest(path: Picture) -> bytes | ImageError:
     try:
-        check_file(path)
-        with picture_file(path) as file:
+        with open_picture(path) as file:
             return hashlib.file_digest(file, "sha256").digest()
     except ImageError as error:
         return error

@@ -148,6 +148,7 @@ class Member:
 
 
 Picture = Path | Member
+PictureFile = io.BufferedReader | io.BytesIO
 
 
 def read_image(path: str | os.PathLike[str] | Member, at_least: int | None = None) -> Image.Image:
@@ -159,20 +160,25 @@ def read_image(path: str | os.PathLike[str] | Member, at_least: int | None = Non
     too-large or damaged.
     """
     picture = path if isinstance(path, Member) else Path(path)
-    name = printable(picture)
-    check_file(picture)
+    with open_picture(picture) as file:
+        return decode_image(file, printable(picture), at_least)[0]
+
+
+def decode_image(
+    file: PictureFile, name: str, at_least: int | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """What `read_image` gives, of an open file, with the picture's full width and height."""
     try:
-        with (
-            _without_warnings(),
-            picture_file(picture) as file,
-            Image.open(file, formats=_FORMATS) as image,
-        ):
+        with _without_warnings(), Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError("too-large", _too_large(name, width, height))
             if at_least is not None:
                 image.draft("RGB", (at_least, at_least))
-            return _to_rgb(_upright(image))
+            image.load()
+            upright = _upright(image)
+            size = (width, height) if upright.size == image.size else (height, width)
+            return _to_rgb(upright), size
     except ImageError:
         raise
     except (Image.DecompressionBombError, MemoryError):
@@ -259,17 +265,36 @@ def _walk(
             yield entry
 
 
-def picture_file(picture: Picture) -> io.BufferedReader | io.BytesIO:
-    """A picture's bytes as a file to read and close; raises OSError, ImageError with damaged."""
-    if isinstance(picture, Path):
-        return picture.open("rb")
-    with picture.shard.open("rb") as file:
-        file.seek(picture.offset)
-        content = file.read(picture.size)
-    if len(content) < picture.size:
-        message = f"{printable(picture)}: the shard is cut short; get a fresh copy"
+@contextmanager
+def open_picture(picture: Picture) -> Iterator[PictureFile]:
+    """A picture's bytes as a file; raises ImageError as `check_file`, and damaged."""
+    check_file(picture)
+    path = picture.shard if isinstance(picture, Member) else picture
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:  # it was there a moment ago
+        raise ImageError("missing", f"{printable(picture)}: no such file") from None
+    except OSError as error:
+        raise _unreadable(picture, error) from None
+    with file:
+        yield file if isinstance(picture, Path) else _member_file(picture, file)
+
+
+def _member_file(member: Member, file: io.BufferedReader) -> io.BytesIO:
+    try:
+        file.seek(member.offset)
+        content = file.read(member.size)
+    except OSError as error:
+        raise _unreadable(member, error) from None
+    if len(content) < member.size:
+        message = f"{printable(member)}: the shard is cut short; get a fresh copy"
         raise ImageError("damaged", message)
     return io.BytesIO(content)
+
+
+def _unreadable(picture: Picture, error: OSError) -> ImageError:
+    reason = f"{printable(picture)}: cannot be read ({error.strerror})"
+    return ImageError("unreadable", reason)
 
 
 def check_file(picture: Picture) -> None:
@@ -317,7 +342,6 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    image.load()
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # broken metadata beside sound pixels

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from .errors import BundleError
-from .files import write_whole
+from .files import held, write_whole
 from .images import printable
 
 _FORMAT = 1  # of a checkpoint
@@ -118,19 +116,17 @@ def open_run(output: Path) -> Iterator[RunFolder]:
     """
     folder = RunFolder(training_folder(output))
     path = folder.path
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise BundleError(f"{printable(path)}: cannot be written ({error.strerror})") from None
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            path.mkdir(parents=True, exist_ok=True)
+            is_held = stack.enter_context(held(path))
+        except OSError as error:
+            raise BundleError(f"{printable(path)}: cannot be written ({error.strerror})") from None
+        if not is_held:
             raise BundleError(
                 f"{printable(path)}: another process trains this model; wait for it, or name "
                 "another directory"
-            ) from None
+            )
         visible = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
         if visible and not folder.metrics.exists() and not folder.is_unfinished:
             raise BundleError(
@@ -142,8 +138,6 @@ def open_run(output: Path) -> Iterator[RunFolder]:
         finally:
             with suppress(OSError):  # there are files in it
                 path.rmdir()
-    finally:
-        os.close(handle)
 
 
 def training_folder(output: Path) -> Path:

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher, get_close_matches
 from itertools import pairwise
 
 from .errors import BundleError
@@ -15,6 +16,9 @@ from .errors import BundleError
 PADDING, START, END, UNKNOWN = range(4)
 SIGNS = ("##PADDING##", "##START##", "##END##", "##UNK##")
 TOKENISER = "words-1"  # the name of the rules below; a bundle says which it was trained with
+
+_ALIKE = 0.7  # share of letters in common, of spellings worth naming
+_NEAR = 10  # spellings that are compared
 
 _ASCII_WORDS = re.compile("[a-z0-9]+")
 # Scripts written without spaces: each character, with its marks, is a word of its own.
@@ -140,6 +144,17 @@ class Vocabulary:
     def index(self, word: str) -> int:
         """Index of a word, the unknown sign's for a word outside the vocabulary."""
         return self._index.get(word, UNKNOWN)
+
+    def nearest_spelling(self, word: str) -> str | None:
+        """The word spelled most like this one, of equals the more frequent; None if none is."""
+        alike = get_close_matches(word, self.words[len(SIGNS) :], _NEAR, _ALIKE)
+        matcher = SequenceMatcher(b=word)
+
+        def likeness(other: str) -> tuple[float, int]:
+            matcher.set_seq1(other)
+            return matcher.ratio(), -self._index[other]
+
+        return max(alike, key=likeness, default=None)
 
     def encode(self, sentence: str) -> list[int]:
         """Indices of a sentence's words, without START and END."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UsageError
-from ..images import SUFFIXES, printable
+from ..images import SUFFIXES, Member, printable
 from .entries import (
     CAPTION_NAMES,
     Entry,
@@ -70,6 +70,16 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         kinds = ", ".join(f".{printable(kind)}" for kind, _ in ignored.most_common(5))
         what = f"{ignored.total():,} members of other kinds ({kinds}) are not read"
         yield Problem(printable(files[0].parent), what)
+
+
+def shard_pictures(path: Path) -> Iterator[Member | Problem]:
+    """All pictures of a tar file, captioned or not; raises OSError when it cannot be read."""
+    with path.open("rb") as file:
+        for member in _members(path, file):
+            if isinstance(member, Problem):
+                yield member
+            elif Path(member.name).suffix.lower() in SUFFIXES:
+                yield Member(path, member.name, member.offset_data, member.size)
 
 
 def _is_shard(path: Path) -> bool:

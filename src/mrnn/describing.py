@@ -1,0 +1,117 @@
+"""Pictures described: all that a library keeps of them, made batch by batch.
+
+    file -> SHA-256 -> decoded            threads, two batches ahead; a known content is not decoded
+         -> Encoder.encode -> VI I        a vector of M numbers, rounded to fp16
+         -> a caption of that vector
+
+What comes out depends on the pictures alone, not on who else is in the batch: a process of its own
+and the workers of a cluster make the same library.
+
+Dimension key: n new pictures of a batch, M multimodal layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import torch
+
+from .captioner import Captioner
+from .catalogue import Content, File
+from .errors import ImageError
+from .features import BATCH, read_ahead
+from .images import Preprocessing, decode_image, open_picture, preprocess, printable
+from .likelihoods import image_terms
+
+
+@dataclass(frozen=True)
+class Described:
+    """A batch of files, and the contents among them that were looked at; no rows yet."""
+
+    files: list[File]
+    contents: list[Content]
+    vectors: np.ndarray  # (n, M) fp16, of the contents without a fault, in their order
+
+
+def describe(
+    files: Iterable[File],
+    captioner: Captioner,
+    with_captions: bool,
+    is_known: Callable[[bytes], bool],
+) -> Iterator[Described]:
+    """Read files, batch by batch, in order; contents known by their digest are not decoded.
+
+    A picture that cannot be read becomes a fault, of its content where that has a digest.
+    """
+    read = partial(_read, how=captioner.encoder.preprocessing, is_known=is_known)
+    items = read_ahead(files, read, 2 * BATCH)
+    while part := list(islice(items, BATCH)):
+        pixels = [item.pixels for item in part if item.pixels is not None]
+        vectors = _vectors(captioner, pixels)
+        captions = iter(caption_vectors(captioner, vectors) if with_captions else ())
+        contents = [
+            item.content
+            if item.pixels is None
+            else replace(item.content, caption=next(captions, None))
+            for item in part
+            if item.content is not None
+        ]
+        yield Described([item.file for item in part], contents, vectors)
+
+
+def caption_vectors(captioner: Captioner, vectors: np.ndarray) -> list[tuple[str, float]]:
+    """Greedy captions of up to BATCH vectors (n, M), with their perplexities."""
+    captions = captioner.caption_terms(torch.from_numpy(_padded(vectors)).to(captioner.device))
+    return [(caption.text, caption.perplexity) for caption in captions[: len(vectors)]]
+
+
+@dataclass(frozen=True)
+class _Read:
+    file: File
+    content: Content | None = None  # where it was looked at
+    pixels: np.ndarray | None = None  # where it could be read
+
+
+def _read(file: File, how: Preprocessing, is_known: Callable[[bytes], bool]) -> _Read:
+    digest = None
+    try:
+        with open_picture(file.picture) as stream:
+            digest = hashlib.file_digest(stream, "sha256").digest()
+            file = replace(file, digest=digest)
+            if is_known(digest):
+                return _Read(file)
+            stream.seek(0)
+            image, size = decode_image(stream, printable(file.picture), how.least_side)
+        return _Read(file, Content(digest, size=size), preprocess(image, how))
+    except (ImageError, OSError) as error:
+        fault = _fault(file, error)
+    if digest is None:
+        return _Read(replace(file, fault=fault))
+    return _Read(file, Content(digest, fault=fault))
+
+
+def _fault(file: File, error: ImageError | OSError) -> tuple[str, str]:
+    if isinstance(error, OSError):
+        return "unreadable", f"cannot be read ({error.strerror})"
+    return error.code, str(error).removeprefix(f"{printable(file.picture)}: ")
+
+
+def _vectors(captioner: Captioner, pixels: list[np.ndarray]) -> np.ndarray:
+    """The image terms (n, M) fp16 of preprocessed pictures (3, S, S)."""
+    if not pixels:
+        return np.zeros((0, captioner.model.config.multimodal), dtype=np.float16)
+    features = captioner.encoder.encode(np.stack(pixels))
+    terms = image_terms(captioner.model, _padded(features))[: len(pixels)]
+    return terms.cpu().numpy().astype(np.float16)
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, D) as fp32, with zeros up to BATCH: products of one size round in one way."""
+    padded = np.zeros((BATCH, rows.shape[1]), dtype=np.float32)
+    padded[: len(rows)] = rows
+    return padded
