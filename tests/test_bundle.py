@@ -32,6 +32,7 @@ from mrnn.errors import BundleError
 from mrnn.images import Preprocessing
 from mrnn.networks import EncoderFile
 from mrnn.text import SIGNS, Vocabulary
+from mrnn.threshold import MatchThreshold
 
 FILES = ("README.md", "config.json", "model.safetensors", "vocab.json")
 SCORES = {
@@ -47,6 +48,8 @@ SCORES = {
     "text_to_image": dict.fromkeys(("r1", "r5", "r10", "med_r")),
     "distinct_captions": 2,
 }
+
+MATCH = MatchThreshold(-1.25, 0.5, 95, "dev", 900, 800, (10, 30, 899))
 
 
 def make() -> Bundle:
@@ -66,6 +69,13 @@ def make() -> Bundle:
         },
         (SCORES,),
     )
+
+
+@pytest.fixture
+def matching(tmp_path):
+    """A bundle that says what a match is."""
+    save_bundle(replace(make(), match=MATCH), tmp_path / "matching")
+    return tmp_path / "matching"
 
 
 @pytest.fixture
@@ -144,6 +154,83 @@ def test_saving_again_gives_the_same_bytes(saved):
     save_bundle(load_bundle(saved), saved.with_name("second"))
     assert state(saved) == state(saved.with_name("second"))
     assert sorted(state(saved)) == sorted(FILES)
+
+
+def test_the_threshold_of_a_match_is_kept(matching):
+    assert load_bundle(matching).match == MATCH
+    save_bundle(load_bundle(matching), matching.with_name("second"))
+    assert state(matching) == state(matching.with_name("second"))
+    assert json.loads((matching / "config.json").read_text())["match"] == {
+        "intercept": -1.25,
+        "slope": 0.5,
+        "percentile": 95,
+        "split": "dev",
+        "images": 900,
+        "sentences": 800,
+        "galleries": [10, 30, 899],
+    }
+
+
+def test_without_a_threshold_nothing_is_said_of_matches(saved):
+    assert load_bundle(saved).match is None
+    config = json.loads((saved / "config.json").read_text())
+    keys = ["format", "tokeniser", "model", "encoder", "training", "scores", "files"]
+    assert list(config) == keys
+    assert "match" not in (saved / "README.md").read_text()
+
+
+def test_the_card_says_what_a_match_is(matching):
+    text = (matching / "README.md").read_text()
+    assert "log-ratio of at least -1.25 + 0.50 ln N nats" in text
+    assert "95% of sentences reach less when their own picture is not there" in text
+    assert "(800 sentences of `dev`, 900 pictures)" in text
+    assert text.index("perplexity") < text.index("A match") < text.index("## Licence")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        (None, None, "'match' is not a dict"),
+        (None, [1], "'match' is not a dict"),
+        (None, {}, "missing key 'match.intercept'"),
+        ("more", 1, "unknown key 'match.more'"),
+        ("\x1b[31m", 1, "unknown key 'match.\\x1b[31m'"),
+        ("intercept", "1", "'match.intercept' is '1', which cannot be"),
+        ("intercept", True, "'match.intercept' is True"),
+        ("intercept", float("nan"), "'match.intercept' is nan"),
+        ("intercept", float("-inf"), "'match.intercept' is -inf"),
+        ("intercept", 10**400, "'match.intercept' is 1000"),
+        ("slope", -0.5, "'match.slope' is -0.5"),
+        ("slope", float("inf"), "'match.slope' is inf"),
+        ("percentile", 95.0, "'match.percentile' is 95.0"),
+        ("split", 1, "'match.split' is 1"),
+        ("split", "\x1b", None),
+        ("images", 0, "'match.images' is 0"),
+        ("sentences", 2**70, "'match.sentences' is 1180591620717411303424"),
+        ("galleries", [], "'match.galleries' is []"),
+        ("galleries", 10, "'match.galleries' is 10"),
+        ("galleries", [10, "30"], "'match.galleries' is [10, '30']"),
+        ("galleries", [10, -1], "'match.galleries' is [10, -1]"),
+    ],
+)
+def test_wrong_threshold_in_config(matching, key, value, what):
+    def edit(config: dict[str, Any]) -> None:
+        if key is None:
+            config["match"] = value
+        else:
+            config["match"][key] = value
+
+    edit_config(matching, edit)
+    if what is None:
+        load_bundle(matching)
+    else:
+        assert what in blamed(matching, "config.json")
+
+
+@pytest.mark.parametrize("key", MATCH.to_json())
+def test_missing_key_of_the_threshold(matching, key):
+    edit_config(matching, lambda config: config["match"].pop(key))
+    assert f"missing key {'match.' + key!r}" in blamed(matching, "config.json")
 
 
 def test_loaded_model_computes_what_was_saved(saved):
@@ -399,9 +486,9 @@ def test_absurd_sizes_take_no_memory(saved, which, size):
         assert "config.json says" in message
 
 
-def test_mutated_config_is_refused_or_usable(saved):
+def test_mutated_config_is_refused_or_usable(matching):
     source = random.Random(0)
-    path = saved / "config.json"
+    path = matching / "config.json"
     sound = path.read_bytes()
     digits = [i for i, byte in enumerate(sound) if chr(byte).isdigit()]
     for _ in range(400):
@@ -411,13 +498,14 @@ def test_mutated_config_is_refused_or_usable(saved):
             content[at] = source.choice([*b'0123456789-e."{}[],\x1b', source.randrange(256)])
         path.write_bytes(content)
         try:
-            bundle = load_bundle(saved)
+            bundle = load_bundle(matching)
         except BundleError as caught:
             error = caught
         else:
             card(bundle, 0)
             terms = bundle.model.image_terms(torch.ones(1, 6))
             assert torch.isfinite(terms).all()
+            assert bundle.match is None or np.isfinite(bundle.match.at(100))
             continue
         assert str(error).isprintable()
 

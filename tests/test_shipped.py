@@ -8,7 +8,7 @@ import pytest
 import skimage
 
 import mrnn
-from mrnn.bundle import SHIPPED, find_bundle, load_bundle
+from mrnn.bundle import SHIPPED, find_bundle, load_bundle, save_bundle
 from mrnn.captioner import Decoding
 
 PHOTOS = Path(skimage.__file__).parent / "data"
@@ -23,6 +23,20 @@ def test_shipped_bundles_load_and_are_small(name):
     assert bundle.training["split"] == "train"
     assert bundle.scores
     assert f"{bundle.scores[0]['perplexity']:.2f}" in (directory / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_bundles_are_as_they_would_be_saved(name, tmp_path):
+    save_bundle(load_bundle(find_bundle(name)), tmp_path / "again")
+    for file in find_bundle(name).iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_bundles_say_what_a_match_is(name):
+    match = load_bundle(find_bundle(name)).match
+    assert (match.split, match.images, match.galleries[-1]) == ("dev", 1000, 999)
+    assert 3 < match.at(10) < match.at(1000) < 9  # nats
 
 
 def test_real_photographs_get_different_sensible_sentences():

@@ -11,16 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from mrnn import fit
+from conftest import WORDS
+from mrnn import fit, training
 from mrnn.bundle import EncoderIdentity, load_bundle
 from mrnn.captioner import load
 from mrnn.datasets import read_dataset
-from mrnn.encoders import Encoder, open_encoder
+from mrnn.encoders import FEATURES, Encoder, open_encoder
 from mrnn.errors import BundleError, DataError, UsageError
 from mrnn.features import default_cache
+from mrnn.images import Preprocessing
+from mrnn.likelihoods import image_terms
+from mrnn.match import fit_match
 from mrnn.material import ImageSide
 from mrnn.pairs import encoded_by, read_pairs
-from mrnn.run_folder import training_folder
+from mrnn.run_folder import RunFolder, training_folder
 from mrnn.run_records import read_records
 from mrnn.scoring import perplexity
 from mrnn.settings import settle
@@ -32,6 +36,9 @@ FAST = {
     "dropout-words": 0.0, "dropout-image": 0.0, "dropout-multimodal": 0.0,
     "embedding": 8, "recurrent": 8, "multimodal": 16,
 }  # fmt: skip
+
+
+NOBODY = Listeners()
 
 
 def quiet(*_: object) -> None:
@@ -133,6 +140,104 @@ def test_an_unreadable_image_is_left_out_and_reported(flickr_layout, tmp_path):
     trained = run(flickr_layout, tmp_path / "model", encoder="efficientnet-lite2")
     assert trained.bundle.training["images"] == 7
     assert ["0.jpg" in str(error) for error in trained.errors] == [True]
+
+
+# When a search has found what was asked for
+
+
+@pytest.fixture
+def well_described(flickr_layout):
+    """24 dev pictures, each with a sentence of its own, beside 8 training pictures."""
+    for name in ("token", "_8k.devImages"):
+        path = next(flickr_layout.glob(f"*{name}.txt"))
+        lines = [line for line in path.read_text().splitlines() if line[0] in "01234567"]
+        new = [f"{100 + i}.jpg" for i in range(24)]
+        captions = [f"{n}#0\t{WORDS[i % 5]} {WORDS[i // 5]}" for i, n in enumerate(new)]
+        path.write_text("\n".join([*lines, *captions] if name == "token" else new) + "\n")
+    for i in range(24):
+        (flickr_layout / "Flicker8k_Dataset" / f"{100 + i}.jpg").touch()
+    return flickr_layout
+
+
+def seen_as_numbers() -> ImageSide:
+    """Features computed elsewhere: five numbers a picture."""
+
+    def source(images, on_progress):
+        rows = [np.random.default_rng(int(image.stem)).standard_normal(5) for image in images]
+        return np.array(rows, dtype=np.float16), [None] * len(rows)
+
+    return ImageSide(source, EncoderIdentity(FEATURES, "", Preprocessing(size=1)), 5)
+
+
+def run_seeing(data, output, listeners=NOBODY, **options):
+    plan = Plan(
+        read_dataset(data), seen_as_numbers(), output, settle(FAST), torch.device("cpu"), **options
+    )
+    return train(plan, listeners)
+
+
+def test_the_best_model_gets_its_threshold_at_the_end(well_described, tmp_path):
+    steps, kept = [], []
+
+    def on_match(done, total):
+        steps.append((done, total))
+        kept.append(load_bundle(tmp_path / "model").match)
+
+    bundle = run_seeing(well_described, tmp_path / "model", Listeners(on_match=on_match)).bundle
+    assert steps == [(24, 24)]
+    assert kept == [None]
+    assert (bundle.match.images, bundle.match.sentences) == (24, 24)
+    assert load_bundle(tmp_path / "model").match == bundle.match
+    dev = read_dataset(well_described).split("dev")
+    pairs, _, _ = read_pairs(dev, bundle.vocabulary, seen_as_numbers().source, quiet)
+    prior = image_terms(bundle.model, bundle.prior)
+    assert fit_match(bundle.model, pairs, prior, seed=1) == bundle.match
+    assert "A match in a search" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_the_seed_of_the_run_is_that_of_the_threshold(well_described, tmp_path, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(training, "fit_match", lambda *given: seeds.append(given[3]))
+    run(well_described, tmp_path / "model", flags={**FAST, "seed": 9})
+    assert seeds == [9]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_interrupted_at_the_threshold_it_ends_with_the_same(
+    well_described, tmp_path, monkeypatch, moment
+):
+    """The process ends before the threshold is found, or when it is just saved."""
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    whole = run_seeing(well_described, tmp_path / "whole").bundle
+    with monkeypatch.context() as patch:
+        if moment == "before":
+            patch.setattr(training, "fit_match", interrupted)
+        else:
+            patch.setattr(RunFolder, "finish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_seeing(well_described, tmp_path / "model")
+    assert (load_bundle(tmp_path / "model").match is None) == (moment == "before")
+    resumed = run_seeing(well_described, tmp_path / "model", resume=True)
+    assert resumed.bundle.match == whole.match
+    for name in ("config.json", "model.safetensors", "README.md"):
+        found = [(tmp_path / folder / name).read_bytes() for folder in ("model", "whole")]
+        assert found[0] == found[1]
+
+
+def test_a_model_stopped_early_has_no_threshold_until_it_is_trained(well_described, tmp_path):
+    stopping = Listeners(on_progress=stopped_after(5))
+    trained = run_seeing(well_described, tmp_path / "model", stopping)
+    assert trained.interrupted
+    assert trained.bundle.match is None
+    assert run_seeing(well_described, tmp_path / "model", resume=True).bundle.match
+
+
+def test_few_dev_pictures_give_no_threshold(flickr_layout, tmp_path):
+    assert run(flickr_layout, tmp_path / "model").bundle.match is None
+    assert '"match"' not in (tmp_path / "model" / "config.json").read_text()
 
 
 # What a run keeps of itself
@@ -359,6 +464,18 @@ def test_the_encoder_learns_too_and_travels_in_the_bundle(flickr_layout, tmp_pat
     assert perplexity(captioner.model, dev) == pytest.approx(best.dev_perplexity, rel=1e-2)
     seen, _, _ = read_pairs(data.split("train"), captioner.vocabulary, source, quiet)
     assert np.array_equal(captioner.bundle.prior, seen.features[np.arange(8)])
+
+
+def test_the_threshold_is_of_what_the_learned_encoder_sees(flickr_layout, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "fit_match", lambda model, dev, *rest: seen.append(dev))
+    learn_to_see(flickr_layout, tmp_path / "model")
+    captioner = load(tmp_path / "model")
+    assert captioner.encoder.digest != open_encoder("efficientnet-lite0").digest
+    dev = read_dataset(flickr_layout).split("dev")
+    source = image_side(captioner.encoder).source
+    expected, _, _ = read_pairs(dev, captioner.vocabulary, source, quiet)
+    assert np.array_equal(seen[0].features[np.arange(3)], expected.features[np.arange(3)])
 
 
 def test_an_encoder_that_was_interrupted_learns_on_as_if_it_were_not(flickr_layout, tmp_path):

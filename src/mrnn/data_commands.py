@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -24,6 +24,12 @@ from .console import (
 from .errors import DataError, UsageError
 from .images import printable
 from .options import Data, Device, Images, Json, Model
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+    from .captioner import Captioner
+    from .datasets import Example
+    from .pairs import FeatureSource
 
 
 class Protocol(StrEnum):
@@ -76,7 +82,12 @@ def evaluate(
         Optional[Path], typer.Option(help="Also write an HTML page.", metavar="DIR")
     ] = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Write the scores into the model's card.")
+        bool,
+        typer.Option(
+            "--record",
+            help="Write the scores into the model's card; of all of dev, also the threshold of a "
+            "match.",
+        ),
     ] = False,
     features: Annotated[
         Optional[Path],
@@ -95,7 +106,7 @@ def evaluate(
     from .evaluation import evaluate as run
     from .feature_files import FeatureFile
     from .features import default_cache
-    from .pairs import FeatureSource, encoded_by
+    from .pairs import encoded_by
     from .records import evaluation_lines
     from .report import write_report
 
@@ -139,10 +150,27 @@ def evaluate(
     else:
         print("\n".join(evaluation_lines(d)))
     if record:
-        save_bundle(with_scores(captioner.bundle, d), find_bundle(model))
+        of_dev = result.examples if split == "dev" and limit is None else ()
+        bundle = _with_match(with_scores(captioner.bundle, d), captioner, of_dev, source)
+        save_bundle(bundle, find_bundle(model))
     if report is not None:
         note(f"report: {printable(write_report(report, result))}")
     return exit_code(d["images"], len(problems) + len(result.errors))
+
+
+def _with_match(
+    bundle: Bundle, captioner: Captioner, dev: Sequence[Example], source: FeatureSource
+) -> Bundle:
+    """The bundle with the threshold of a match that these dev pictures give, if enough of them."""
+    from .match import fit_match
+    from .pairs import read_pairs
+
+    if not dev:
+        return bundle
+    pairs, _, _ = read_pairs(dev, captioner.vocabulary, source, lambda done, total: None)
+    with progress("match", "sentences") as on_progress:
+        match = fit_match(captioner.model, pairs, captioner.prior_terms, on_progress=on_progress)
+    return replace(bundle, match=match or bundle.match)
 
 
 def _split_seed(training: Mapping[str, Any]) -> int:

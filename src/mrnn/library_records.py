@@ -91,8 +91,8 @@ def search_notes(results: Results) -> Iterator[str]:
         best = max((found.log_ratio or 0 for found in results.found), default=None)
         reached = "" if best is None else f" (best {best:+.2f})"
         yield (
-            f"no good match: none of {results.pictures:,} pictures reaches the log-ratio of "
-            f"{results.threshold:+.2f}{reached}"
+            f"none of {results.pictures:,} pictures stands out: a match has a log-ratio of "
+            f"{results.threshold:+.2f} or more{reached}; the right one may be among them all the same"
         )
     if results.note:
         yield results.note

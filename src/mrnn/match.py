@@ -30,7 +30,6 @@ from .threshold import MatchThreshold
 PERCENTILE = 95  # of the sentences whose picture is not there get no match
 SENTENCES = 1000  # that a threshold is fitted on, at most
 LEAST = 20  # pictures and sentences; with fewer there is no threshold
-_SMALLEST = 10  # pictures of a gallery
 CANDIDATES = 10  # pictures of a gallery that are scored exactly
 _COMMON = 0.1  # a sentence of more than this share of the pictures tells none from the others
 _DIGITS = 4  # of what is stored, nats
@@ -62,12 +61,10 @@ def fit_match(
 ) -> MatchThreshold | None:
     """The line of the 95th percentile of the best wrong log-ratio against log N, from dev pairs.
 
-    None where there is too little to go by: fewer than 20 distinct pictures or sentences, or a
-    model that sees no pictures. `prior_terms` (P, M) are of training images. Progress counts
-    sentences.
+    None where there is too little to go by: fewer than 20 distinct pictures or sentences. To a
+    model that sees no pictures all of them are one. `prior_terms` (P, M) are of training images.
+    Progress counts sentences.
     """
-    if model.config.feature == 0:
-        return None
     # The same picture under two names is one, or it would be its own best wrong picture.
     terms, which = image_terms(model, dev.features).unique(dim=0, return_inverse=True)
     queries = draw_queries(dev.corpus, which.cpu().numpy()[dev.images], len(terms), seed=seed)
@@ -75,7 +72,7 @@ def fit_match(
         return None
     sizes = gallery_sizes(len(terms) - 1)
     found = best_ratios(model, queries, terms, prior_terms, sizes, seed, on_progress)
-    levels = np.percentile(found.others, 90, axis=0)
+    levels = np.percentile(found.others, PERCENTILE, axis=0)
     slope, intercept = np.polyfit(np.log(sizes), levels, 1)
     return MatchThreshold(
         round(float(intercept), _DIGITS),

@@ -23,15 +23,18 @@ from .bundle import Bundle, load_bundle, recover_bundle, require_replaceable, sa
 from .captioner import Captioner
 from .datasets import DataSet
 from .encoder_phase import EncoderPhase
-from .encoders import features_only
+from .encoders import features_only, reopen_encoder
 from .errors import BundleError, DataError, ImageError, UsageError
-from .features import OnProgress
+from .features import OnProgress, default_cache
 from .files import write_whole
 from .fit import Fit, Phase, Progress, calibrate, captions_phase, text_phase
 from .images import printable
 from .interruption import deferred_interrupts
+from .likelihoods import image_terms
+from .match import fit_match
 from .material import ImageSide, Material, prepare
 from .model import MRNN
+from .pairs import Pairs, encoded_by, read_pairs
 from .run_folder import Checkpoint, RunFolder, open_run, training_folder
 from .run_records import EpochRecord, Sample, latest, read_records, record_line
 from .run_report import write_run_report
@@ -68,6 +71,7 @@ class Listeners:
     on_features: OnProgress = lambda done, total: None
     on_progress: Callable[[Progress], None] = lambda progress: None
     on_epoch: Callable[[EpochRecord], None] = lambda record: None
+    on_match: OnProgress = lambda done, total: None  # sentences, when training is over
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,8 @@ class _Run:
             if not self._through(number, fit, phase):
                 return True
         if self._workers.leads:
+            if self._plan.output.exists():
+                self._add_match()
             self._write_report("all that was planned is done")
             self._folder.finish(self._identity)
         return False
@@ -311,6 +317,32 @@ class _Run:
         if self._network:
             bundle = self._network.in_bundle(bundle)
         save_bundle(bundle, self._plan.output)
+
+    def _add_match(self) -> None:
+        """Give the best bundle its threshold for matches: a function of it and the dev pictures."""
+        bundle = load_bundle(self._plan.output)
+        model = bundle.model.to(self._plan.device)
+        match = fit_match(
+            model,
+            self._dev_as_seen_by(bundle),
+            image_terms(model, bundle.prior),
+            self._config.seed,
+            self._listeners.on_match,
+        )
+        if match != bundle.match:
+            save_bundle(replace(bundle, match=match), self._plan.output)
+
+    def _dev_as_seen_by(self, bundle: Bundle) -> Pairs:
+        """The dev pairs with features of the bundle's encoder, which may have learned."""
+        identity = bundle.encoder
+        if identity == self._plan.images.identity:
+            return self._material.dev
+        encoder = reopen_encoder(
+            identity.name, bundle.encoder_file, identity.preprocessing, self._plan.device.type
+        )
+        source = encoded_by(encoder, default_cache())
+        examples = self._material.dev_examples
+        return read_pairs(examples, bundle.vocabulary, source, self._listeners.on_features)[0]
 
     def _save(self, number: int, fit: Fit, phase: Phase) -> None:
         adam, counters = fit.state()

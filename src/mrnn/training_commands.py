@@ -224,13 +224,17 @@ def _listening() -> Iterator[Listeners]:
     if not leads():
         yield Listeners()
         return
-    with progress("features") as on_features, training_progress() as on_progress:
+    with (
+        progress("features") as on_features,
+        training_progress() as on_progress,
+        progress("threshold of a match", "sentences") as on_match,
+    ):
 
         def on_epoch(record: EpochRecord) -> None:
             for line in sample_lines(record):
                 note(line)
 
-        yield Listeners(on_features, on_progress, on_epoch)
+        yield Listeners(on_features, on_progress, on_epoch, on_match)
 
 
 def _beginning(start: str | None, settings: Settings, device: str) -> Captioner | None:
