@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import torch
 
 import mrnn
 from conftest import WORDS
+from libraries import save_seeing, seeing, threshold
 from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
-from mrnn.captioner import Decoding
+from mrnn.captioner import Captioner, Decoding
 from mrnn.errors import BundleError, ImageError, UsageError
-from mrnn.text import SIGNS
+from mrnn.text import SIGNS, Vocabulary
 
 
 @pytest.mark.parametrize(
@@ -316,3 +318,57 @@ def test_a_gpu_that_is_not_there_is_a_clear_error():
         pytest.skip("there is a GPU")
     with pytest.raises(UsageError, match="finds no GPU"):
         mrnn.load(device="cuda")
+
+
+def test_image_terms_caption_and_rank_as_their_pictures_do(captioner, picture):
+    photos = [picture(f"{i}.jpg", seed=i) for i in range(4)]
+    terms = torch.cat([captioner.terms_of(photo) for photo in photos])
+    assert terms.shape == (4, captioner.model.config.multimodal)
+    for how in (Decoding(), Decoding(beam=3, n_best=2), Decoding(prefix="the cat")):
+        found = captioner.caption_terms(terms, how)
+        expected = list(captioner.caption_many(photos, how))
+        assert [caption.text for caption in found] == [caption.text for caption in expected]
+        assert [caption.logprob for caption in found] == pytest.approx(
+            [caption.logprob for caption in expected], abs=1e-3
+        )
+        assert [len(caption.n_best) for caption in found] == [how.n_best] * 4
+    ranked = captioner.rank_terms("a dog runs", terms, 3)
+    twin = captioner.rank_images("a dog runs", photos, 3).matches
+    assert [str(photos[i]) for i, *_ in ranked] == [match.item for match in twin]
+    for (_, logprob, perplexity, ratio), match in zip(ranked, twin, strict=True):
+        assert (logprob, perplexity, ratio) == pytest.approx(
+            (match.logprob, match.perplexity, match.log_ratio), abs=1e-3, rel=1e-3
+        )
+    assert captioner.rank_terms("a dog", terms[:0]) == []
+
+
+def test_equal_terms_tie_in_their_order(captioner, picture):
+    term = captioner.terms_of(picture("a.jpg"))
+    other = captioner.terms_of(picture("b.jpg", seed=1))
+    ranked = captioner.rank_terms("a dog", torch.cat([term, other, term, term]))
+    same = [(i, logprob) for i, logprob, *_ in ranked if i != 1]
+    assert [i for i, _ in same] == [0, 2, 3]
+    assert len({logprob for _, logprob in same}) == 1
+
+
+def test_the_identity_is_of_all_that_a_vector_depends_on():
+    first = seeing()
+    assert len(first.identity) == 64
+    assert seeing().identity == first.identity
+    assert seeing(seed=3).identity != first.identity
+    bundle = first.bundle
+    other = EncoderIdentity("pixels", "1" * 64, bundle.encoder.preprocessing)
+    words = Vocabulary((*bundle.vocabulary.words[:-1], "ice"))
+    for changed in (replace(bundle, encoder=other), replace(bundle, vocabulary=words)):
+        assert Captioner(changed, first.encoder, first.device).identity != first.identity
+    same = replace(bundle, training={"data": "cats"}, match=threshold())
+    assert Captioner(same, first.encoder, first.device).identity == first.identity
+
+
+def test_the_source_of_a_model_holds_wherever_one_goes(tmp_path, monkeypatch):
+    save_seeing(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    assert mrnn.load("model").source == str(tmp_path / "model")
+    assert mrnn.load(tmp_path / "model").source == str(tmp_path / "model")
+    assert seeing().source == ""
+    assert mrnn.load("plain").source == "plain"

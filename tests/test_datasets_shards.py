@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from dataset_layouts import jpeg, only_problem, put, refused, shards, tar
-from mrnn.datasets import DataSet, read_dataset
+from mrnn.datasets import DataSet, Problem, read_dataset
+from mrnn.datasets.shards import shard_pictures
 from mrnn.errors import ImageError
 from mrnn.features import cached_features, encode_images
 from mrnn.images import Member, check_file, printable, read_image
@@ -297,3 +298,29 @@ def test_features_of_members_are_those_of_files(tmp_path, captioner):
     done: list[int] = []
     cached_features(loose, encoder, tmp_path / "cache", lambda n, _: done.append(n))
     assert done == [3]  # found by their bytes
+
+
+def test_all_pictures_of_a_shard_captioned_or_not(tmp_path):
+    data = shard(
+        tmp_path, DOG, ("b/c.d.PNG", CAT[1]), ("2.txt", b"A dog"), ("notes", b"x"), ("3.pkl", b"x")
+    )
+    *found, problem = shard_pictures(data)
+    assert [member.name for member in found] == ["0.jpg", "b/c.d.PNG"]
+    for member, content in zip(found, (DOG[1], CAT[1]), strict=True):
+        assert data.read_bytes()[member.offset : member.offset + member.size] == content
+    assert str(problem) == f"{data}:3.pkl: a pickle, which could run any code; skipped"
+
+
+def test_pictures_of_a_damaged_shard(tmp_path):
+    data = shard(tmp_path, DOG, CAT)
+    whole = data.read_bytes()
+    for size in (*range(0, len(whole), 301), len(whole)):
+        data.write_bytes(whole[:size])
+        found = list(shard_pictures(data))
+        members = [one for one in found if isinstance(one, Member)]
+        assert all(one.offset + one.size <= size for one in members)
+        assert [one.name for one in members] == ["0.jpg", "1.jpg"][: len(members)]
+        assert len(members) + sum(isinstance(one, Problem) for one in found) == len(found)
+        assert len(members) == 2 or len(found) > len(members)
+    with pytest.raises(FileNotFoundError):
+        list(shard_pictures(tmp_path / "absent.tar"))

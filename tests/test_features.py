@@ -7,6 +7,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from mrnn.encoders import Encoder, open_encoder
 from mrnn.errors import DataError, ImageError
-from mrnn.features import BATCH, cached_features, default_cache, encode_images
+from mrnn.features import BATCH, cached_features, default_cache, encode_images, read_ahead
 from mrnn.images import Preprocessing, preprocess, read_image
 
 SIZE = 3
@@ -370,3 +371,47 @@ def test_writer_that_waits_for_the_lock_looks_again(paths, cache, monkeypatch):
     np.testing.assert_array_equal(features(paths[:3], cache), expected(paths[:3]))
     assert waits == [fcntl.LOCK_EX] * 2
     assert computed(paths, cache) == 0
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 100])
+def test_read_ahead_keeps_the_order_and_does_not_run_off(ahead):
+    asked: list[int] = []
+
+    def numbers():
+        for number in range(20):
+            asked.append(number)
+            yield number
+
+    found = []
+    for result in read_ahead(numbers(), lambda number: number**2, ahead):
+        found.append(result)
+        assert len(asked) <= len(found) + ahead
+    assert found == [number**2 for number in range(20)]
+
+
+def test_read_ahead_works_while_the_caller_does():
+    second = threading.Event()
+
+    def read(number: int) -> int:
+        if number:
+            second.set()
+        return number
+
+    results = read_ahead([0, 1], read, 2)
+    assert next(results) == 0
+    assert second.wait(10)
+    assert list(results) == [1]
+
+
+def test_read_ahead_hands_errors_on_and_ends():
+    def read(number: int) -> int:
+        if number == 2:
+            raise DataError("no")
+        return number
+
+    results = read_ahead(range(9), read, 4)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(DataError, match="no"):
+        next(results)
+    assert list(results) == []
+    assert list(read_ahead([], read, 4)) == []

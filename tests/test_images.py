@@ -18,7 +18,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mrnn.errors import ImageError
-from mrnn.images import MAX_PIXELS, Preprocessing, find_images, preprocess, printable, read_image
+from mrnn.images import (
+    MAX_PIXELS,
+    Member,
+    Preprocessing,
+    decode_image,
+    find_images,
+    open_picture,
+    preprocess,
+    printable,
+    read_image,
+)
 
 WHITE, RED = (255, 255, 255), (255, 0, 0)
 
@@ -502,14 +512,14 @@ def test_folder_link_out_of_the_tree_is_followed_once(tree, tmp_path):
 
 
 def test_unreadable_folder_is_reported_and_the_others_go_on(tree, monkeypatch):
-    listed = Path.iterdir
+    listed = os.scandir
 
-    def iterdir(self):
-        if self.name == "a":
+    def scandir(path):
+        if Path(path).name == "a":
             raise PermissionError(13, "Permission denied")
-        return listed(self)
+        return listed(path)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "scandir", scandir)
     found = find_images([tree])
     assert [path.name for path in found.images] == ["b.JPG", "c.gif"]
     [(path, error)] = found.errors
@@ -565,3 +575,51 @@ def test_printable_of_anything(text):
     shown.encode()
     if text.isprintable():
         assert shown == text
+
+
+# Open files, and what is told beside the pixels.
+
+
+def test_an_open_picture_is_its_bytes(picture, tmp_path):
+    path = picture("a.png")
+    content = path.read_bytes()
+    shard = tmp_path / "a.tar"
+    shard.write_bytes(b"x" * 10 + content + b"y" * 10)
+    for place in (path, Member(shard, "a.png", 10, len(content))):
+        with open_picture(place) as file:
+            assert file.read() == content
+            file.seek(0)
+            image, size = decode_image(file, "a.png")
+        assert size == image.size == (64, 48)
+        assert image == read_image(path)
+
+
+def test_an_open_picture_that_is_cut_short(tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"x" * 10)
+    cut = pytest.raises(ImageError, match=r"a\.tar:b\.png: the shard is cut short")
+    with cut, open_picture(Member(tmp_path / "a.tar", "b.png", 5, 6)):
+        pass
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_the_size_is_of_the_whole_upright_picture(turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    file = io.BytesIO(encoded(blocks(640, 360), "JPEG", exif=exif))
+    image, size = decode_image(file, "a.jpg", at_least=50)
+    assert size == ((640, 360) if turn < 5 else (360, 640))
+    assert max(image.size) < 640
+    assert (image.width > image.height) == (size[0] > size[1])
+
+
+def test_faults_bear_the_name_that_is_given():
+    with pytest.raises(ImageError, match=r"^the name: not an image"):
+        decode_image(io.BytesIO(b"no"), "the name")
+
+
+def test_a_folder_is_walked_in_order_however_deep(tmp_path):
+    names = ["b/a.jpg", "b.jpg", "a/z/y.jpg", "a/b.jpg", "c/c/c/c/c.jpg", "a.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_images([tmp_path]).images == tuple(sorted(map(tmp_path.joinpath, names)))

@@ -55,5 +55,5 @@ def test_the_python_of_the_page(folder):
     lines = output.getvalue().splitlines()
     assert lines[0].startswith("5 0 0 0 ")
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
-    assert lines[4] == "[]"
+    assert lines[4] == "()"
     assert lines[5].startswith("[1.0") or lines[5].startswith("[0.99")

@@ -33,7 +33,8 @@ def scene(monkeypatch):
         image_terms(model, features[20:]),
     )
     monkeypatch.setattr(retrieval_benchmark, "open_scene", lambda data: found)
-    for name, value in {"_GALLERY": 60, "_QUERIES": 7, "_GALLERY_QUERIES": 5}.items():
+    sizes = {"_GALLERY": 60, "_QUERIES": 7, "_GALLERY_QUERIES": 5, "_LIBRARIES": (40, 70)}
+    for name, value in sizes.items():
         monkeypatch.setattr(retrieval_benchmark, name, value)
     monkeypatch.setattr(measuring, "_GEMM_SIDES", (16, 32))
     retrieval_benchmark._scoring_seconds.cache_clear()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .bundle import Bundle, find_bundle, load_bundle
+from .bundle import SHIPPED, Bundle, find_bundle, load_bundle
 from .config import MAX_LENGTH
 from .devices import choose_device
 from .encoders import FEATURES, Encoder, features_only, reopen_encoder
@@ -128,7 +128,7 @@ class Captioner:
     def __init__(
         self, bundle: Bundle, encoder: Encoder, device: torch.device, source: str = ""
     ) -> None:
-        self.source = source  # what `load` was given
+        self.source = source  # the name of a shipped model or the whole path of one, if loaded
         self.bundle = bundle
         self.encoder = encoder
         self.model = bundle.model.to(device)
@@ -469,4 +469,6 @@ def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Cap
         )
     # The bundle's preprocessing rules, whatever the encoder's own default has become.
     encoder = replace(encoder, preprocessing=bundle.encoder.preprocessing)
-    return Captioner(bundle, encoder, where, os.fspath(model))
+    name = os.fspath(model)
+    source = name if name in SHIPPED else os.path.abspath(name)  # noqa: PTH100 - links stay
+    return Captioner(bundle, encoder, where, source)

@@ -8,17 +8,20 @@ member of a tar file the path of the tar file, a zero byte and the member's name
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from .errors import DataError
 from .images import Member, Picture, printable
 
 FORMAT = "1"
+VECTORS = "vectors"  # begins the name of the folder of the vectors; every rebuilding has its own
 _WAIT = 60.0  # seconds for another process to end its transaction
 _AT_ONCE = 500  # values in a statement
 _SCHEMA = (
@@ -34,13 +37,22 @@ _SCHEMA = (
     "content INTEGER REFERENCES contents (id), error_code TEXT, error TEXT) WITHOUT ROWID",
     "CREATE INDEX files_by_content ON files (content)",
 )
-_FILES = (
+_COLUMNS = (
     "SELECT path, size, mtime_ns, offset, files.error_code, files.error, digest, row, width, "
     "height, caption, perplexity, contents.error_code, contents.error "
-    "FROM files LEFT JOIN contents ON content = id"
 )
+_NUMBER, _BYTES, _TEXT = int | None, bytes | None, str | None
+_STATE_KINDS = (bytes, _NUMBER, _NUMBER, _NUMBER, _BYTES)
+_KINDS = (
+    *(bytes, _NUMBER, _NUMBER, _NUMBER, _TEXT, _TEXT, _BYTES, _NUMBER, _NUMBER),
+    *(_NUMBER, _TEXT, float | None, _TEXT, _TEXT),
+)
+_FILES = f"{_COLUMNS} FROM files LEFT JOIN contents ON content = id"
 _LIES_SOMEWHERE = "EXISTS (SELECT 1 FROM files WHERE content = contents.id)"
 
+_SPAN = "path >= ? AND path < ?"
+
+State = tuple[int | None, int | None, int | None, bytes | None]  # size, mtime_ns, offset, digest
 Fault = tuple[str, str]  # the code of an ImageError, and its message without the path
 
 
@@ -72,6 +84,11 @@ class File:
             return os.fsencode(self.picture)
         return os.fsencode(self.picture.shard) + b"\0" + os.fsencode(self.picture.name)
 
+    @property
+    def state(self) -> State:
+        """What tells whether it has changed."""
+        return self.size, self.mtime_ns, _offset(self.picture), self.digest
+
 
 class Catalogue:
     """An open catalogue; one process may write while others read. Its errors are DataErrors."""
@@ -88,6 +105,17 @@ class Catalogue:
         """A number that changes when another process has written."""
         return self._number("PRAGMA data_version")
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What is read inside is of one moment; writers wait meanwhile."""
+        with self._reported():
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("COMMIT")
+
     def check(self) -> None:
         """Raise DataError unless the file is sound from beginning to end."""
         if self._all("PRAGMA quick_check(1)") != [("ok",)]:
@@ -95,11 +123,13 @@ class Catalogue:
 
     def facts(self) -> dict[str, str]:
         """What the library is: its format, its model."""
-        return dict(self._all("SELECT name, value FROM facts"))
+        found = self._all("SELECT name, value FROM facts", (), (str, str | bytes))
+        return {name: os.fsdecode(value) for name, value in found}
 
     def roots(self) -> list[Path]:
         """What was indexed so far: folders, files, tar files."""
-        return [Path(os.fsdecode(path)) for (path,) in self._all("SELECT path FROM roots")]
+        found = self._all("SELECT path FROM roots", (), (bytes,))
+        return [Path(os.fsdecode(path)) for (path,) in found]
 
     def files(
         self, root: Path | None = None, unreadable: bool = False
@@ -110,30 +140,48 @@ class Catalogue:
         """
         chosen = f"{_FILES} WHERE {'row IS NULL' if unreadable else 1}"
         if root is None:
-            yield from map(_file, self._all(f"{chosen} ORDER BY path"))
+            yield from map(_file, self._all(f"{chosen} ORDER BY path", (), _KINDS))
             return
-        path = os.fsencode(root)
-        below = path.rstrip(b"/")
-        for first, end in ((path, path + b"\1"), (below + b"/", below + b"0")):
-            statement = f"{chosen} AND path >= ? AND path < ? ORDER BY path"
-            yield from map(_file, self._all(statement, (first, end)))
+        for span in _at_or_below(root):
+            yield from map(_file, self._all(f"{chosen} AND {_SPAN} ORDER BY path", span, _KINDS))
+
+    def states(self, root: Path) -> dict[bytes, State]:
+        """What tells whether a file has changed, of those at or below a path, by key."""
+        columns = "SELECT path, size, mtime_ns, offset, digest "
+        statement = columns + f"FROM files LEFT JOIN contents ON content = id WHERE {_SPAN}"
+        return {
+            key: tuple(state)
+            for span in _at_or_below(root)
+            for key, *state in self._all(statement, span, _STATE_KINDS)
+        }
 
     def knows(self, digest: bytes) -> bool:
-        """Whether this content was looked at before."""
-        return bool(self._all("SELECT 1 FROM contents WHERE digest = ?", (digest,)))
+        """Whether this content is a picture that was read before."""
+        known = "SELECT 1 FROM contents WHERE digest = ? AND row NOT NULL"
+        return bool(self._all(known, (digest,)))
+
+    def has_unread(self) -> bool:
+        """Whether there are files to be read anew."""
+        return (
+            self._number(
+                "SELECT EXISTS (SELECT 1 FROM files WHERE content IS NULL AND error_code IS NULL)"
+            )
+            != 0
+        )
 
     def rows(self) -> list[int]:
         """Rows in the vectors of the pictures that lie somewhere, rising."""
         statement = f"SELECT row FROM contents WHERE row NOT NULL AND {_LIES_SOMEWHERE}"  # noqa: S608
-        return [row for (row,) in self._all(statement + " ORDER BY row")]
+        return self._numbers_of_rows(statement + " ORDER BY row")
 
     def pictures(self, rows: Sequence[int]) -> dict[int, tuple[Content, list[Picture]]]:
         """The contents at rows of the vectors, each with the places where it lies, by path."""
         found: dict[int, tuple[Content, list[Picture]]] = {}
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
-            statement = f"{_FILES} WHERE row IN ({','.join('?' * len(part))}) ORDER BY path"
-            for file, content in map(_file, self._all(statement, part)):
+            these = f"row IN ({','.join('?' * len(part))})"
+            statement = f"{_COLUMNS} FROM contents JOIN files ON content = id WHERE {these}"
+            for file, content in map(_file, self._all(f"{statement} ORDER BY path", part, _KINDS)):
                 if content is not None and content.row is not None:
                     found.setdefault(content.row, (content, []))[1].append(file.picture)
         return found
@@ -172,11 +220,17 @@ class Catalogue:
         self._write("DELETE FROM roots WHERE path = ?", [(key,) for key in keys])
 
     def add_contents(self, contents: Iterable[Content], rows: int) -> None:
-        """Enter new contents, and how many rows the vectors have with them."""
+        """Enter new contents, and how many rows the vectors have with them.
+
+        A content that could not be read before is told anew.
+        """
         nothing = (None, None)
         self._write(
             "INSERT INTO contents (digest, row, width, height, caption, perplexity, "
-            "error_code, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "error_code, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET "
+            "row = excluded.row, width = excluded.width, height = excluded.height, "
+            "caption = excluded.caption, perplexity = excluded.perplexity, "
+            "error_code = excluded.error_code, error = excluded.error",
             [
                 (c.digest, c.row, *(c.size or nothing), *(c.caption or nothing))
                 + (c.fault or nothing)
@@ -204,7 +258,7 @@ class Catalogue:
         """Rows of the pictures that lie somewhere and have no caption, rising."""
         lacking = f"row NOT NULL AND caption IS NULL AND {_LIES_SOMEWHERE}"
         statement = f"SELECT row FROM contents WHERE {lacking} ORDER BY row"  # noqa: S608
-        return [row for (row,) in self._all(statement)]
+        return self._numbers_of_rows(statement)
 
     def set_captions(self, captions: Mapping[int, tuple[str, float]]) -> None:
         """Enter captions, with their perplexities, by row of the vectors."""
@@ -226,15 +280,33 @@ class Catalogue:
         self._write(f"DELETE {which}", spans)
 
     def begin_anew(self, facts: Mapping[str, str]) -> None:
-        """Be the library of another model: all files are to be read anew."""
-        self._write("UPDATE files SET content = NULL")
+        """Forget all contents: all files are to be read anew, maybe for another model."""
+        self._write("UPDATE files SET content = NULL, error_code = NULL, error = NULL")
         self._write("DELETE FROM contents")
-        new = {"format": FORMAT, "rows": "0", **facts}
-        self._write("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(new.items()))
+        self.put_facts({"format": FORMAT, "rows": "0", "vectors": VECTORS, **facts})
 
-    def _all(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._reported(), closing(self._connection.execute(statement, values)) as found:
-            return found.fetchall()
+    def put_facts(self, facts: Mapping[str, str]) -> None:
+        """Say what the library is."""
+        values = [(name, os.fsencode(value)) for name, value in facts.items()]  # maybe of a path
+        self._write("INSERT OR REPLACE INTO facts VALUES (?, ?)", values)
+
+    def _all(
+        self, statement: str, values: Sequence[Any] = (), kinds: Sequence[type | UnionType] = ()
+    ) -> list[tuple[Any, ...]]:
+        """What a statement finds; raises DataError for columns of other kinds: SQLite takes any."""
+        with self._reported(), closing(self._connection.execute(statement, values)) as cursor:
+            found = cursor.fetchall()
+        for kind, column in zip(kinds, zip(*found, strict=True), strict=False):
+            if not all(isinstance(value, kind) for value in column):
+                raise _damaged(self._path)
+        return found
+
+    def _numbers_of_rows(self, statement: str) -> list[int]:
+        """Rows of the vectors, which must be among those that there are."""
+        rows = [row for (row,) in self._all(statement, (), (int,))]
+        if rows and not 0 <= min(rows) <= max(rows) < self.next_row():
+            raise _damaged(self._path)
+        return rows
 
     def _number(self, statement: str) -> int:
         return int(self._all(statement)[0][0])
@@ -249,22 +321,52 @@ class Catalogue:
             yield
         except sqlite3.Error as error:
             raise _explained(self._path, error) from None
+        except UnicodeDecodeError:  # a message of SQLite that cites what it found
+            raise _damaged(self._path) from None
 
 
 def open_catalogue(path: Path, new: Mapping[str, str] | None = None) -> Catalogue:
-    """Open a catalogue to read it, or, given the facts of a new one, to write and maybe make it.
+    """Open a catalogue; given the facts of a new one, make it where there is none.
 
     Raises DataError when there is none to read, or it is damaged or somebody else's.
     """
-    if new is None and not path.exists():
-        folder = printable(path.parent)
-        raise DataError(
-            f"{folder}: no library there; make one: mrnn index PATH... --library {folder}"
-        )
-    mode = "ro" if new is None else "rwc"
+    if not path.exists():
+        if new is None:
+            folder = printable(path.parent)
+            raise DataError(
+                f"{folder}: no library there; make one: mrnn index PATH... --library {folder}"
+            )
+        try:
+            _make(path, new)
+        except OSError as error:
+            raise DataError(f"{printable(path)}: cannot be made ({error.strerror})") from None
+    catalogue = _open(path)
+    try:
+        _require_ours(catalogue, path)
+    except BaseException:
+        catalogue.close()
+        raise
+    return catalogue
+
+
+def _make(path: Path, facts: Mapping[str, str]) -> None:
+    """Make a new catalogue under another name, then rename it."""
+    fresh = path.with_name(f".{path.name}.new")
+    for left in (fresh, fresh.with_name(f"{fresh.name}-journal")):
+        left.unlink(missing_ok=True)  # of a run that was killed
+    fresh.touch()
+    with closing(_open(fresh)) as catalogue, catalogue.transaction():
+        for statement in _SCHEMA:
+            catalogue._write(statement)
+        catalogue.begin_anew(facts)
+    fresh.replace(path)
+
+
+def _open(path: Path) -> Catalogue:
+    """For readers as for writers: who comes after a killed writer takes back what it left half."""
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
+            f"{path.absolute().as_uri()}?mode=rw",
             uri=True,
             timeout=_WAIT,
             isolation_level=None,
@@ -272,29 +374,24 @@ def open_catalogue(path: Path, new: Mapping[str, str] | None = None) -> Catalogu
         )
     except sqlite3.Error as error:
         raise _explained(path, error) from None
-    catalogue = Catalogue(path, connection)
-    try:
-        _prepare(catalogue, path, new)
-    except BaseException:
-        catalogue.close()
-        raise
-    return catalogue
+    return Catalogue(path, connection)
 
 
-def _prepare(catalogue: Catalogue, path: Path, new: Mapping[str, str] | None) -> None:
+def _require_ours(catalogue: Catalogue, path: Path) -> None:
     tables = {name for (name,) in catalogue._all("SELECT name FROM sqlite_master")}
-    if not tables and new is not None:
-        with catalogue.transaction():
-            for statement in _SCHEMA:
-                catalogue._write(statement)
-            catalogue.begin_anew(new)
-    elif not {"facts", "contents", "files", "roots"} <= tables:
+    if not {"facts", "contents", "files", "roots"} <= tables:
         raise DataError(f"{printable(path)}: not a library of mrnn; name another directory")
-    elif catalogue.facts().get("format") != FORMAT:
+    facts = catalogue.facts()
+    if facts.get("format") != FORMAT:
         raise DataError(
             f"{printable(path)}: made by another version of mrnn; remove "
             f"{printable(path.parent)} and index again"
         )
+    vectors = re.fullmatch(rf"{VECTORS}(-\d+)?", facts.get("vectors", ""))
+    if not {"model", "identity"} <= facts.keys() or not facts.get("rows", "").isdecimal():
+        raise _damaged(path)
+    if vectors is None:
+        raise _damaged(path)
 
 
 def _explained(path: Path, error: sqlite3.Error) -> DataError:
@@ -302,8 +399,10 @@ def _explained(path: Path, error: sqlite3.Error) -> DataError:
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             what = "another process is writing; try again when it has ended"
-        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+        case sqlite3.SQLITE_FULL:
             what = f"cannot be written ({error}); make room and go on: what was done so far is kept"
+        case sqlite3.SQLITE_IOERR:
+            what = f"cannot be read or written ({error}); see whether the disk is full, or failing"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             what = f"cannot be opened or written here ({error}); see who may write to the folder"
         case _:
@@ -323,14 +422,21 @@ def _file(row: tuple[Any, ...]) -> tuple[File, Content | None]:
     digest, at, width, height, caption, perplexity, content_code, content_message = rest
     path, _, name = key.partition(b"\0")
     shard = Path(os.fsdecode(path))
-    picture = Member(shard, os.fsdecode(name), offset, size) if name else shard
+    picture = Member(shard, os.fsdecode(name), offset or 0, size or 0) if name else shard
     file = File(picture, size, mtime_ns, digest, (code, message) if code else None)
     if digest is None:
         return file, None
     dimensions = None if width is None else (width, height)
-    captioned = None if caption is None else (caption, perplexity)
+    captioned = None if caption is None or perplexity is None else (caption, perplexity)
     fault = (content_code, content_message) if content_code else None
     return file, Content(digest, at, dimensions, captioned, fault)
+
+
+def _at_or_below(root: Path) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    """Spans of keys: a path itself with the members of a tar file, and what lies in a folder."""
+    path = os.fsencode(root)
+    below = path.rstrip(b"/")
+    return (path, path + b"\1"), (below + b"/", below + b"0")
 
 
 def _offset(picture: Picture) -> int | None:

@@ -13,7 +13,10 @@ Dimension key: n new pictures of a batch, M multimodal layer.
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -27,6 +30,8 @@ from .errors import ImageError
 from .features import BATCH, read_ahead
 from .images import Preprocessing, decode_image, open_picture, preprocess, printable
 from .likelihoods import image_terms
+
+_LARGEST = 1 << 30  # bytes: no picture that we decode is as large
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,18 @@ def describe(
         yield Described([item.file for item in part], contents, vectors)
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Products on one thread: on several they round in another way, and are little faster here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def caption_vectors(captioner: Captioner, vectors: np.ndarray) -> list[tuple[str, float]]:
     """Greedy captions of up to BATCH vectors (n, M), with their perplexities."""
     captions = captioner.caption_terms(torch.from_numpy(_padded(vectors)).to(captioner.device))
@@ -78,21 +95,30 @@ class _Read:
 
 
 def _read(file: File, how: Preprocessing, is_known: Callable[[bytes], bool]) -> _Read:
-    digest = None
     try:
-        with open_picture(file.picture) as stream:
-            digest = hashlib.file_digest(stream, "sha256").digest()
-            file = replace(file, digest=digest)
-            if is_known(digest):
-                return _Read(file)
-            stream.seek(0)
-            image, size = decode_image(stream, printable(file.picture), how.least_side)
-        return _Read(file, Content(digest, size=size), preprocess(image, how))
+        content = _bytes(file)
     except (ImageError, OSError) as error:
-        fault = _fault(file, error)
-    if digest is None:
-        return _Read(replace(file, fault=fault))
-    return _Read(file, Content(digest, fault=fault))
+        return _Read(replace(file, fault=_fault(file, error)))
+    digest = hashlib.sha256(content).digest()
+    file = replace(file, digest=digest)
+    if is_known(digest):
+        return _Read(file)
+    try:
+        name = printable(file.picture)
+        image, size = decode_image(io.BytesIO(content), name, how.least_side)
+    except ImageError as error:
+        return _Read(file, Content(digest, fault=_fault(file, error)))
+    return _Read(file, Content(digest, size=size), preprocess(image, how))
+
+
+def _bytes(file: File) -> bytes:
+    """All bytes of a file, read once: what is decoded is what has the digest, come what may."""
+    with open_picture(file.picture) as stream:
+        if stream.seek(0, os.SEEK_END) > _LARGEST:
+            name = printable(file.picture)
+            raise ImageError("too-large", f"{name}: larger than {_LARGEST:,} bytes")
+        stream.seek(0)
+        return stream.read()
 
 
 def _fault(file: File, error: ImageError | OSError) -> tuple[str, str]:
@@ -106,7 +132,8 @@ def _vectors(captioner: Captioner, pixels: list[np.ndarray]) -> np.ndarray:
     if not pixels:
         return np.zeros((0, captioner.model.config.multimodal), dtype=np.float16)
     features = captioner.encoder.encode(np.stack(pixels))
-    terms = image_terms(captioner.model, _padded(features))[: len(pixels)]
+    with _one_thread():
+        terms = image_terms(captioner.model, _padded(features))[: len(pixels)]
     return terms.cpu().numpy().astype(np.float16)
 
 

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """How many processors this process may use: those it is bound to, or OMP_NUM_THREADS if fewer.
+
+    That is what Ray and torchrun set to the share of each of their processes.
+    """
+    available = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        available = len(os.sched_getaffinity(0))
+    share = os.environ.get("OMP_NUM_THREADS", "")
+    return min(available, int(share)) if share.isdecimal() and int(share) else available
 
 
 def choose_device(device: str) -> torch.device:

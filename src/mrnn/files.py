@@ -31,9 +31,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[bool]:
-    """Lock a folder until the block ends; yields whether that could be done. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY)
+def held(path: Path) -> Iterator[bool]:
+    """Lock a folder, or a file that is made, until the block ends; yields whether that worked.
+
+    Between machines only a file can be locked. Raises OSError.
+    """
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -76,9 +76,13 @@ def linearise(model: MRNN, corpus: Corpus, centres: Tensor) -> Linearised:
     """Values and gradients of log P(s | z) of all sentences at the centres (A, M)."""
     tree = prefix_tree(corpus.pack()).to(centres.device)
     prefix_terms = model.prefix_terms(tree)
-    found = [_linearise_at(model, tree, prefix_terms, centre, len(corpus)) for centre in centres]
+    together = max(1, _PREFIXES // len(prefix_terms))  # anchors, when sentences are few
+    found = [
+        _linearise_at(model, tree, prefix_terms, some, len(corpus))
+        for some in centres.split(together)
+    ]
     values, gradients = zip(*found, strict=True)
-    return Linearised(centres, torch.stack(values), torch.stack(gradients))
+    return Linearised(centres, torch.cat(values), torch.cat(gradients))
 
 
 def linearised_groups(
@@ -159,33 +163,34 @@ def _best_and_some(scores: Tensor, count: int, seed: int) -> Tensor:
 
 
 def _linearise_at(
-    model: MRNN, tree: PrefixTree, prefix_terms: Tensor, centre: Tensor, sentences: int
+    model: MRNN, tree: PrefixTree, prefix_terms: Tensor, centres: Tensor, sentences: int
 ) -> tuple[Tensor, Tensor]:
-    """Values (S,) and gradients (S, M) at one centre (M,).
+    """Values (A, S) and gradients (A, S, M) at some centres (A, M).
 
     The gradient of a word's log P is g2'(x) times (Wo of the word - the expectation of Wo), x
     being the sum inside eq. 3.
     """
-    x = prefix_terms + centre  # (P, M)
+    x = prefix_terms + centres[:, None]  # (A, P, M)
     m = g2(x)
     normalisers, expected = [], []
-    for part in m.split(_PREFIXES):
+    for part in m.flatten(0, 1).split(_PREFIXES):
         logits = torch.addmm(model.wo_bias, part, model.wo.T)
         normaliser = logits.logsumexp(1, keepdim=True)
         normalisers.append(normaliser[:, 0])
         expected.append(logits.sub_(normaliser).exp_() @ model.wo)
-    normaliser, mean = torch.cat(normalisers), torch.cat(expected)
+    normaliser, mean = torch.cat(normalisers).view(m.shape[:2]), torch.cat(expected).view_as(m)
     slope = (2 / 3) * (G2_BOUND - m.square() / G2_BOUND)  # g2'(x)
-    values = x.new_zeros(sentences)
-    gradients = x.new_zeros(sentences, x.shape[1])
+    values = x.new_zeros(len(centres), sentences)
+    gradients = x.new_zeros(len(centres), sentences, x.shape[2])
+    words = max(1, _PREFIXES // len(centres))
     for at, target, sentence in zip(
-        tree.prefixes.split(_PREFIXES),
-        tree.targets.split(_PREFIXES),
-        tree.sentences.split(_PREFIXES),
+        tree.prefixes.split(words),
+        tree.targets.split(words),
+        tree.sentences.split(words),
         strict=True,
     ):
         rows = model.wo[target]  # (n, M)
-        logits = (m[at] * rows).sum(1) + model.wo_bias[target]
-        values.index_add_(0, sentence, logits - normaliser[at])
-        gradients.index_add_(0, sentence, slope[at] * (rows - mean[at]))
+        logits = (m[:, at] * rows).sum(2) + model.wo_bias[target]
+        values.index_add_(1, sentence, logits - normaliser[:, at])
+        gradients.index_add_(1, sentence, slope[:, at] * (rows - mean[:, at]))
     return values, gradients

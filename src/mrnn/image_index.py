@@ -28,15 +28,17 @@ from .vectors import Vectors
 from .weight_files import to_safetensors
 
 ANCHORS = 16  # of a library: one sentence is linearised quickly at all of them
-CANDIDATES = 300  # pictures that the first-order score hands on to the exact one
-CODES_FROM = 20_000  # rows from which on codes pay
+CODES_FROM = 10_000  # rows from which on codes pay
 _COMPONENTS = 96
-_LOOKED_AT = 5  # rows chosen by codes for each candidate
+_LEAST_CANDIDATES = 100
+_LOOKED_AT, _LEAST_LOOKED_AT = 4, 1500  # rows chosen by codes: for each candidate, and in all
 _SAMPLE = 20_000  # rows that settle the components
 _REACH = 4  # standard deviations of a component that its code can express
 _CODE = 127
+_LEAST_SHARE = 1e-6  # of the largest variance
 _BLOCK = 4096  # rows at once
 _STRIDE = 32  # of the scores that tell about where the best begin
+_ROUNDING = 1e-3  # of the centres: processors differ
 _CHECKED = 8  # codes that are computed again when they are opened
 
 OnProgress = Callable[[int, int], None]  # rows done, rows in all
@@ -66,10 +68,11 @@ class _Codes:
         """About what the rows score, (N,), in their own order."""
         scores = torch.empty(len(self.codes))
         offsets = query.offsets + (query.slopes * self.centres).sum(1)
-        products = _int8_products if has_int8(scores.device) else _products
+        multiply = _multiply_int8 if has_int8(scores.device) else _multiply
         for cell, slope in enumerate(query.slopes @ self.basis.T):
             inside = slice(*self.starts[cell : cell + 2].tolist())
-            scores[inside] = products(self.codes[inside], slope).add_(offsets[cell])
+            multiply(self.codes[inside], slope, scores[inside])
+            scores[inside] += offsets[cell]
         if query.is_cosine:
             scores /= self.lengths
         return scores.numpy()
@@ -87,19 +90,21 @@ class ImageIndex:
         note: str = "",
     ) -> None:
         self.note = note
+        self.centres = centres if codes is None else codes.centres  # (A, M), to linearise at
         self._vectors = vectors
-        self._centres = centres
+        self._centres = self.centres
         self._codes = codes
         living = np.arange(len(vectors)) if rows is None else np.sort(rows)
         covered = 0 if codes is None else len(codes.rows)
         self._loose = living[np.searchsorted(living, covered) :]  # rows without a code
-        self._living = len(living)
         dead = np.ones(covered, dtype=bool)
         dead[living[: len(living) - len(self._loose)]] = False
         self._dead = np.flatnonzero(dead[codes.rows.numpy()]) if codes else np.empty(0, np.int64)
 
-    def __len__(self) -> int:
-        return self._living
+    @property
+    def uncovered(self) -> int:
+        """How many rows have no code, and are all looked at."""
+        return len(self._loose)
 
     @property
     def is_approximate(self) -> bool:
@@ -133,7 +138,8 @@ class ImageIndex:
         if self._codes:
             coarse = self._codes.scores(query)
             coarse[self._dead] = -math.inf
-            most = min(max(count, CANDIDATES) * _LOOKED_AT, len(coarse) - len(self._dead))
+            wanted = max(count * _LOOKED_AT, _LEAST_LOOKED_AT)
+            most = min(wanted, len(coarse) - len(self._dead))
             chosen = self._codes.rows.numpy()[_highest(coarse, most)]
             rows = np.sort(np.concatenate([chosen, rows]))
         scores = np.empty(len(rows), dtype=np.float32)
@@ -151,6 +157,14 @@ class ImageIndex:
         return scores / _lengths(terms) if query.is_cosine else scores
 
 
+def candidates(pictures: int) -> int:
+    """How many pictures of so many the first-order score shall hand on to the exact one.
+
+    The square root keeps 97 to 99% of the exact ten best in libraries of all sizes (docs/scale.md).
+    """
+    return max(_LEAST_CANDIDATES, math.isqrt(pictures))
+
+
 def open_index(
     vectors: Vectors, centres: Tensor, path: Path | None = None, rows: np.ndarray | None = None
 ) -> ImageIndex:
@@ -159,16 +173,16 @@ def open_index(
     Codes that do not belong to these vectors and centres (A, M) are left alone, and a note says so.
     """
     centres = centres.cpu()
-    if path is None or not path.exists():
-        return ImageIndex(vectors, centres, rows, None)
-    try:
-        codes = _read(path)
-        _check(codes, vectors, centres)
-    except (OSError, SafetensorError, ValueError) as error:
-        why = printable(str(getattr(error, "strerror", None) or error))
-        note = f"{printable(path)}: {why}; search is slower until you run mrnn index again"
-        return ImageIndex(vectors, centres, rows, None, note)
-    return ImageIndex(vectors, centres, rows, codes)
+    codes, note = None, ""
+    if path is not None:
+        try:
+            codes = _read(path, vectors, centres)
+        except FileNotFoundError:
+            pass  # a small library has none
+        except (OSError, ValueError) as error:
+            why = printable(str(getattr(error, "strerror", None) or error))
+            note = f"{printable(path)}: {why}; search is slower until you run mrnn index again"
+    return ImageIndex(vectors, centres, rows, codes, note)
 
 
 @torch.inference_mode()
@@ -215,7 +229,8 @@ def _basis(vectors: Vectors, centres: Tensor) -> Tensor:
     steps = terms - centres[nearest(terms, centres)]
     variances, components = torch.linalg.eigh(steps.T @ steps / len(steps))  # rising
     largest = min(_COMPONENTS, steps.shape[1])
-    deviations = variances[-largest:].clamp_min(1e-12).sqrt()
+    least = max(1e-12, _LEAST_SHARE * float(variances[-1]))  # below there is only rounding
+    deviations = variances[-largest:].clamp_min(least).sqrt()
     return (components[:, -largest:] * deviations).T.flip(0) * (_REACH / _CODE)
 
 
@@ -226,43 +241,53 @@ def _encode(terms: Tensor, basis: Tensor, centres: Tensor) -> tuple[Tensor, Tens
     return cells, components.round_().clamp_(-_CODE, _CODE).to(torch.int8)
 
 
-def _products(codes: Tensor, slope: Tensor) -> Tensor:
-    """Codes (N, K) times a slope (K,): (N,)."""
-    return torch.cat([slope[:0], *(part.float() @ slope for part in codes.split(_BLOCK))])
+def _multiply(codes: Tensor, slope: Tensor, found: Tensor) -> None:
+    """Put codes (N, K) times a slope (K,) into `found` (N,)."""
+    for part in _parts(len(codes)):
+        torch.mv(codes[part].float(), slope, out=found[part])
 
 
-def _int8_products(codes: Tensor, slope: Tensor) -> Tensor:
+def _multiply_int8(codes: Tensor, slope: Tensor, found: Tensor) -> None:
     """The same with the slope rounded to 8 bits, for processors that have products of these."""
     step = slope.abs().max().clamp_min(1e-30) / _CODE
     rounded = (slope / step).round_().to(torch.int8)[:, None]
-    return torch._int_mm(codes, rounded)[:, 0] * step
+    found.copy_(torch._int_mm(codes, rounded)[:, 0]).mul_(step)
 
 
-def _read(path: Path) -> _Codes:
-    """The codes, memory-mapped; raises OSError, SafetensorError and ValueError."""
-    if not path.is_file():
+def _read(path: Path, vectors: Vectors, centres: Tensor) -> _Codes:
+    """The codes, memory-mapped; raises OSError and ValueError.
+
+    Whether they are codes of these vectors, a look at some of them tells.
+    """
+    if path.exists() and not path.is_file():
         raise ValueError("not a regular file")
-    with safe_open(path, "pt") as file:
-        names = file.keys()
-        wanted = [field.name for field in fields(_Codes)]
-        if sorted(names) != sorted(wanted):
-            raise ValueError("not an image index")
-        return _Codes(**{name: file.get_tensor(name) for name in wanted})
-
-
-def _check(codes: _Codes, vectors: Vectors, centres: Tensor) -> None:
-    """Raise ValueError unless these are codes of these vectors, as far as a look at some tells."""
+    names = [field.name for field in fields(_Codes)]
+    try:  # safetensors takes no path that is not UTF-8
+        with path.open("rb") as file, safe_open(f"/dev/fd/{file.fileno()}", "pt") as tensors:
+            if sorted(tensors.keys()) != sorted(names):
+                raise ValueError("not an image index")
+            codes = _Codes(**{name: tensors.get_tensor(name) for name in names})
+    except SafetensorError:
+        raise ValueError("damaged") from None
     if not _fits(codes, vectors.dimension):
         raise ValueError("damaged")
-    if not torch.equal(codes.centres, centres):
+    if codes.centres.shape != centres.shape or not torch.allclose(
+        codes.centres, centres, atol=_ROUNDING
+    ):
         raise ValueError("made with another model")
-    if len(codes.rows) > len(vectors):
-        raise ValueError("made for another library")
     some = torch.linspace(0, len(codes.rows) - 1, _CHECKED).long()
-    cells, found = _encode(_terms(vectors, codes.rows[some].numpy()), codes.basis, centres)
-    right_cell = (codes.starts[cells] <= some) & (some < codes.starts[cells + 1])
-    if not right_cell.all() or (found.int() - codes.codes[some].int()).abs().max() > 1:
+    if len(codes.rows) > len(vectors) or not _agree(codes, some, vectors):
         raise ValueError("made for another library")
+    return codes
+
+
+def _agree(codes: _Codes, some: Tensor, vectors: Vectors) -> bool:
+    """Whether the codes at some places (n,) are those of their vectors, but for rounding."""
+    terms = _terms(vectors, codes.rows[some].numpy())
+    cells, found = _encode(terms, codes.basis, codes.centres)
+    inside = (codes.starts[cells] <= some) & (some < codes.starts[cells + 1])
+    difference = (found.int() - codes.codes[some].int()).abs()
+    return bool(inside.all() and (difference <= 1).all())
 
 
 def _fits(codes: _Codes, dimension: int) -> bool:

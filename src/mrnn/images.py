@@ -215,7 +215,7 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
         if not _is_folder(given):
             images.append(given)
             continue
-        for path in _walk(given, set(), errors):
+        for path in _walk(given, errors):
             if path.suffix.lower() in SUFFIXES:
                 images.append(path)
             elif not path.name.endswith(SIDECAR):
@@ -238,31 +238,37 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _is_folder(path: Path) -> bool:
+def _is_folder(path: Path | os.DirEntry[str]) -> bool:
     try:
         return path.is_dir()
     except OSError:  # a name too long, or inside a folder that may not be entered
         return False
 
 
-def _walk(
-    folder: Path, seen: set[tuple[int, int]], errors: list[tuple[Path, ImageError]]
-) -> Iterator[Path]:
-    try:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        message = f"{printable(folder)}: the folder cannot be read ({error.strerror})"
-        errors.append((folder, ImageError("unreadable", message)))
-        return
-    for entry in entries:
-        if _is_folder(entry):
-            yield from _walk(entry, seen, errors)
-        else:
-            yield entry
+def _walk(top: Path, errors: list[tuple[Path, ImageError]]) -> Iterator[Path]:
+    seen: set[tuple[int, int]] = set()
+    waiting = [(top, True)]  # the next one last; no recursion, folders may be nested deeply
+    while waiting:
+        path, is_folder = waiting.pop()
+        if not is_folder:
+            yield path
+            continue
+        try:
+            waiting += reversed(_entries(path, seen))
+        except OSError as error:
+            message = f"{printable(path)}: the folder cannot be read ({error.strerror})"
+            errors.append((path, ImageError("unreadable", message)))
+
+
+def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[tuple[Path, bool]]:
+    """What a folder holds, in order, and whether each is a folder; nothing of a folder seen."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return []
+    seen.add((status.st_dev, status.st_ino))
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    return [(folder / e.name, _is_folder(e)) for e in entries if not e.name.startswith(".")]
 
 
 @contextmanager

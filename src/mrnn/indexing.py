@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from .captioner import Captioner
-from .catalogue import Catalogue, Content, File
+from .catalogue import Catalogue, Content, File, State
 from .datasets.examples import Problem
 from .describing import Described, caption_vectors
-from .errors import ImageError
+from .errors import DataError, ImageError
 from .features import BATCH
 from .images import Picture, printable
 from .ranking import Stage
-from .scanning import Scan, scan
+from .scanning import scan
 from .vectors import VectorStore
 
 # Files, the model, whether to caption, and which contents are known: what the files are, in order,
@@ -63,9 +63,11 @@ def update(
 
     Raises DataError when it cannot be written; what was done until then is kept.
     """
-    before = {file.key: file for root in roots for file, _ in catalogue.files(root)}
+    before = {key: state for root in roots for key, state in catalogue.states(root).items()}
     now = scan(roots)
-    there = {f.key: f for f in now.files if f.size is not None or not _was_read(before.get(f.key))}
+    unseen = {os.fsencode(path): error for path, error in now.unseen}
+    unseen |= {os.fsencode(root): error for root, error in _emptied(roots, before)}
+    there = {file.key: file for file in now.files}
     pending = {key: f for key, f in there.items() if not _is_same(f, before.get(key))}
     arrived: set[bytes] = set()  # digests of new files
     read = done = 0
@@ -76,13 +78,13 @@ def update(
             arrived.update(f.digest for f in part.files if f.digest and f.key not in before)
             done += len(part.files)
             on_progress(done, len(pending))
-    gone = _gone(before.keys(), there, now)
+    gone = _gone(before.keys() - there.keys(), unseen)
     with catalogue.transaction():
         catalogue.drop_files(gone)
-        catalogue.drop_roots(gone)
+        catalogue.drop_roots(_lost_roots(roots, before.keys(), unseen))
     if with_captions:
         _add_captions(catalogue, store, captioner, stage)
-    moved = sum(before[key].digest in arrived for key in gone)
+    moved = sum(before[key][-1] in arrived for key in gone)
     return Indexed(
         files=len(there),
         new=len(pending.keys() - before.keys()),
@@ -91,22 +93,25 @@ def update(
         deleted=len(gone) - moved,
         read=read,
         others=now.others,
-        errors=(*now.unseen, *_unreadable(catalogue, roots, pending.keys())),
+        errors=(
+            *((Path(os.fsdecode(p)), error) for p, error in unseen.items() if p not in gone),
+            *_unreadable(catalogue, roots, pending.keys()),
+        ),
         problems=now.problems,
     )
 
 
-def _was_read(before: File | None) -> bool:
-    return before is not None and before.digest is not None
+def _was_read(before: State | None) -> bool:
+    return before is not None and before[-1] is not None
 
 
-def _is_same(file: File, before: File | None) -> bool:
+def _is_same(file: File, before: State | None) -> bool:
     """Whether a file need not be opened: it was read, and looks as it did."""
-    return before is not None and before.digest is not None and replace(before, digest=None) == file
+    return before is not None and _was_read(before) and file.state[:-1] == before[:-1]
 
 
 def _enter(catalogue: Catalogue, store: VectorStore, part: Described) -> int:
-    """Make a part count: its vectors, then all that is known; returns how many contents are new."""
+    """Make a part count: its vectors, then all that is known; returns how many are new."""
     first = catalogue.next_row()
     vectors = iter(part.vectors)
     kept: list[np.ndarray] = []
@@ -123,21 +128,58 @@ def _enter(catalogue: Catalogue, store: VectorStore, part: Described) -> int:
     if kept:
         store.write(first, np.stack(kept))
     with catalogue.transaction():
+        if catalogue.next_row() != first:
+            raise DataError("another machine adds to this library; let only one do so at a time")
         catalogue.add_contents(new.values(), first + len(kept))
         catalogue.put_files(part.files)
-    return len(new)
+    return len(kept)
 
 
-def _gone(before: Set[bytes], there: Mapping[bytes, File], now: Scan) -> set[bytes]:
-    """Keys of files that are there no more; not of those in folders that cannot be seen."""
-    hidden = [os.fsencode(folder) for folder, _ in now.unseen]
-    hidden += [key for key, file in there.items() if file.size is None]
-    gone = before - there.keys()
-    return {key for key in gone if not any(_is_under(key, folder) for folder in hidden)}
+def _emptied(roots: Sequence[Path], before: Collection[bytes]) -> Iterator[tuple[Path, ImageError]]:
+    """Folders without anything in them that held pictures: perhaps their disk is not there."""
+    for root in roots:
+        if _is_empty(root):
+            count = sum(os.fsencode(root) in _above(key) for key in before)
+            if count:
+                name = printable(root)
+                message = (
+                    f"{name}: the folder is empty; its {count:,} files stay in the library, since "
+                    f"their disk may be away; to take them out: mrnn index --forget {name}"
+                )
+                yield root, ImageError("empty", message)
 
 
-def _is_under(key: bytes, folder: bytes) -> bool:
-    return key.startswith((folder.rstrip(b"/") + b"/", folder + b"\0"))
+def _is_empty(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is None
+    except OSError:  # no folder, or one that cannot be read
+        return False
+
+
+def _gone(absent: Set[bytes], unseen: Mapping[bytes, ImageError]) -> set[bytes]:
+    """Which of these files are there no more; a folder that is missing may be back tomorrow."""
+    unreadable = {path for path, error in unseen.items() if error.code != "missing"}
+    return {key for key in absent - unreadable if unseen.keys().isdisjoint(_above(key))}
+
+
+def _lost_roots(
+    roots: Sequence[Path], before: Set[bytes], unseen: Mapping[bytes, ImageError]
+) -> set[bytes]:
+    """Roots that are missing and had nothing below them: files that went, names never right."""
+    missing = {path for path, error in unseen.items() if error.code == "missing"}
+    missing &= set(map(os.fsencode, roots))
+    return missing - {folder for key in (before if missing else ()) for folder in _above(key)}
+
+
+def _above(key: bytes) -> Iterator[bytes]:
+    """The folders above a file, and the tar file that a member lies in."""
+    path, zero, _ = key.partition(b"\0")
+    if zero:
+        yield path
+    while (end := path.rfind(b"/")) > 0:
+        path = path[:end]
+        yield path
+    yield b"/"
 
 
 def _add_captions(
@@ -159,10 +201,11 @@ def _unreadable(
     catalogue: Catalogue, roots: Sequence[Path], tried: Collection[bytes]
 ) -> Iterator[tuple[Picture, ImageError]]:
     """The files that could not be read, of those that were tried, and why."""
-    if not tried:
-        return
-    for root in roots:
+    told: set[bytes] = set()  # roots may lie in each other
+    for root in roots if tried else ():
         for file, content in catalogue.files(root, unreadable=True):
             fault = content.fault if content else file.fault
-            if file.key in tried and fault:
-                yield file.picture, ImageError(fault[0], f"{printable(file.picture)}: {fault[1]}")
+            if file.key in tried and file.key not in told and fault:
+                told.add(file.key)
+                message = f"{printable(file.picture)}: {printable(fault[1])}"
+                yield file.picture, ImageError(fault[0], message)

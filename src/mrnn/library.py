@@ -10,7 +10,8 @@ One process at a time may write, which `indexing` does; any number may search me
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,12 +23,12 @@ import numpy as np
 from torch import Tensor
 
 from .captioner import Captioner, ImagePath, load
-from .catalogue import Catalogue, Content, File, open_catalogue
+from .catalogue import VECTORS, Catalogue, Content, File, open_catalogue
 from .describing import describe
-from .errors import DataError, UsageError
+from .errors import BundleError, DataError, UsageError
 from .files import held
 from .first_order import anchors, linearise
-from .image_index import ANCHORS, CANDIDATES, CODES_FROM, ImageIndex, build_index, open_index
+from .image_index import ANCHORS, CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .images import Picture, printable
 from .indexing import Describer, Indexed, update
 from .packing import Corpus
@@ -36,7 +37,9 @@ from .ranking import Stage
 from .text import tokenise
 from .vectors import Vectors, VectorStore
 
-_CATALOGUE, _VECTORS, _CODES = "catalogue.sqlite", "vectors", "codes.safetensors"
+_CATALOGUE, _CODES, _LOCK = "catalogue.sqlite", "codes.safetensors", ".lock"
+_REBUILDING = "rebuilding"  # the fact that holds the model of a rebuilding until it is done
+_UNCOVERED = 0.05  # of the pictures may be without codes before these are made anew
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,15 @@ class Results:
 class _Snapshot:
     """The library as it was at one moment."""
 
-    version: int
+    version: tuple[int, ...]
+    generation: str  # of the vectors: a rebuilding gives other rows to the same pictures
     vectors: Vectors
     rows: np.ndarray  # (N,) of the vectors, those that count
     index: ImageIndex
 
 
 class Library:
-    """Pictures to be searched; made by `Library.open`.
+    """Pictures to be searched; opened by `Library.open`.
 
     Safe to use from one thread at a time, and from many processes, one of which may write. Errors
     are DataErrors that name the file; ImageError for a picture that cannot be read.
@@ -123,11 +127,17 @@ class Library:
 
     @cached_property
     def captioner(self) -> Captioner:
-        """The model of the library; raises BundleError where it cannot be opened."""
+        """The model of the library; raises DataError where it cannot be opened."""
         if self._given is not None:
             return self._given
-        model = self.catalogue.facts()["model"] if self._is_there() else "default"
-        return load(model, self._device)
+        if not self._is_there():
+            return load("default", self._device)
+        try:
+            return load(self.catalogue.facts()["model"], self._device)
+        except BundleError as error:
+            folder = printable(self.path)
+            message = f"{folder}: the model it was made with is not found; name it with --model"
+            raise DataError(f"{message} ({error})") from None
 
     @property
     def catalogue(self) -> Catalogue:
@@ -142,7 +152,7 @@ class Library:
 
     def add(
         self,
-        paths: Iterable[ImagePath] = (),
+        paths: Iterable[ImagePath] | ImagePath = (),
         captions: bool = True,
         rebuild: bool = False,
         describer: Describer = describe,
@@ -154,31 +164,38 @@ class Library:
         `rebuild` all is read anew, maybe for another model. Interrupted at any moment, the next
         call goes on. A picture that cannot be read is told, and stops nothing.
         """
-        roots = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - links stay
+        roots = _absolute(paths)
         if not roots and not self._is_there():
             folder = printable(self.path)
             raise UsageError(f"{folder}: no library there yet; say what to index: PATH...")
-        with self._writing(rebuild) as (catalogue, store):
+        with self._writing(rebuild) as catalogue:
+            store = self._store(catalogue)
             with catalogue.transaction():
                 catalogue.add_roots(roots)
-            roots = roots or catalogue.roots()
+            _forget_lost(catalogue, store)
+            if not roots or rebuild or catalogue.has_unread():
+                roots = catalogue.roots()
+            else:  # what was named itself below them counts, too
+                roots += [root for root in catalogue.roots() if _is_below(root, roots)]
             done = update(catalogue, store, self.captioner, roots, captions, describer, stage)
-            vectors, codes = store.open(catalogue.next_row()), self.path / _CODES
-            if len(vectors) >= CODES_FROM and (done.read or not codes.exists()):
-                with stage("making the search fast", "images") as on_progress:
-                    build_index(vectors, self._centres, codes, on_progress)
+            self._make_codes(store.open(catalogue.next_row()), stage)
+            with catalogue.transaction():
+                catalogue.put_facts({_REBUILDING: ""})
         return done
 
-    def remove(self, paths: Iterable[ImagePath]) -> int:
+    def remove(self, paths: Iterable[ImagePath] | ImagePath) -> int:
         """Take out all files at or below paths, and what is known of them; returns how many.
 
-        The files themselves stay: the next `add` of a folder above finds them again.
+        The files themselves stay: the next `add` of a folder above finds them again. Their vectors,
+        which nobody can find any more, stay until the library is rebuilt.
         """
-        roots = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100
-        with self._writing() as (catalogue, _), catalogue.transaction():
+        roots = _absolute(paths)
+        self.catalogue.facts()  # a library must be there
+        with self._writing() as catalogue, catalogue.transaction():
             keys = {file.key for root in roots for file, _ in catalogue.files(root)}
             catalogue.drop_files(keys)
-            catalogue.drop_roots(keys | {os.fsencode(root) for root in roots})
+            below = {os.fsencode(root) for root in catalogue.roots() if _is_below(root, roots)}
+            catalogue.drop_roots(keys | below | set(map(os.fsencode, roots)))
             catalogue.forget_unused()
         return len(keys)
 
@@ -191,17 +208,19 @@ class Library:
         _require_places(k)
         if not tokenise(sentence):
             raise UsageError(f"{sentence!r} has no words to search for")
-        captioner, now = self.captioner, self._now()
+        now = self._now()
+        captioner = self.captioner
         vocabulary = captioner.vocabulary
         unknown = captioner.unknown_words(sentence)
         corpus = Corpus([vocabulary.encode(sentence)])
-        linearised = linearise(captioner.model, corpus, self._centres)
-        candidates, _ = now.index.search(linearised, max(CANDIDATES, 2 * k))
+        centres = now.index.centres.to(captioner.device)
+        linearised = linearise(captioner.model, corpus, centres)
+        rows, _ = now.index.search(linearised, max(candidates(len(now.rows)), 2 * k))
         match = captioner.bundle.match
         threshold = None if match is None else match.at(len(now.rows))
-        ranked = captioner.rank_terms(sentence, self._terms(now.vectors, candidates), k)
+        ranked = captioner.rank_terms(sentence, self._terms(now.vectors, rows), k)
         figures = {
-            int(candidates[i]): {
+            int(rows[i]): {
                 "logprob": logprob,
                 "perplexity": perplexity,
                 "log_ratio": ratio,
@@ -215,8 +234,8 @@ class Library:
     def like(self, image: ImagePath, k: int = 10) -> Results:
         """The k pictures most like another one, by the cosine of their image terms."""
         _require_places(k)
-        term = self.captioner.terms_of(image).cpu().numpy()[0]
         now = self._now()
+        term = self.captioner.terms_of(image).cpu().numpy()[0]
         rows, cosines = now.index.nearest(term, k)
         figures = {
             int(row): {"similarity": float(cosine)}
@@ -233,7 +252,9 @@ class Library:
         unknown: tuple[tuple[str, str | None], ...] = (),
     ) -> Results:
         """What lies at rows of the vectors, with the figures of each, best first."""
-        known = self.catalogue.pictures(list(figures))
+        with self.catalogue.reading():
+            is_rebuilt = self.catalogue.facts()["vectors"] != now.generation
+            known = {} if is_rebuilt else self.catalogue.pictures(list(figures))
         found: list[Found] = []
         for row, values in figures.items():
             if row in known:  # nobody has taken it out meanwhile
@@ -246,18 +267,31 @@ class Library:
 
     def _now(self) -> _Snapshot:
         """The library as it is now, read again where another process has changed it."""
-        version = self.catalogue.version()
-        if self._snapshot is None or self._snapshot.version != version:
-            self._require_model(self.catalogue)
-            rows = np.array(self.catalogue.rows(), dtype=np.int64)
-            vectors = self._store().open(self.catalogue.next_row())
-            index = open_index(vectors, self._centres, self.path / _CODES, rows)
-            self._snapshot = _Snapshot(version, vectors, rows, index)
+        catalogue, codes = self.catalogue, self.path / _CODES
+        with catalogue.reading():
+            version = catalogue.version(), *_stamp(codes)
+            if self._snapshot is None or self._snapshot.version != version:
+                self._require_model(catalogue)
+                rows = np.array(catalogue.rows(), dtype=np.int64)
+                vectors = self._store(catalogue).open(catalogue.next_row())
+                index = open_index(vectors, self._centres, codes, rows)
+                generation = catalogue.facts()["vectors"]
+                self._snapshot = _Snapshot(version, generation, vectors, rows, index)
         return self._snapshot
 
+    def _make_codes(self, vectors: Vectors, stage: Stage) -> None:
+        """Write codes where they pay, unless those that are there will do."""
+        if len(vectors) < CODES_FROM:
+            return
+        codes = self.path / _CODES
+        index = open_index(vectors, self._centres, codes)
+        if not index.is_approximate or index.uncovered > _UNCOVERED * len(vectors):
+            with stage("making the search fast", "images") as on_progress:
+                build_index(vectors, self._centres, codes, on_progress)
+
     @contextmanager
-    def _writing(self, rebuild: bool = False) -> Iterator[tuple[Catalogue, VectorStore]]:
-        """The catalogue and the vectors, held against other writers, and mended."""
+    def _writing(self, rebuild: bool = False) -> Iterator[Catalogue]:
+        """The catalogue, held against other writers; begun anew where that is asked for."""
         captioner = self.captioner
         _require_sight(captioner)
         facts = {"model": captioner.source, "identity": captioner.identity}
@@ -266,30 +300,39 @@ class Library:
             catalogue = open_catalogue(self.path / _CATALOGUE, new=facts)
             stack.callback(catalogue.close)
             catalogue.check()
-            if rebuild:
-                (self.path / _CODES).unlink(missing_ok=True)  # it names pictures by their rows
-                with catalogue.transaction():
-                    catalogue.begin_anew(facts)
-            self._require_model(catalogue)
-            store = self._store()
             try:
-                if lost := store.lost(catalogue.next_row()):
-                    with catalogue.transaction():
-                        catalogue.forget_rows(lost)
-                    store.fill(lost)
-                yield catalogue, store
+                if rebuild and catalogue.facts().get(_REBUILDING) != captioner.identity:
+                    self._begin_anew(catalogue, facts)
+                self._require_model(catalogue)
+                self._clear(catalogue.facts()["vectors"])
+                yield catalogue
             except OSError as error:
                 raise DataError(
                     f"{printable(self.path)}: cannot be written ({error.strerror}); what was done "
                     "so far is kept: make room, and give the same command again"
                 ) from None
 
+    def _begin_anew(self, catalogue: Catalogue, facts: Mapping[str, str]) -> None:
+        """Forget what is known of the pictures; interrupted, a rebuilding goes on from there."""
+        number = catalogue.facts()["vectors"].removeprefix(VECTORS).removeprefix("-") or "1"
+        new = {"vectors": f"{VECTORS}-{int(number) + 1}", _REBUILDING: facts["identity"]}
+        (self.path / _CODES).unlink(missing_ok=True)  # it names pictures by their rows
+        with catalogue.transaction():
+            catalogue.begin_anew({**facts, **new})
+
+    def _clear(self, vectors: str) -> None:
+        """Remove the vectors of former generations; who reads them keeps them."""
+        for folder in self.path.glob(f"{VECTORS}*"):
+            if folder.name != vectors and folder.is_dir():
+                shutil.rmtree(folder)
+
     def _hold(self, stack: ExitStack) -> None:
         folder = printable(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            is_held = stack.enter_context(held(self.path))
-            is_foreign = not self._is_there() and any(self.path.iterdir())
+            is_held = stack.enter_context(held(self.path / _LOCK))
+            shown = (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
+            is_foreign = not self._is_there() and any(shown)
         except OSError as error:
             raise DataError(f"{folder}: cannot be written ({error.strerror})") from None
         if not is_held:
@@ -301,17 +344,20 @@ class Library:
         facts = catalogue.facts()
         if facts["identity"] != self.captioner.identity:
             folder, model = printable(self.path), printable(facts["model"]) or "unnamed"
+            this = printable(self.captioner.source)
+            with_this = f" --model {this}" if this else ""
             raise DataError(
                 f"{folder}: made with another model ({model}, {facts['identity'][:8]}; this one is "
                 f"{self.captioner.identity[:8]}); use that one with --model, or make the library "
-                f"anew for this one: mrnn index --library {folder} --rebuild"
+                f"anew for this one: mrnn index --library {folder} --rebuild{with_this}"
             )
 
     def _is_there(self) -> bool:
         return (self.path / _CATALOGUE).exists()
 
-    def _store(self) -> VectorStore:
-        return VectorStore(self.path / _VECTORS, self.captioner.model.config.multimodal)
+    def _store(self, catalogue: Catalogue) -> VectorStore:
+        folder = self.path / catalogue.facts()["vectors"]
+        return VectorStore(folder, self.captioner.model.config.multimodal)
 
     def _terms(self, vectors: Vectors, rows: np.ndarray) -> Tensor:
         return to_tensor(vectors[rows], self.captioner.device)
@@ -319,6 +365,33 @@ class Library:
     @cached_property
     def _centres(self) -> Tensor:
         return anchors(self.captioner.prior_terms, ANCHORS)
+
+
+def _absolute(paths: Iterable[ImagePath] | ImagePath) -> list[Path]:
+    """Paths, or a single one, as absolute; links stay."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return [Path(os.path.abspath(path)) for path in given]  # noqa: PTH100
+
+
+def _is_below(path: Path, roots: Sequence[Path]) -> bool:
+    return not set(roots).isdisjoint(path.parents)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced; nothing where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_mtime_ns
+
+
+def _forget_lost(catalogue: Catalogue, store: VectorStore) -> None:
+    """Have pictures read anew whose vectors are lost."""
+    if lost := store.lost(catalogue.next_row()):
+        with catalogue.transaction():
+            catalogue.forget_rows(lost)
+        store.fill(lost)
 
 
 def _require_places(k: int) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .console import emit, exit_code, note, note_problems, progress, reporting_errors
-from .errors import DataError, ImageError, UsageError
+from .console import emit, exit_code, note, progress, reporting_errors
+from .errors import DataError, ImageError, MrnnError, UsageError
 from .images import Member, printable
 from .options import Device, Json
 
 if TYPE_CHECKING:
+    from .indexing import Describer
     from .library import Library
 
 _SHOWN = 20  # errors that are printed
@@ -48,6 +50,18 @@ def index(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Read all anew, for another model as well.")
     ] = False,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Take the PATHs out of the library instead; they stay."),
+    ] = False,
+    ray: Annotated[
+        Optional[str],
+        typer.Option(
+            "--ray",
+            help="Let a Ray cluster read them: auto, HOST:PORT, ray://HOST:PORT, or local.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     model: LibraryModel = None,
     device: Device = "auto",
     json: Json = False,
@@ -57,22 +71,23 @@ def index(
 
     if sidecar and not captions:
         raise UsageError("--sidecar does not go with --no-captions")
+    if forget:
+        return _forget(library, paths, model, device)
     with _open(library, model, device) as opened:
-        done = opened.add(paths or (), captions, rebuild, stage=progress)
-        errors = [error for _, error in done.errors]
+        done = opened.add(paths or (), captions, rebuild, _describer(library, ray), progress)
+        errors: list[tuple[str, MrnnError]] = [(str(place), error) for place, error in done.errors]
+        errors += [(p.place, DataError(f"{p.place}: {p.message}")) for p in done.problems]
         errors += _write_sidecars(opened, paths) if sidecar else ()
         counts = opened.catalogue.counts()
-    for error in errors[:_SHOWN]:
+    for _, error in errors[:_SHOWN]:
         note(f"mrnn: {error}")
     if len(errors) > _SHOWN:
         note(f"mrnn: and {len(errors) - _SHOWN:,} more; --json lists all")
-    note_problems(done.problems)
     if json:
-        emit(indexed_document(library, counts, done))
+        emit(indexed_document(library, counts, done, errors))
     else:
         print("\n".join(indexed_lines(library, counts, done)))
-    failed = len(errors) + len(done.problems)
-    return exit_code(max(0, done.files - failed), failed)
+    return exit_code(counts["pictures"], len(errors))
 
 
 @reporting_errors
@@ -123,17 +138,40 @@ def _open(library: Path, model: str | None, device: str) -> Library:
     return Library.open(library, load(model, device) if model else None, device)
 
 
-def _write_sidecars(library: Library, paths: list[Path] | None) -> Iterator[ImageError]:
-    """Write the captions of files that have no sidecar of ours yet; yields what fails."""
-    from .sidecars import is_done, write_sidecar
+def _describer(library: Path, address: str | None) -> Describer:
+    """Who reads the pictures: this process, or a cluster."""
+    if address is None:
+        from .describing import describe
 
-    roots = [path.absolute() for path in paths] if paths else library.catalogue.roots()
+        return describe
+    from .jobs import INCOMING, on_ray
+
+    return on_ray(address, library / INCOMING)
+
+
+def _forget(library: Path, paths: list[Path] | None, model: str | None, device: str) -> int:
+    if not paths:
+        raise UsageError("--forget needs the PATHs to take out")
+    with _open(library, model, device) as opened:
+        count = opened.remove(paths)
+        left = opened.catalogue.counts()["files"]
+    print(f"{printable(library)}: {count:,} files taken out, {left:,} left")
+    return 0
+
+
+def _write_sidecars(library: Library, paths: list[Path] | None) -> Iterator[tuple[str, ImageError]]:
+    """Write the captions that files do not have beside them; yields what fails, by file."""
+    from .sidecars import has_caption, write_sidecar
+
+    given = [Path(os.path.abspath(path)) for path in paths or ()]  # noqa: PTH100 - links stay
+    roots = given or library.catalogue.roots()
     for root in roots:
         for file, content in library.files(root):
             if isinstance(file.picture, Member) or content is None or content.caption is None:
                 continue
-            if not is_done(file.picture):
+            text, perplexity = content.caption
+            if file.picture.exists() and not has_caption(file.picture, text):
                 try:
-                    write_sidecar(file.picture, *content.caption)
+                    write_sidecar(file.picture, text, perplexity)
                 except ImageError as error:
-                    yield error
+                    yield str(file.picture), error

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .errors import MrnnError
 from .images import printable
 from .indexing import Indexed
 from .library import Found, Results
 from .pages import cards, escape, page, section, thumbnail
 
+Errors = Sequence[tuple[str, MrnnError]]
+
 _PIXELS = 400  # longer side of a picture of the contact sheet
 
 
-def indexed_document(library: Path, counts: Mapping[str, int], done: Indexed) -> dict[str, Any]:
-    """The JSON object of an update; `counts` are of the whole library."""
+def indexed_document(
+    library: Path, counts: Mapping[str, int], done: Indexed, errors: Errors
+) -> dict[str, Any]:
+    """The JSON object of an update; `counts` are of the whole library, `errors` by place."""
     return {
         "library": str(library),
         **counts,
@@ -27,8 +32,8 @@ def indexed_document(library: Path, counts: Mapping[str, int], done: Indexed) ->
         "read": done.read,
         "others": done.others,
         "errors": [
-            {"image": str(picture), "error": {"code": error.code, "message": str(error)}}
-            for picture, error in done.errors
+            {"image": place, "error": {"code": error.code, "message": str(error)}}
+            for place, error in errors
         ],
     }
 
@@ -37,7 +42,8 @@ def indexed_lines(library: Path, counts: Mapping[str, int], done: Indexed) -> li
     """An update to read."""
     return [
         f"{done.files:,} files looked at: {done.new:,} new, {done.changed:,} changed, "
-        f"{done.moved:,} moved, {done.deleted:,} deleted; {done.read:,} pictures read",
+        f"{done.moved:,} moved, {done.deleted:,} deleted; {done.read:,} pictures read; "
+        f"{done.others:,} files of other kinds left out",
         f"{printable(library)}: {counts['pictures']:,} distinct pictures in {counts['files']:,} "
         f"files, {counts['unreadable']:,} of them cannot be read",
     ]
@@ -92,7 +98,7 @@ def search_notes(results: Results) -> Iterator[str]:
         reached = "" if best is None else f" (best {best:+.2f})"
         yield (
             f"none of {results.pictures:,} pictures stands out: a match has a log-ratio of "
-            f"{results.threshold:+.2f} or more{reached}; the right one may be among them all the same"
+            f"{results.threshold:+.2f} or more{reached}; the right one may still be among them"
         )
     if results.note:
         yield results.note
@@ -136,7 +142,7 @@ def _card(found: Found) -> str:
 
 def _named(found: Found) -> str:
     copies = f" (and {len(found.copies)} more of it)" if found.copies else ""
-    caption = f": {found.caption}" if found.caption is not None else ""
+    caption = f": {printable(found.caption)}" if found.caption is not None else ""
     return f"{printable(str(found.picture))}{copies}{caption}"
 
 

@@ -6,6 +6,7 @@ model samples for the 1,000 training pictures whose features its bundle holds.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,7 @@ from .first_order import (
     first_order_likelihoods,
     first_order_log_prior,
 )
+from .image_index import ANCHORS
 from .likelihoods import image_terms, log_likelihoods, log_prior
 from .measuring import Row, gemm_flops, seconds, timed
 from .model import MRNN
@@ -42,6 +44,7 @@ from .ranking import (
     rescored,
 )
 from .ranks import image_ranks, kept, recall_at
+from .scale import measure, write_gallery
 from .synthetic import synthetic_gallery
 
 _IMAGES = 16  # of the scoring rows
@@ -49,6 +52,8 @@ _QUERIES = 500  # sentences that look for their image among the real ones
 _SENTENCE_QUERIES, _SENTENCES = 100, 2000  # images that look for their sentence among these
 _GALLERY, _GALLERY_QUERIES = 100_000, 50
 _GALLERY_CANDIDATES = 300
+_LIBRARIES = (10_000, 1_000_000)
+_SEARCHES, _SEARCHES_RANKED = 200, 10
 _ANCHORS = 16  # for few sentences more of them cost little
 _BATCH = 256  # sentences scored together by the ordinary way
 _SEED = 1
@@ -165,6 +170,37 @@ def images_100k(data: Path | None) -> Row:
     return _image_row("images-100k", scene, terms, _GALLERY_QUERIES, _GALLERY_CANDIDATES, 100)
 
 
+def search(data: Path | None) -> Row:
+    """How much longer a query takes in a synthetic library a hundred times as large."""
+    scene = open_scene(data)
+    chosen = np.random.default_rng(_SEED).permutation(len(scene.corpus))[:_SEARCHES]
+    corpus = Corpus(scene.corpus.sentences(chosen))
+    centres = anchors(scene.prior_terms, ANCHORS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = write_gallery(scene.model, scene.all_features, _LIBRARIES[-1], folder, _SEED)
+        small, large = (
+            measure(
+                scene.model, corpus, centres, store.open(n), folder / str(n), _SEARCHES_RANKED, 1
+            )
+            for n in _LIBRARIES
+        )
+    times = [float(np.median(found.total)) for found in (small, large)]
+    return Row(
+        "search",
+        f"a query of a library of {large.pictures:,} over one of {small.pictures:,}, before its "
+        "candidates are ordered",
+        "< 100, < 100 ms",
+        times[1] / times[0],
+        {
+            "small ms": times[0],
+            "large ms": times[1],
+            "small top 10 kept %": small.kept[small.candidates],
+            "large top 10 kept %": large.kept[large.candidates],
+        },
+    )
+
+
 def sentences(data: Path | None) -> Row:
     """Two-stage sentence retrieval, log P(s) included in both times."""
     scene = open_scene(data)
@@ -210,6 +246,7 @@ ROWS: Mapping[str, Callable[[Path | None], Row]] = {
     "scoring-int8": scoring_int8,
     "images": images,
     "images-100k": images_100k,
+    "search": search,
     "sentences": sentences,
 }
 

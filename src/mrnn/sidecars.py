@@ -25,6 +25,12 @@ def is_done(image: Path) -> bool:
     return _is_ours(sidecar_of(image))
 
 
+def has_caption(image: Path, caption: str) -> bool:
+    """Whether the image has a sidecar of ours with this caption."""
+    path = sidecar_of(image)
+    return _is_ours(path) and path.read_text(encoding="utf-8").splitlines()[0] == caption
+
+
 def with_sidecars(
     results: Iterable[tuple[Path, Caption | ImageError]],
 ) -> Iterator[tuple[Path, Caption | ImageError]]:

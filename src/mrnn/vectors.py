@@ -1,7 +1,7 @@
 """The vectors of a photo library: rows of M fp16 numbers in files that only grow.
 
 A shard is a plain file of rows, without a header: `00000.f16`, `00001.f16`, ... Rows count once the
-catalogue says so; what a killed writer or a full disk left behind them is cut off by the next one.
+catalogue says so; what a killed writer or a full disk left behind them is written over by the next.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class VectorStore:
     def fill(self, lost: Iterable[range]) -> None:
         """Put zeros where rows are lost, once nobody needs them; raises OSError."""
         for rows in lost:
-            self.write(rows.start, np.zeros((len(rows), self._dimension)))
+            self.write(rows.start, np.zeros((len(rows), self._dimension), dtype=np.float16))
 
     def write(self, first: int, values: np.ndarray) -> None:
         """Put rows (n, M) at `first`, and force them to the disk.
@@ -92,7 +92,7 @@ class VectorStore:
         What lies there is written over. Raises OSError.
         """
         self._folder.mkdir(exist_ok=True)
-        values = values.astype(np.float16)
+        values = values.astype(np.float16, copy=False)
         while len(values):
             number, within = divmod(first, self._shard_rows)
             part, values = np.split(values, [self._shard_rows - within])

@@ -1,0 +1,97 @@
+"""Small photo libraries for the tests: quick captioners that see, and all that a library keeps."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from conftest import WORDS, tiny_model
+from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
+from mrnn.captioner import Captioner
+from mrnn.encoders import Encoder, open_encoder
+from mrnn.images import Preprocessing
+from mrnn.text import SIGNS, Vocabulary
+from mrnn.threshold import MatchThreshold
+from onnx_models import tiny
+
+SIDE = 4
+DIMENSION = 3 * SIDE * SIDE
+MULTIMODAL = 7  # of tiny_model
+VOCABULARY = Vocabulary(SIGNS + WORDS)
+TRAINING = {
+    "data": "birds",
+    "split": "train",
+    "stopped_on": "dev",
+    "images": 8,
+    "sentences": 16,
+    "config": {"seed": 1, "minimum_count": 1},
+}
+
+
+def threshold(intercept: float = 0.0, slope: float = 0.0) -> MatchThreshold:
+    return MatchThreshold(intercept, slope, 95, "dev", 50, 250, (10, 50))
+
+
+def seeing(seed: int = 2, match: MatchThreshold | None = None) -> Captioner:
+    """An untrained captioner; its feature is the tiny picture itself."""
+
+    def encode(pixels: np.ndarray) -> np.ndarray:
+        return pixels.reshape(len(pixels), -1)
+
+    encoder = Encoder("pixels", "0" * 64, DIMENSION, Preprocessing(SIDE), encode, None)
+    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
+    return Captioner(bundle(identity, DIMENSION, seed, match), encoder, torch.device("cpu"))
+
+
+def save_seeing(folder: Path, seed: int = 2, match: MatchThreshold | None = None) -> Path:
+    """A bundle that `load` opens within milliseconds: its encoder is a tiny ONNX file."""
+    network = folder.with_suffix(".onnx")
+    weights = np.random.default_rng(0).normal(size=(3, 6))
+    network.write_bytes(tiny(weights=weights))
+    described = {"size": 8, "mean": 127, "scale": 60}
+    network.with_suffix(".json").write_text(json.dumps(described))
+    encoder = open_encoder(str(network))
+    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
+    save_bundle(bundle(identity, 6, seed, match, encoder), folder)
+    return folder
+
+
+def bundle(
+    identity: EncoderIdentity,
+    dimension: int,
+    seed: int,
+    match: MatchThreshold | None,
+    encoder: Encoder | None = None,
+) -> Bundle:
+    model = tiny_model(len(VOCABULARY), dimension, seed)
+    model.wo.mul_(4)  # an untrained model is flat; this one has opinions
+    prior = np.random.default_rng(0).random((5, dimension)).astype(np.float16)
+    file = encoder.file if encoder else None
+    return Bundle(model, VOCABULARY, identity, prior, TRAINING, (), file, match)
+
+
+def dump(library: Path) -> dict[str, object]:
+    """All that a library keeps, but for what SQLite numbers as it likes."""
+    with closing(sqlite3.connect(library / "catalogue.sqlite")) as connection:
+        found: dict[str, object] = {
+            name: connection.execute(statement).fetchall()
+            for name, statement in {
+                "facts": "SELECT name, CAST(value AS TEXT) FROM facts WHERE name != 'vectors' "
+                "ORDER BY name",
+                "roots": "SELECT path FROM roots ORDER BY path",
+                "contents": "SELECT digest, row, width, height, caption, perplexity, error_code, "
+                "error FROM contents ORDER BY digest",
+                "files": "SELECT path, size, mtime_ns, offset, digest, files.error_code, "
+                "files.error FROM files LEFT JOIN contents ON content = id ORDER BY path",
+            }.items()
+        }
+        facts = dict(connection.execute("SELECT name, CAST(value AS TEXT) FROM facts"))
+    shards = sorted((library / facts["vectors"]).glob("*.f16"))
+    content = b"".join(shard.read_bytes() for shard in shards)
+    found["vectors"] = content[: int(facts["rows"]) * MULTIMODAL * 2]
+    return found
