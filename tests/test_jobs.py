@@ -451,11 +451,9 @@ def test_what_was_begun_here_ends_here_and_stdout_is_for_data(capsys):
 
 def test_a_cluster_that_is_lost_is_told(capsys):
     ray = Ray([], [])
-    with pytest.raises(
-        DataError, match=r"^local: the Ray cluster was lost \(It was killed.\); give"
-    ):
-        with jobs._connected(ray, "local"):
-            raise LOST
+    message = r"^local: the Ray cluster was lost \(It was killed.\); give the same command"
+    with pytest.raises(DataError, match=message), jobs._connected(ray, "local"):
+        raise LOST
     assert ray.connected == []
 
 

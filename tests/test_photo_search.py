@@ -29,10 +29,10 @@ def folder(tmp_path, picture, monkeypatch):
 
 def test_the_commands_of_the_page(folder):
     assert [shlex.split(line)[0] for line in COMMANDS] == [
-        *("index", "search", "index", "search", "search")
+        *("index", "search", "index", "index", "search", "search")
     ]
     outputs = []
-    for line, code in zip(COMMANDS, (3, 0, 0, 0, 0), strict=True):
+    for line, code in zip(COMMANDS, (3, 0, 0, 0, 0, 0), strict=True):
         result = CliRunner().invoke(app, shlex.split(line))
         assert result.exit_code == code, result.output
         outputs.append(result.output)
@@ -40,9 +40,10 @@ def test_the_commands_of_the_page(folder):
     assert "broken.jpg: not an image" in outputs[0]
     assert "3 distinct pictures in 5 files, 1 of them cannot be read" in outputs[2]
     assert "0 new" in outputs[2]
-    assert "found.html" in outputs[3]
-    assert (folder / "found.html").read_text().count("<img ") == 3
-    first = outputs[4].splitlines()[1]
+    assert "1 files taken out, 4 left" in outputs[3]
+    assert "found.html" in outputs[4]
+    assert (folder / "found.html").read_text().count("<img ") == 2
+    first = outputs[5].splitlines()[1]
     assert "1.000" in first
     assert "b.jpg (and 1 more of it)" in first
 

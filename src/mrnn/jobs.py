@@ -321,7 +321,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     """Be connected to a cluster; one that was not begun here goes on afterwards."""
     with ExitStack() as stack:
         if not ray.is_initialized():
-            # Ray tells of lost workers on stdout, whatever its log_to_driver says: that is for data.
+            # Ray tells of lost workers on stdout, in spite of log_to_driver: that is for data.
             stack.enter_context(redirect_stdout(sys.stderr))
             _connect(ray, address)
             stack.callback(ray.shutdown)
