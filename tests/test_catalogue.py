@@ -83,7 +83,7 @@ def test_files_come_back_with_all_that_is_known(catalogue, path):
         assert other.counts() == {"files": 3, "pictures": 1, "unreadable": 2}
         assert other.rows() == [0]
         assert other.next_row() == 1
-        assert other.facts() == {"format": "1", "rows": "1", **FACTS}
+        assert other.facts() == {"format": "1", "rows": "1", "vectors": "vectors", **FACTS}
 
 
 def test_a_file_takes_the_place_of_what_was_known_of_it(catalogue):
@@ -165,7 +165,8 @@ def test_begin_anew_keeps_the_files_alone(catalogue):
     catalogue.begin_anew({"model": "/\udcff", "identity": "2"})
     [(file, known)] = catalogue.files()
     assert (file.digest, known) == (None, None)
-    assert catalogue.facts() == {"format": "1", "rows": "0", "model": "/\udcff", "identity": "2"}
+    new = {"model": "/\udcff", "identity": "2"}
+    assert catalogue.facts() == {"format": "1", "rows": "0", "vectors": "vectors", **new}
     assert catalogue.roots() == [Path("/")]
 
 
@@ -409,3 +410,27 @@ def whole(tmp_path_factory):
         catalogue.put_files([File(Path("/a/x"), 1, 1, None, ("missing", "no such file"))])
     everything(path)
     return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "vectors/..", "/", "", "vectors-x"])
+def test_the_vectors_lie_nowhere_else(path, name):
+    with closing(open_catalogue(path, FACTS)) as catalogue, catalogue.transaction():
+        catalogue.put_facts({"vectors": name})
+    with pytest.raises(DataError, match="the catalogue is damaged"):
+        open_catalogue(path)
+
+
+def test_a_content_that_can_be_read_at_last(catalogue):
+    with catalogue.transaction():
+        catalogue.add_contents([Content(digest(1), fault=("damaged", "no"))], 0)
+    assert not catalogue.knows(digest(1))
+    read = Content(digest(1), 0, (3, 4), ("a dog", 2.0))
+    with catalogue.transaction():
+        catalogue.add_contents([read], 1)
+        catalogue.put_files([File(Path("/a"), 1, 1, digest(1))])
+    assert catalogue.knows(digest(1))
+    assert [content for _, content in catalogue.files()] == [read]
+    assert not catalogue.has_unread()
+    with catalogue.transaction():
+        catalogue.forget_rows([range(1)])
+    assert catalogue.has_unread()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import jsonschema
@@ -154,6 +156,45 @@ def test_sidecars(photos, model, tmp_path, monkeypatch, named):
     assert times == {path: path.stat().st_mtime_ns for path in photos.iterdir()}
 
 
+def test_a_sidecar_follows_its_photo(photos, model, tmp_path):
+    folder = tmp_path / "library"
+    run("index", photos, "-l", folder, "-m", model, "--sidecar")
+    sidecar = photos / "2.png.caption.txt"
+    _, rest = sidecar.read_text().split("\n", 1)
+    sidecar.write_text("another caption\n" + rest)  # of another model, say
+    assert run("index", "-l", folder, "--sidecar")[0] == 0
+    found = document("search", "--like", photos / "2.png", "-l", folder)["results"][0]
+    assert sidecar.read_text().startswith(found["caption"] + "\n")
+
+
+def test_all_that_failed_is_in_the_json(photos, model, tmp_path):
+    put(photos / "1.png.caption.txt", "my own words\n")
+    shard = put(tmp_path / "a.tar", tar([("0.jpg", jpeg("0.jpg")), ("a.pkl", b"")]))
+    folder = tmp_path / "library"
+    found = document("index", photos, shard, "-l", folder, "-m", model, "--sidecar")
+    assert [error["image"] for error in found["errors"]] == [
+        f"{shard}:a.pkl",
+        str(photos / "1.png"),
+    ]
+    assert [error["error"]["code"] for error in found["errors"]] == ["data", "sidecar"]
+
+
+def test_forget(library, photos):
+    code, out, _ = run("index", "-l", library, "--forget", photos / "1.png", photos / "2.png")
+    assert (code, out) == (0, f"{library}: 2 files taken out, 3 left\n")
+    assert len(document("search", "-l", library, "a dog")["results"]) == 2
+    assert (photos / "1.png").exists()
+
+
+def test_words_of_a_strange_catalogue_cannot_steer_the_terminal(library):
+    with contextlib.closing(sqlite3.connect(library / "catalogue.sqlite")) as connection:
+        connection.execute("UPDATE contents SET caption = 'a\x1b]0;owned\x07'")
+        connection.commit()
+    _, out, _ = run("search", "-l", library, "a dog")
+    assert "\x1b" not in out
+    assert "owned" in out
+
+
 def test_search_prints_a_table(library, photos):
     code, out, err = run("search", "-l", library, "a dog runs", "-k", 3)
     header, *lines = out.splitlines()
@@ -292,6 +333,9 @@ def test_a_page_that_cannot_be_written(library, tmp_path):
         (("index", "-l", "{library}", "-m", "plain"), 1, "anew for this one: mrnn index"),
         (("index", "-l", "{photos}", "{photos}"), 1, "holds other files, and no library"),
         (("index", "-l", "{library}", "--sidecar", "--no-captions"), 2, "does not go with --no-c"),
+        (("index", "-l", "{library}", "--forget"), 2, "--forget needs the PATHs to take out"),
+        (("index", "-l", "absent", "--forget", "a"), 1, "absent: no library there"),
+        (("index", "-l", "{library}", "-m", "plain"), 1, "--rebuild --model plain"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(

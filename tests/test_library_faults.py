@@ -312,6 +312,8 @@ def test_somebody_else_s_place(library, photos, occupied):
     with pytest.raises(DataError, match=said):
         library.add([photos])
     assert library.path.is_file() == (occupied == "file")
+    if occupied == "folder":
+        assert [path.name for path in library.path.iterdir()] == ["mine"]
 
 
 def test_hidden_files_do_not_make_a_folder_somebody_else_s(library, photos):

@@ -268,13 +268,14 @@ class Library:
     def _now(self) -> _Snapshot:
         """The library as it is now, read again where another process has changed it."""
         catalogue, codes = self.catalogue, self.path / _CODES
+        centres = self._centres  # opens the model: nobody shall wait for that
         with catalogue.reading():
             version = catalogue.version(), *_stamp(codes)
             if self._snapshot is None or self._snapshot.version != version:
                 self._require_model(catalogue)
                 rows = np.array(catalogue.rows(), dtype=np.int64)
                 vectors = self._store(catalogue).open(catalogue.next_row())
-                index = open_index(vectors, self._centres, codes, rows)
+                index = open_index(vectors, centres, codes, rows)
                 generation = catalogue.facts()["vectors"]
                 self._snapshot = _Snapshot(version, generation, vectors, rows, index)
         return self._snapshot
@@ -330,15 +331,14 @@ class Library:
         folder = printable(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            is_held = stack.enter_context(held(self.path / _LOCK))
             shown = (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
-            is_foreign = not self._is_there() and any(shown)
+            if not self._is_there() and any(shown):
+                raise DataError(f"{folder}: holds other files, and no library; name another folder")
+            is_held = stack.enter_context(held(self.path / _LOCK))
         except OSError as error:
             raise DataError(f"{folder}: cannot be written ({error.strerror})") from None
         if not is_held:
             raise DataError(f"{folder}: another process adds to this library; wait for it")
-        if is_foreign:
-            raise DataError(f"{folder}: holds other files, and no library; name another folder")
 
     def _require_model(self, catalogue: Catalogue) -> None:
         facts = catalogue.facts()

@@ -17,6 +17,15 @@ Errors = Sequence[tuple[str, MrnnError]]
 _PIXELS = 400  # longer side of a picture of the contact sheet
 
 
+_FITS = (
+    "Perplexity: between how many words the model hesitates while it reads the sentence with "
+    "this picture before it; the lowest comes first. Log ratio: how much likelier this picture "
+    "makes the sentence than the average picture does, in nats; what reaches the threshold is a "
+    "match."
+)
+_LIKE = "The nearest pictures, by the cosine of what the model sees in them."
+
+
 def indexed_document(
     library: Path, counts: Mapping[str, int], done: Indexed, errors: Errors
 ) -> dict[str, Any]:
@@ -106,14 +115,7 @@ def search_notes(results: Results) -> Iterator[str]:
 
 def contact_sheet(results: Results) -> str:
     """An HTML page of the pictures found, which it carries with it."""
-    explanation = (
-        "Perplexity: between how many words the model hesitates while it reads the sentence with "
-        "this picture before it; the lowest comes first. Log ratio: how much likelier this picture "
-        "makes the sentence than the average picture does, in nats; what reaches the threshold is "
-        "a match."
-        if results.found and results.found[0].similarity is None
-        else "The nearest pictures, by the cosine of what the model sees in them."
-    )
+    explanation = _LIKE if any(f.similarity is not None for f in results.found) else _FITS
     notes = "".join(f"<p><strong>{escape(note)}</strong></p>" for note in search_notes(results))
     threshold = "" if results.threshold is None else f" · a match from {results.threshold:+.2f}"
     introduction = f"<p class='dim'>{results.pictures:,} pictures searched{threshold}</p>{notes}"
