@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class Catalogue:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
+        self._lock = threading.RLock()  # SQLite's own could wait for Python's, and Python's for it
 
     def close(self) -> None:
         """Let go of the file."""
@@ -317,8 +319,10 @@ class Catalogue:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
+        """One thread at a time uses the connection; its errors become DataErrors."""
         try:
-            yield
+            with self._lock:
+                yield
         except sqlite3.Error as error:
             raise _explained(self._path, error) from None
         except UnicodeDecodeError:  # a message of SQLite that cites what it found
