@@ -61,6 +61,14 @@ def nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+def interrupted(*arguments):
+    """A describer that comes as far as two parts."""
+    for number, part in enumerate(describe(*arguments)):
+        if number == 2:
+            raise KeyboardInterrupt
+        yield part
+
+
 def figures(done: Indexed) -> dict[str, int]:
     """What is not zero."""
     found = {name: value for name, value in vars(done).items() if isinstance(value, int)}
@@ -430,14 +438,8 @@ def test_an_interrupted_rebuilding_goes_on_with_the_same_command(library, photos
     library.add([photos])
     before = library.search(SENTENCE)
 
-    def failing(*arguments):
-        for number, part in enumerate(describe(*arguments)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield part
-
     with pytest.raises(KeyboardInterrupt):
-        library.add(rebuild=True, describer=failing)
+        library.add(rebuild=True, describer=interrupted)
     assert len(library.search(SENTENCE).found) == 4
     assert library.add(rebuild=True).read == 2
     assert library.search(SENTENCE) == before
@@ -734,14 +736,8 @@ def test_a_second_writer_is_told(library, photos, sight):
 
 
 def test_what_was_done_before_an_error_counts(library, photos, in_twos):
-    def failing(*arguments):
-        for number, part in enumerate(describe(*arguments)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield part
-
     with pytest.raises(KeyboardInterrupt):
-        library.add([photos], describer=failing)
+        library.add([photos], describer=interrupted)
     assert len(places(library)) == 4
     assert len(found(library)) == 4
     done = library.add()

@@ -164,12 +164,8 @@ class Catalogue:
 
     def has_unread(self) -> bool:
         """Whether there are files to be read anew."""
-        return (
-            self._number(
-                "SELECT EXISTS (SELECT 1 FROM files WHERE content IS NULL AND error_code IS NULL)"
-            )
-            != 0
-        )
+        unread = "SELECT 1 FROM files WHERE content IS NULL AND error_code IS NULL"
+        return bool(self._number(f"SELECT EXISTS ({unread})"))
 
     def rows(self) -> list[int]:
         """Rows in the vectors of the pictures that lie somewhere, rising."""

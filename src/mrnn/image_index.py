@@ -92,7 +92,6 @@ class ImageIndex:
         self.note = note
         self.centres = centres if codes is None else codes.centres  # (A, M), to linearise at
         self._vectors = vectors
-        self._centres = self.centres
         self._codes = codes
         living = np.arange(len(vectors)) if rows is None else np.sort(rows)
         covered = 0 if codes is None else len(codes.rows)
@@ -118,7 +117,7 @@ class ImageIndex:
         The sentence is linearised at the centres of the index, else ValueError.
         """
         centres = linearised.centres.cpu()
-        if linearised.values.shape[1] != 1 or not torch.equal(centres, self._centres):
+        if linearised.values.shape[1] != 1 or not torch.equal(centres, self.centres):
             raise ValueError("the index takes one sentence, linearised at its own centres")
         slopes = linearised.gradients[:, 0].cpu()
         offsets = linearised.values[:, 0].cpu() - (slopes * centres).sum(1)
@@ -128,7 +127,7 @@ class ImageIndex:
         """The rows with the highest cosine to an image term (M,), and their cosines, best first."""
         direction = torch.from_numpy(term.astype(np.float32))
         direction /= direction.norm().clamp_min(1e-12)
-        slopes = direction.expand_as(self._centres)
+        slopes = direction.expand_as(self.centres)
         return self._best(_Query(torch.zeros(len(slopes)), slopes, is_cosine=True), count)
 
     @torch.inference_mode()
@@ -151,7 +150,7 @@ class ImageIndex:
 
     def _scores(self, rows: np.ndarray, query: _Query) -> Tensor:
         terms = _terms(self._vectors, rows)
-        cells = nearest(terms, self._centres)
+        cells = nearest(terms, self.centres)
         products = (terms @ query.slopes.T).gather(1, cells[:, None])[:, 0]
         scores = products + query.offsets[cells]
         return scores / _lengths(terms) if query.is_cosine else scores

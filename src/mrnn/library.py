@@ -192,7 +192,7 @@ class Library:
         roots = _absolute(paths)
         self.catalogue.facts()  # a library must be there
         with self._writing() as catalogue, catalogue.transaction():
-            keys = {file.key for root in roots for file, _ in catalogue.files(root)}
+            keys = {key for root in roots for key in catalogue.states(root)}
             catalogue.drop_files(keys)
             below = {os.fsencode(root) for root in catalogue.roots() if _is_below(root, roots)}
             catalogue.drop_roots(keys | below | set(map(os.fsencode, roots)))
