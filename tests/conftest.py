@@ -20,6 +20,14 @@ from mrnn.text import SIGNS, Vocabulary
 
 FLICKR8K = Path(__file__).parents[2] / "shared" / "flickr8k"
 WORDS = ("a", "dog", "cat", "runs", "sits", "in", "the", "snow")
+TRAINING = {
+    "data": "birds",
+    "split": "train",
+    "stopped_on": "dev",
+    "images": 8,
+    "sentences": 16,
+    "config": {"seed": 1, "minimum_count": 1},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -70,20 +78,12 @@ def tiny_model(vocabulary: int = 12, feature: int = 6, seed: int = 0, **sizes: i
 def tiny_bundle():
     """An untrained RNN-Base that needs no encoder weights."""
     vocabulary = Vocabulary(SIGNS + WORDS)
-    training = {
-        "data": "birds",
-        "split": "train",
-        "stopped_on": "dev",
-        "images": 8,
-        "sentences": 16,
-        "config": {"seed": 1, "minimum_count": 1},
-    }
     return Bundle(
         tiny_model(len(vocabulary), feature=0),
         vocabulary,
         EncoderIdentity("none", "", Preprocessing(size=1)),
         np.zeros((4, 0), dtype=np.float16),
-        training,
+        TRAINING,
     )
 
 

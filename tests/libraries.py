@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from conftest import WORDS, tiny_model
+from conftest import TRAINING, WORDS, tiny_model
 from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.captioner import Captioner
 from mrnn.encoders import Encoder, open_encoder
@@ -23,14 +23,6 @@ SIDE = 4
 DIMENSION = 3 * SIDE * SIDE
 MULTIMODAL = 7  # of tiny_model
 VOCABULARY = Vocabulary(SIGNS + WORDS)
-TRAINING = {
-    "data": "birds",
-    "split": "train",
-    "stopped_on": "dev",
-    "images": 8,
-    "sentences": 16,
-    "config": {"seed": 1, "minimum_count": 1},
-}
 
 
 def threshold(intercept: float = 0.0, slope: float = 0.0) -> MatchThreshold:
