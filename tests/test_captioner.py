@@ -13,7 +13,8 @@ import mrnn
 from conftest import WORDS
 from libraries import save_seeing, seeing, threshold
 from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
-from mrnn.captioner import Captioner, Decoding
+from mrnn.captioner import Captioner
+from mrnn.config import Decoding
 from mrnn.errors import BundleError, ImageError, UsageError
 from mrnn.text import SIGNS, Vocabulary
 

@@ -17,7 +17,8 @@ import mrnn
 from conftest import FLICKR8K
 from mrnn import evaluation, normaliser, ranking
 from mrnn.bundle import find_bundle, load_bundle
-from mrnn.captioner import Captioner, Decoding
+from mrnn.captioner import Captioner
+from mrnn.config import Decoding
 from mrnn.datasets import read_dataset
 from mrnn.encoders import open_encoder
 from mrnn.errors import DependencyError, UsageError

@@ -20,12 +20,13 @@ from PIL import Image
 from dataset_layouts import jpeg, put, tar
 from libraries import dump, save_seeing, seeing, threshold
 from mrnn import describing
-from mrnn.captioner import Caption, Captioner, load
+from mrnn.captioner import Captioner, load
 from mrnn.describing import describe
 from mrnn.errors import DataError, ImageError, UsageError
 from mrnn.images import Member
 from mrnn.indexing import Indexed
 from mrnn.library import Library
+from mrnn.results import Caption
 
 SENTENCE = "a dog runs in the snow"
 

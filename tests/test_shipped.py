@@ -9,7 +9,7 @@ import skimage
 
 import mrnn
 from mrnn.bundle import SHIPPED, find_bundle, load_bundle, save_bundle
-from mrnn.captioner import Decoding
+from mrnn.config import Decoding
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mrnn.captioner import Caption
 from mrnn.errors import ImageError
+from mrnn.results import Caption
 from mrnn.sidecars import is_done, sidecar_of, with_sidecars, write_sidecar
 
 

@@ -10,16 +10,8 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .captioner import (
-        Caption,
-        Captioner,
-        Decoding,
-        Match,
-        Ranking,
-        Score,
-        Word,
-        load,
-    )
+    from .captioner import Captioner, load
+    from .config import Decoding
     from .errors import (
         BundleError,
         DataError,
@@ -29,17 +21,17 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .library import Found, Library, Results
+    from .results import Caption, Match, Ranking, Score, Word
 
 _HOMES = {
-    **dict.fromkeys(
-        ("Caption", "Captioner", "Decoding", "Match", "Ranking", "Score", "Word", "load"),
-        "captioner",
-    ),
+    **dict.fromkeys(("Captioner", "load"), "captioner"),
+    "Decoding": "config",
     **dict.fromkeys(
         ("BundleError", "DataError", "DependencyError", "ImageError", "MrnnError", "UsageError"),
         "errors",
     ),
     **dict.fromkeys(("Found", "Library", "Results"), "library"),
+    **dict.fromkeys(("Caption", "Match", "Ranking", "Score", "Word"), "results"),
 }
 __all__ = [
     "BundleError",

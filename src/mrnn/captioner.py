@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .bundle import SHIPPED, Bundle, find_bundle, load_bundle
-from .config import MAX_LENGTH
+from .config import Decoding
 from .devices import choose_device
 from .encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .errors import BundleError, ImageError, UsageError
@@ -29,94 +29,13 @@ from .likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
 from .packing import Corpus
 from .pairs import Pairs, to_tensor
 from .ranking import sentences_for
+from .results import Caption, Match, Ranking, Score, Word
 from .scoring import score_words, to_perplexity
 from .text import END, SIGNS, Vocabulary, join, tokenise
 
-_WIDEST = 100  # beams: 64 images of so many hypotheses still fit into memory
 _BATCH = 64  # images that are captioned together
 
 ImagePath = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word with its log P in nats, given the words before it and the image."""
-
-    text: str
-    logprob: float
-    given: bool = False  # part of a prefix that the caller gave
-    alternatives: tuple[tuple[str, float], ...] = ()  # the most probable words here, with log P
-
-
-@dataclass(frozen=True)
-class Caption:
-    """A generated sentence; `words` ends with ##END## unless it was cut off."""
-
-    text: str
-    logprob: float  # nats, the sum over words
-    perplexity: float  # exp(-logprob / len(words))
-    complete: bool
-    words: tuple[Word, ...]
-    n_best: tuple[Caption, ...] = ()
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well a sentence fits an image."""
-
-    sentence: str
-    logprob: float  # log P(s | I), nats
-    perplexity: float
-    log_ratio: float  # log P(s | I) - log P(s): above 0, the image makes the sentence likelier
-    words: tuple[Word, ...]
-    unknown: tuple[str, ...]  # words outside the vocabulary, scored as the unknown word
-
-
-@dataclass(frozen=True)
-class Match:
-    """A sentence or an image in its place among others."""
-
-    rank: int  # from 1
-    item: str  # the sentence, or the path of the image
-    logprob: float  # log P(s | I), nats
-    perplexity: float
-    log_ratio: float  # log P(s | I) - log P(s)
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The best matches of a query, and the images that could not be read."""
-
-    query: str
-    matches: tuple[Match, ...]
-    errors: tuple[tuple[str, ImageError], ...] = ()  # by path
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How captions are generated; greedy unless a beam or sampling is asked for."""
-
-    beam: int = 1  # width; 1 is greedy
-    n_best: int = 0  # how many of the beam's sentences to return
-    temperature: float | None = None  # sample at this temperature
-    seed: int = 1  # of sampling
-    prefix: str = ""  # the first words
-    max_length: int = MAX_LENGTH  # words, the prefix included
-    alternatives: int = 0  # runners-up to return a word
-
-    def __post_init__(self) -> None:
-        if self.beam < 1 or self.n_best < 0 or self.max_length < 1 or self.alternatives < 0:
-            raise UsageError(
-                "beam and max length must be 1 or more, n-best and alternatives 0 or more"
-            )
-        if self.beam > _WIDEST:
-            raise UsageError(f"a beam of {self.beam} is too wide; the widest is {_WIDEST}")
-        if self.temperature is not None and not 0 < self.temperature < math.inf:
-            raise UsageError(f"the temperature must be above 0, not {self.temperature}")
-        if self.temperature is not None and (self.beam > 1 or self.n_best):
-            raise UsageError("sampling goes with neither a beam nor n-best")
-        if self.n_best > self.beam:
-            raise UsageError(f"n-best {self.n_best} needs a beam at least as wide, not {self.beam}")
 
 
 class Captioner:

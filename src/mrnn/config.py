@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from .errors import UsageError
@@ -9,6 +10,8 @@ from .errors import UsageError
 MAX_LENGTH = 30  # words of a caption; 9 of Flickr8K's 35,000 training and dev captions are longer
 
 ENCODER = "efficientnet-lite2"  # unless another is named
+
+WIDEST_BEAM = 100  # 64 images of so many hypotheses still fit into memory
 
 MEMORY_GB = 2.0  # that scoring may take beside the model
 
@@ -71,3 +74,30 @@ class TrainConfig:
             raise UsageError("learning rates and clip must be above 0, l2 at least 0")
         if min(self.seed, self.split_seed) < 0:
             raise UsageError("a seed must be at least 0")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How captions are generated; greedy unless a beam or sampling is asked for."""
+
+    beam: int = 1  # width; 1 is greedy
+    n_best: int = 0  # how many of the beam's sentences to return
+    temperature: float | None = None  # sample at this temperature
+    seed: int = 1  # of sampling
+    prefix: str = ""  # the first words
+    max_length: int = MAX_LENGTH  # words, the prefix included
+    alternatives: int = 0  # runners-up to return a word
+
+    def __post_init__(self) -> None:
+        if self.beam < 1 or self.n_best < 0 or self.max_length < 1 or self.alternatives < 0:
+            raise UsageError(
+                "beam and max length must be 1 or more, n-best and alternatives 0 or more"
+            )
+        if self.beam > WIDEST_BEAM:
+            raise UsageError(f"a beam of {self.beam} is too wide; the widest is {WIDEST_BEAM}")
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise UsageError(f"the temperature must be above 0, not {self.temperature}")
+        if self.temperature is not None and (self.beam > 1 or self.n_best):
+            raise UsageError("sampling goes with neither a beam nor n-best")
+        if self.n_best > self.beam:
+            raise UsageError(f"n-best {self.n_best} needs a beam at least as wide, not {self.beam}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from .config import MEMORY_GB, TrainConfig
+from .config import MEMORY_GB, Decoding, TrainConfig
 from .console import (
     FAILED,
     PARTLY,
@@ -100,7 +100,7 @@ def evaluate(
 ) -> int:
     """Perplexity, caption metrics and retrieval both ways of a model on a split."""
     from .bundle import find_bundle, save_bundle, with_scores
-    from .captioner import Decoding, load
+    from .captioner import load
     from .datasets import read_dataset, split_name
     from .evaluation import Plan
     from .evaluation import evaluate as run

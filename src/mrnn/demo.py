@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .captioner import Caption, Captioner, Word
+from .captioner import Captioner
 from .errors import DataError, DependencyError, ImageError
 from .features import encode_images
 from .files import write_whole
 from .images import printable
 from .pages import escape, page, picture, shaded, table
+from .results import Caption, Word
 
 _SENTENCES = 10  # most sentences ranked for a photo on the page
 _SAMPLES = ("astronaut.png", "camera.png", "motorcycle_left.png", "chelsea.png")

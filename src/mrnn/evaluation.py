@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .captioner import Captioner, Decoding
+from .captioner import Captioner
+from .config import Decoding
 from .datasets import Example
 from .devices import has_int8
 from .errors import ImageError, UsageError

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from .config import MAX_LENGTH
+from .config import MAX_LENGTH, Decoding
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
 from .errors import DataError, ImageError, UsageError
 from .images import SUFFIXES, FoundImages, find_images, printable
 from .options import Device, Json, Model
 
 if TYPE_CHECKING:
-    from .captioner import Match, Ranking, Score
+    from .results import Match, Ranking, Score
 
 _SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
 
@@ -79,7 +79,7 @@ def caption(
     json: Json = False,
 ) -> int:
     """Write a sentence for each image."""
-    from .captioner import Decoding, load
+    from .captioner import load
     from .records import caption_document, caption_lines
     from .sidecars import is_done, with_sidecars
 
@@ -159,9 +159,10 @@ def rank_sentences(
     json: Json = False,
 ) -> int:
     """Find the sentences that fit an image best, by P(s|I)/P(s)."""
-    from .captioner import Ranking, load
+    from .captioner import load
     from .datasets import read_sentences
     from .records import ranking_document
+    from .results import Ranking
 
     lines, problems = read_sentences(sentences)
     note_problems(problems)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from .captioner import Caption, Ranking, Score, Word
 from .errors import ImageError
 from .images import printable
+from .results import Caption, Ranking, Score, Word
 
 
 def caption_document(image: Path, result: Caption | ImageError, n_best: bool) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-from .captioner import Caption
 from .errors import ImageError
 from .files import write_whole
 from .images import SIDECAR, printable
+from .results import Caption
 
 _MARK = "[mrnn "  # begins the last line of every sidecar that is ours
 

@@ -1,0 +1,93 @@
+"""What a model tells of images: sentences, scores and rankings, as frozen plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import ImageError
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word with its log P in nats, given the words before it and the image."""
+
+    text: str
+    logprob: float
+    given: bool = False  # part of a prefix that the caller gave
+    alternatives: tuple[tuple[str, float], ...] = ()  # the most probable words here, with log P
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A generated sentence; `words` ends with ##END## unless it was cut off."""
+
+    text: str
+    logprob: float  # nats, the sum over words
+    perplexity: float  # exp(-logprob / len(words))
+    complete: bool
+    words: tuple[Word, ...]
+    n_best: tuple[Caption, ...] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a sentence fits an image."""
+
+    sentence: str
+    logprob: float  # log P(s | I), nats
+    perplexity: float
+    log_ratio: float  # log P(s | I) - log P(s): above 0, the image makes the sentence likelier
+    words: tuple[Word, ...]
+    unknown: tuple[str, ...]  # words outside the vocabulary, scored as the unknown word
+
+
+@dataclass(frozen=True)
+class Match:
+    """A sentence or an image in its place among others."""
+
+    rank: int  # from 1
+    item: str  # the sentence, or the path of the image
+    logprob: float  # log P(s | I), nats
+    perplexity: float
+    log_ratio: float  # log P(s | I) - log P(s)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best matches of a query, and the images that could not be read."""
+
+    query: str
+    matches: tuple[Match, ...]
+    errors: tuple[tuple[str, ImageError], ...] = ()  # by path
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Where a word's log P comes from, in nats above its log P at the baseline.
+
+    The baseline has neither words before it nor this image, but the average training image.
+    """
+
+    last_word: float  # through Vw w(t)
+    sentence: float  # through Vr r(t), all words so far
+    image: float  # through VI I
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Why a word was said."""
+
+    baseline: float  # log P of the word at the baseline, nats
+    contributions: Contributions  # their sum and `baseline` make the word's log P
+    heat: tuple[tuple[float, ...], ...]  # nats, H rows of W parts of the image; () without a map
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A sentence about an image with the evidence for each of its words."""
+
+    caption: Caption  # its words come with their alternatives
+    evidence: tuple[Evidence, ...]  # one a word, END included
+    method: str  # how heat was made: "positions", "occlusion", or "none"
+    area: tuple[float, float, float, float]  # left, top, right, bottom of the heat, shares of 1
+    unknown: tuple[str, ...] = ()  # words of a given sentence outside the vocabulary
