@@ -373,3 +373,11 @@ def test_the_source_of_a_model_holds_wherever_one_goes(tmp_path, monkeypatch):
     assert mrnn.load(tmp_path / "model").source == str(tmp_path / "model")
     assert seeing().source == ""
     assert mrnn.load("plain").source == "plain"
+
+
+@pytest.mark.parametrize("options", [{}, {"beam": 3, "n_best": 2}])
+def test_a_caption_has_the_same_bits_alone_and_in_company(captioner, picture, options):
+    paths = [picture(f"{i}.jpg", seed=i) for i in range(20)]
+    together = list(captioner.caption_many(paths, **options))
+    for path, caption in list(zip(paths, together, strict=True))[::6]:
+        assert next(iter(captioner.caption_many([path], **options))) == caption

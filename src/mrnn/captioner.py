@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .blocks import in_blocks
 from .bundle import SHIPPED, Bundle, find_bundle, load_bundle
 from .config import Decoding
 from .devices import choose_device
@@ -196,7 +197,7 @@ class Captioner:
             on_progress(len(paths) + len(errors), len(images))
         if not features:
             return Ranking(sentence, (), tuple(errors))
-        terms = image_terms(self.model, np.stack(features))
+        terms = self.terms_of_features(np.stack(features))
         matches = [
             Match(rank, paths[i], *figures)
             for rank, (i, *figures) in enumerate(self.rank_terms(sentence, terms, k), 1)
@@ -228,8 +229,7 @@ class Captioner:
 
         What the protocol `paper2014` generates; the given words count, and are returned as given.
         """
-        terms = image_terms(self.model, features)
-        state: State = (self.model.initial_state(len(features)), terms)
+        state: State = (self.model.initial_state(len(features)), self.terms_of_features(features))
         indices = [[self.vocabulary.index(word) for word in prefix] for prefix in prefixes]
         found = greedy_of_lengths(self._step, state, indices, lengths)
         texts = [self.vocabulary.decode(words) for words in found]
@@ -253,7 +253,13 @@ class Captioner:
 
     def terms_of(self, image: ImagePath) -> Tensor:
         """The image terms (1, M) of one image; raises ImageError."""
-        return image_terms(self.model, self._feature(image)[None])
+        return self.terms_of_features(self._feature(image)[None])
+
+    @torch.inference_mode()
+    def terms_of_features(self, features: np.ndarray) -> Tensor:
+        """The image terms (B, M) of encoder features (B, D), each whatever the others are."""
+        raw = to_tensor(features, self.device)
+        return in_blocks(lambda rows: (self.model.image_terms(rows),), raw)[0]
 
     def _feature(self, image: ImagePath) -> np.ndarray:
         [feature] = encode_images([Path(image)], self.encoder)
@@ -290,8 +296,7 @@ class Captioner:
         generator: torch.Generator,
     ) -> list[Caption]:
         matrix = np.stack(features)
-        terms = self.model.image_terms(to_tensor(matrix, self.device))
-        captions = self._search(terms, how, prefix, generator)
+        captions = self._search(self.terms_of_features(matrix), how, prefix, generator)
         if how.alternatives:
             captions = self._with_alternatives(captions, matrix, how.alternatives)
         return captions
@@ -313,7 +318,7 @@ class Captioner:
 
     def _step(self, words: Tensor, state: State) -> tuple[Tensor, State]:
         recurrent, terms = state
-        logp, recurrent = self.model.step(words, recurrent, terms)
+        logp, recurrent = in_blocks(self.model.step, words, recurrent, terms)
         return logp, (recurrent, terms)
 
     def _caption(self, sentence: Generated) -> Caption:

@@ -16,20 +16,18 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 import numpy as np
-import torch
 
 from .captioner import Captioner
 from .catalogue import Content, File
 from .errors import ImageError
 from .features import BATCH, read_ahead
 from .images import Preprocessing, decode_image, open_picture, preprocess, printable
-from .likelihoods import image_terms
+from .pairs import to_tensor
 
 _LARGEST = 1 << 30  # bytes: no picture that we decode is as large
 
@@ -69,22 +67,12 @@ def describe(
         yield Described([item.file for item in part], contents, vectors)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Products on one thread: on several they round in another way, and are little faster here."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
 def caption_vectors(captioner: Captioner, vectors: np.ndarray) -> list[tuple[str, float]]:
-    """Greedy captions of up to BATCH vectors (n, M), with their perplexities."""
-    captions = captioner.caption_terms(torch.from_numpy(_padded(vectors)).to(captioner.device))
-    return [(caption.text, caption.perplexity) for caption in captions[: len(vectors)]]
+    """Greedy captions of vectors (n, M), with their perplexities."""
+    if not len(vectors):
+        return []
+    captions = captioner.caption_terms(to_tensor(vectors, captioner.device))
+    return [(caption.text, caption.perplexity) for caption in captions]
 
 
 @dataclass(frozen=True)
@@ -131,14 +119,5 @@ def _vectors(captioner: Captioner, pixels: list[np.ndarray]) -> np.ndarray:
     """The image terms (n, M) fp16 of preprocessed pictures (3, S, S)."""
     if not pixels:
         return np.zeros((0, captioner.model.config.multimodal), dtype=np.float16)
-    features = captioner.encoder.encode(np.stack(pixels))
-    with _one_thread():
-        terms = image_terms(captioner.model, _padded(features))[: len(pixels)]
+    terms = captioner.terms_of_features(captioner.encoder.encode(np.stack(pixels)))
     return terms.cpu().numpy().astype(np.float16)
-
-
-def _padded(rows: np.ndarray) -> np.ndarray:
-    """Rows (n, D) as fp32, with zeros up to BATCH: products of one size round in one way."""
-    padded = np.zeros((BATCH, rows.shape[1]), dtype=np.float32)
-    padded[: len(rows)] = rows
-    return padded
