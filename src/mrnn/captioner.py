@@ -23,14 +23,15 @@ from .config import Decoding
 from .devices import choose_device
 from .encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .errors import BundleError, ImageError, UsageError
+from .evidence import find_evidence
 from .features import encode_images
 from .generate import Generated, State, beam, greedy, greedy_of_lengths, sample
-from .images import printable
+from .images import preprocess, printable, read_image, seen_area
 from .likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
 from .packing import Corpus
 from .pairs import Pairs, to_tensor
 from .ranking import sentences_for
-from .results import Caption, Match, Ranking, Score, Word
+from .results import Caption, Explanation, Match, Ranking, Score, Word
 from .scoring import score_words, to_perplexity
 from .text import END, SIGNS, Vocabulary, join, tokenise
 
@@ -100,6 +101,12 @@ class Captioner:
         generator = torch.Generator(self.device).manual_seed(how.seed)
         return self._generate(list(features), how, self._prefix(how), generator)
 
+    def caption_pixels(
+        self, pixels: Sequence[np.ndarray], how: Decoding = Decoding()
+    ) -> list[Caption]:
+        """Captions for preprocessed pictures (3, S, S), the same as for their files."""
+        return self.caption_features(self.encoder.encode(np.stack(pixels)), how)
+
     def caption_terms(self, terms: Tensor, how: Decoding = Decoding()) -> list[Caption]:
         """Captions for image terms (B, M); `how` cannot ask for alternatives."""
         generator = torch.Generator(self.device).manual_seed(how.seed)
@@ -136,6 +143,46 @@ class Captioner:
             )
         return results
 
+    def explain(
+        self,
+        image: ImagePath,
+        sentence: str | None = None,
+        how: Decoding = Decoding(alternatives=4),
+        **options: Any,
+    ) -> Explanation:
+        """The evidence for every word of a sentence about an image, or of the caption it gets.
+
+        Options are the fields of Decoding. Raises ImageError, and UsageError for a prefix that
+        cannot be used.
+        """
+        seen = self.encoder.preprocessing
+        picture = read_image(image, at_least=seen.least_side)
+        area = seen_area(picture.size, seen)
+        return self.explain_pixels(
+            preprocess(picture, seen), sentence, replace(how, **options), area
+        )
+
+    def explain_pixels(
+        self,
+        pixels: np.ndarray,
+        sentence: str | None = None,
+        how: Decoding = Decoding(alternatives=4),
+        area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
+    ) -> Explanation:
+        """The same of a preprocessed picture (3, S, S), which shows this `area` of the whole."""
+        if sentence is not None and how.prefix:
+            raise UsageError("a sentence that is given has no prefix: leave out one of the two")
+        self._prefix(how)  # refused before any work
+        [feature] = self.encoder.encode(pixels[None])
+        if sentence is None:
+            [caption] = self.caption_features(feature[None], how)
+        else:
+            caption = self._given(sentence, feature, how.alternatives)
+        words = [self.vocabulary.index(word.text) for word in caption.words]
+        usual = self.prior_terms.mean(0)
+        evidence, method = find_evidence(self.model, self.encoder, usual, pixels, feature, words)
+        return Explanation(caption, evidence, method, area, self.unknown_words(sentence or ""))
+
     def unknown_words(self, sentence: str) -> tuple[str, ...]:
         """The words of a sentence that are not in the vocabulary, and count as the unknown word."""
         return tuple(word for word in tokenise(sentence) if word not in self.vocabulary)
@@ -154,8 +201,13 @@ class Captioner:
 
         Equals stay in the given order. Raises ImageError if the image cannot be read.
         """
+        return self.rank_sentences_for(os.fspath(image), self.terms_of(image), sentences, k)
+
+    def rank_sentences_for(
+        self, query: str, terms: Tensor, sentences: Sequence[str], k: int | None = None
+    ) -> Ranking:
+        """What `rank_sentences` gives for an image's terms (1, M); `query` names the image."""
         _require_places(k)
-        terms = self.terms_of(image)
         corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
         found = zip(*sentences_for(self.model, corpus, terms, self.prior_terms, k), strict=True)
         matches = [
@@ -168,7 +220,7 @@ class Captioner:
             )
             for rank, (i, logprob, prior) in enumerate(found, 1)
         ]
-        return Ranking(os.fspath(image), tuple(matches))
+        return Ranking(query, tuple(matches))
 
     def rank_images(
         self,
@@ -195,14 +247,25 @@ class Captioner:
                     paths.append(os.fspath(path))
                     features.append(found)
             on_progress(len(paths) + len(errors), len(images))
+        ranking = self.rank_features(sentence, paths, features, k)
+        return replace(ranking, errors=tuple(errors))
+
+    def rank_features(
+        self,
+        sentence: str,
+        names: Sequence[str],
+        features: Sequence[np.ndarray],
+        k: int | None = None,
+    ) -> Ranking:
+        """What `rank_images` gives for encoder features (D,) of images with these names."""
         if not features:
-            return Ranking(sentence, (), tuple(errors))
+            return Ranking(sentence, ())
         terms = self.terms_of_features(np.stack(features))
         matches = [
-            Match(rank, paths[i], *figures)
+            Match(rank, names[i], *figures)
             for rank, (i, *figures) in enumerate(self.rank_terms(sentence, terms, k), 1)
         ]
-        return Ranking(sentence, tuple(matches), tuple(errors))
+        return Ranking(sentence, tuple(matches))
 
     def rank_terms(
         self, sentence: str, terms: Tensor, k: int | None = None
@@ -335,6 +398,17 @@ class Captioner:
             sentence.complete,
             words,
         )
+
+    def _given(self, sentence: str, feature: np.ndarray, alternatives: int) -> Caption:
+        """A sentence of the caller's, as if it were a caption."""
+        corpus = Corpus([self.vocabulary.encode(sentence)])
+        [scored] = score_words(self.model, Pairs(corpus, np.zeros(1, np.int64), feature[None]))
+        texts, logprobs = [*tokenise(sentence), SIGNS[END]], scored.logprobs.tolist()
+        words = tuple(map(Word, texts, logprobs))
+        logprob = sum(logprobs)
+        perplexity = to_perplexity(logprob, len(words))
+        caption = Caption(join(texts[:-1]), logprob, perplexity, True, words)
+        return self._with_alternatives([caption], feature[None], alternatives)[0]
 
     def _with_alternatives(
         self, captions: list[Caption], features: np.ndarray, count: int

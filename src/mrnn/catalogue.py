@@ -184,6 +184,12 @@ class Catalogue:
                     found.setdefault(content.row, (content, []))[1].append(file.picture)
         return found
 
+    def places(self, digest: bytes) -> list[Picture]:
+        """Where the picture with a SHA-256 lies, by path; nowhere if it is not known."""
+        statement = f"{_COLUMNS} FROM contents JOIN files ON content = id WHERE digest = ?"
+        rows = self._all(f"{statement} ORDER BY path", (digest,), _KINDS)
+        return [_file(row)[0].picture for row in rows]
+
     def next_row(self) -> int:
         """How many rows the vectors have; none is used again for another picture."""
         return int(self.facts()["rows"])

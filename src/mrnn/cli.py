@@ -8,7 +8,8 @@ import typer
 
 from .data_commands import benchmark, check, evaluate
 from .library_commands import index, search
-from .photo_commands import caption, demo, info, rank_images, rank_sentences, score, words
+from .photo_commands import caption, demo, explain, info, rank_images, rank_sentences, score, words
+from .server_commands import serve
 from .training_commands import train
 
 app = typer.Typer(
@@ -20,11 +21,13 @@ app = typer.Typer(
 for command in (
     demo,
     caption,
+    explain,
     score,
     rank_sentences,
     rank_images,
     index,
     search,
+    serve,
     words,
     check,
     train,

@@ -127,6 +127,14 @@ def preprocess(image: Image.Image, how: Preprocessing) -> np.ndarray:
     return np.ascontiguousarray(((pixels - mean) / scale).transpose(2, 0, 1))
 
 
+def seen_area(size: tuple[int, int], how: Preprocessing) -> tuple[float, float, float, float]:
+    """What of a picture the encoder sees: left, top, right and bottom as shares of its sides."""
+    if how.crop is None:
+        return 0.0, 0.0, 1.0, 1.0
+    left, top, right, bottom = _centre(size, how.crop)
+    return left / size[0], top / size[1], right / size[0], bottom / size[1]
+
+
 def _centre(size: tuple[int, int], share: float) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of the square in the middle."""
     side = min(size) * share
@@ -165,14 +173,14 @@ def read_image(path: str | os.PathLike[str] | Member, at_least: int | None = Non
 
 
 def decode_image(
-    file: PictureFile, name: str, at_least: int | None = None
+    file: PictureFile, name: str, at_least: int | None = None, most_pixels: int = MAX_PIXELS
 ) -> tuple[Image.Image, tuple[int, int]]:
     """What `read_image` gives, of an open file, with the picture's full width and height."""
     try:
         with _without_warnings(), Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError("too-large", _too_large(name, width, height))
+            if width * height > most_pixels:
+                raise ImageError("too-large", _too_large(name, most_pixels, width, height))
             if at_least is not None:
                 image.draft("RGB", (at_least, at_least))
             image.load()
@@ -182,7 +190,7 @@ def decode_image(
     except ImageError:
         raise
     except (Image.DecompressionBombError, MemoryError):
-        raise ImageError("too-large", _too_large(name)) from None
+        raise ImageError("too-large", _too_large(name, most_pixels)) from None
     except UnidentifiedImageError:
         raise ImageError(
             "not-an-image", f"{name}: not an image in a known format (JPEG, PNG, WebP, ...)"
@@ -372,7 +380,7 @@ def _from_16_bit(values: np.ndarray) -> Image.Image:
     return Image.fromarray((np.clip(values, 0, 65535) / 256).astype(np.uint8))
 
 
-def _too_large(name: str, width: int = 0, height: int = 0) -> str:
+def _too_large(name: str, most_pixels: int, width: int = 0, height: int = 0) -> str:
     size = f"{width} x {height} pixels is " if width else ""
-    limit = MAX_PIXELS // 1_000_000
+    limit = f"{most_pixels / 1_000_000:g}"
     return f"{name}: {size}more than {limit} megapixels; make a smaller copy"

@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +55,7 @@ class Found:
     log_ratio: float | None = None  # log P(s | I) - log P(s)
     match: bool | None = None  # whether the log-ratio reaches the threshold
     similarity: float | None = None  # cosine of the image terms, for a picture as the query
+    digest: bytes = b""  # SHA-256 of the picture's file
 
 
 @dataclass(frozen=True)
@@ -233,15 +234,18 @@ class Library:
 
     def like(self, image: ImagePath, k: int = 10) -> Results:
         """The k pictures most like another one, by the cosine of their image terms."""
+        return self.like_term(os.fspath(image), self.captioner.terms_of(image), k)
+
+    def like_term(self, query: str, term: Tensor, k: int = 10) -> Results:
+        """What `like` gives for the image term (1, M) of another picture, which `query` names."""
         _require_places(k)
         now = self._now()
-        term = self.captioner.terms_of(image).cpu().numpy()[0]
-        rows, cosines = now.index.nearest(term, k)
+        rows, cosines = now.index.nearest(term.cpu().numpy()[0], k)
         figures = {
             int(row): {"similarity": float(cosine)}
             for row, cosine in zip(rows, cosines, strict=True)
         }
-        return self._results(os.fspath(image), now, figures)
+        return self._results(query, now, figures)
 
     def _results(
         self,
@@ -260,9 +264,9 @@ class Library:
             if row in known:  # nobody has taken it out meanwhile
                 content, pictures = known[row]
                 caption = content.caption[0] if content.caption else None
-                found.append(
-                    Found(len(found) + 1, pictures[0], tuple(pictures[1:]), caption, **values)
-                )
+                copies = tuple(pictures[1:])
+                place = Found(len(found) + 1, pictures[0], copies, caption, **values)
+                found.append(replace(place, digest=content.digest))
         return Results(query, tuple(found), len(now.rows), threshold, unknown, now.index.note)
 
     def _now(self) -> _Snapshot:

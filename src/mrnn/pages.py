@@ -86,14 +86,14 @@ li.right { font-weight: 600; } li.right::marker { color: rgb(var(--tint)); }
 """
 
 
-def page(title: str, introduction: str, blocks: Iterable[str]) -> str:
-    """An HTML document; `introduction` and `blocks` are HTML already."""
+def page(title: str, introduction: str, blocks: Iterable[str], style: str = "") -> str:
+    """An HTML document; `introduction` and `blocks` are HTML already, `style` is more CSS."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>\n"
         f"<body><h1>{escape(title)}</h1>{introduction}\n<main>\n"
         + "\n".join(blocks)
         + "\n</main></body></html>\n"

@@ -16,8 +16,9 @@ from .images import SUFFIXES, FoundImages, find_images, printable
 from .options import Device, Json, Model
 
 if TYPE_CHECKING:
-    from .results import Match, Ranking, Score
+    from .results import Explanation, Match, Ranking, Score
 
+_ALTERNATIVES = 4  # words that are shown beside the one that was said
 _SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
 
 
@@ -212,6 +213,72 @@ def rank_images(
         _print_ranking(ranking)
     tried = len(found.images) + len(found.errors)
     return exit_code(tried - len(ranking.errors), len(ranking.errors))
+
+
+@reporting_errors
+def explain(
+    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
+    sentence: Annotated[
+        Optional[str],
+        typer.Option(help="Explain this sentence, not one of the model's own.", metavar="TEXT"),
+    ] = None,
+    output: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--output", "-o", help="Write a picture or a page: FILE.png, FILE.html.", metavar="FILE"
+        ),
+    ] = None,
+    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Say why each word was said: its probability, what it came from, and where in the picture."""
+    from .captioner import load
+    from .records import caption_document, explanation_document, explanation_lines
+
+    if sentence is not None and (prefix or beam != 1):
+        raise UsageError("--sentence goes with neither --prefix nor --beam")
+    if output is not None:
+        _require_new_file(output, image)
+    how = Decoding(beam=beam, prefix=prefix, alternatives=_ALTERNATIVES)
+    try:
+        explanation = load(model, device).explain(image, sentence, how)
+    except ImageError as error:
+        if json:
+            emit(caption_document(image, error, False))
+        raise
+    if output is not None:
+        _write_explanation(output, image, explanation)
+    if json:
+        emit(explanation_document(str(image), explanation, False))
+    elif output is None:
+        print("\n".join(explanation_lines(image, explanation)))
+    if explanation.unknown:
+        note(f"not in the vocabulary: {', '.join(explanation.unknown)}")
+    return 0
+
+
+def _require_new_file(output: Path, image: Path) -> None:
+    if output.suffix.lower() not in (".png", ".html"):
+        raise UsageError(f"{printable(output)}: write to a name that ends with .png or .html")
+    if output.exists() and image.exists() and output.samefile(image):
+        raise UsageError(f"{printable(output)}: that is the picture itself; choose another name")
+
+
+def _write_explanation(output: Path, image: Path, explanation: Explanation) -> None:
+    from .explanation_page import explanation_page
+    from .explanation_picture import explanation_picture
+    from .files import write_whole
+
+    draw = explanation_picture if output.suffix.lower() == ".png" else explanation_page
+    content = draw(image, explanation)
+    try:
+        write_whole(output, content)
+    except OSError as error:
+        raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
+    note(f"written: {printable(output)}")
 
 
 @reporting_errors

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ImageError
 from .images import printable
-from .results import Caption, Ranking, Score, Word
+from .results import Caption, Evidence, Explanation, Ranking, Score, Word
 
 
-def caption_document(image: Path, result: Caption | ImageError, n_best: bool) -> dict[str, Any]:
+def caption_document(
+    image: str | Path, result: Caption | ImageError, n_best: bool
+) -> dict[str, Any]:
     """The JSON object of one image: its caption, or its error."""
     if isinstance(result, ImageError):
         return {"image": str(image), "error": {"code": result.code, "message": str(result)}}
@@ -30,6 +34,20 @@ def score_document(score: Score) -> dict[str, Any]:
         "words": [_word(word) for word in score.words],
         "unknown": list(score.unknown),
     }
+
+
+def explanation_document(image: str, explanation: Explanation, n_best: bool) -> dict[str, Any]:
+    """The JSON object of one explained sentence: that of a caption, and the evidence a word."""
+    caption = explanation.caption
+    words = zip(caption.words, explanation.evidence, strict=True)
+    document = {
+        "image": image,
+        **_sentence(caption),
+        "words": [{**_word(word), **_evidence(word, evidence)} for word, evidence in words],
+        "heat": {"method": explanation.method, "area": list(explanation.area)},
+        "unknown": list(explanation.unknown),
+    }
+    return {**document, "n_best": [_sentence(c) for c in caption.n_best]} if n_best else document
 
 
 def ranking_document(ranking: Ranking, item: Literal["sentence", "image"]) -> dict[str, Any]:
@@ -110,6 +128,26 @@ def caption_lines(image: Path, caption: Caption) -> str:
     return "\n".join(lines)
 
 
+def explanation_lines(image: Path, explanation: Explanation) -> list[str]:
+    """An explained sentence to read: a line a word, all but P in nats."""
+    caption = explanation.caption
+    words = list(zip(caption.words, explanation.evidence, strict=True))
+    width = max(4, *(len(printable(word.text)) for word in caption.words))
+    lines = [caption_lines(image, caption), f"{'':{width}}{_COLUMNS}"]
+    for word, evidence in words:
+        parts = asdict(evidence.contributions).values()
+        figures = "".join(f"{part:+11.2f}" for part in parts)
+        others = ", ".join(f"{printable(t)} {math.exp(p):.0%}" for t, p in word.alternatives)
+        lines.append(
+            f"{printable(word.text):{width}}{math.exp(word.logprob):6.0%}{evidence.baseline:10.2f}"
+            f"{figures}   {others}"
+        )
+    return lines
+
+
+_COLUMNS = "     P  baseline  last word   sentence      image   considered"
+
+
 def _sentence(caption: Caption) -> dict[str, Any]:
     return {
         "caption": caption.text,
@@ -121,4 +159,17 @@ def _sentence(caption: Caption) -> dict[str, Any]:
 
 def _word(word: Word) -> dict[str, Any]:
     document: dict[str, Any] = {"word": word.text, "logprob": word.logprob}
-    return {**document, "given": True} if word.given else document
+    if word.given:
+        document["given"] = True
+    if word.alternatives:
+        document["alternatives"] = [{"word": text, "logprob": p} for text, p in word.alternatives]
+    return document
+
+
+def _evidence(word: Word, evidence: Evidence) -> dict[str, Any]:
+    return {
+        "alternatives": [{"word": text, "logprob": p} for text, p in word.alternatives],
+        "baseline": evidence.baseline,
+        "contributions": asdict(evidence.contributions),
+        "heat": [list(row) for row in evidence.heat] or None,
+    }

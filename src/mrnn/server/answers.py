@@ -1,0 +1,176 @@
+"""What the routes answer, described for the OpenAPI document; `records` makes it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class ErrorOfItem(BaseModel):
+    code: str
+    message: str
+
+
+class Failed(BaseModel):
+    """A picture that could not be read; the others of the request were."""
+
+    image: str
+    error: ErrorOfItem
+
+
+class WordAnswer(BaseModel):
+    word: str
+    logprob: float = Field(description="log P given the words before and the image, nats")
+    given: bool | None = None
+
+
+class Alternative(BaseModel):
+    word: str
+    logprob: float
+
+
+class Sentence(BaseModel):
+    caption: str
+    logprob: float
+    perplexity: float
+    complete: bool
+
+
+class CaptionWord(WordAnswer):
+    alternatives: list[Alternative] | None = None
+
+
+class CaptionAnswer(Sentence):
+    image: str
+    words: list[CaptionWord]
+    n_best: list[Sentence] | None = None
+
+
+class CaptionAnswers(BaseModel):
+    results: list[CaptionAnswer | Failed]
+
+
+class ContributionsAnswer(BaseModel):
+    last_word: float
+    sentence: float
+    image: float
+
+
+class ExplainedWord(WordAnswer):
+    alternatives: list[Alternative]
+    baseline: float
+    contributions: ContributionsAnswer
+    heat: list[list[float]] | None
+
+
+class Heat(BaseModel):
+    method: Literal["positions", "occlusion", "none"]
+    area: list[float] = Field(min_length=4, max_length=4)
+
+
+class ExplanationAnswer(Sentence):
+    image: str
+    words: list[ExplainedWord]
+    heat: Heat
+    unknown: list[str]
+    n_best: list[Sentence] | None = None
+
+
+class ExplainAnswers(BaseModel):
+    results: list[ExplanationAnswer | Failed]
+
+
+class ScoreAnswer(BaseModel):
+    sentence: str
+    logprob: float
+    perplexity: float
+    log_ratio: float = Field(description="log P(s | I) - log P(s), nats")
+    words: list[WordAnswer]
+    unknown: list[str]
+
+
+class ScoresAnswer(BaseModel):
+    image: str
+    scores: list[ScoreAnswer]
+
+
+class ScoreAnswers(BaseModel):
+    results: list[ScoresAnswer | Failed]
+
+
+class Ranked(BaseModel):
+    rank: int
+    sentence: str | None = None
+    image: str | None = None
+    logprob: float
+    perplexity: float
+    log_ratio: float
+
+
+class RankingAnswer(BaseModel):
+    query: str
+    results: list[Ranked]
+    errors: list[Failed]
+
+
+class RankAnswers(BaseModel):
+    results: list[RankingAnswer | Failed]
+
+
+class Unknown(BaseModel):
+    word: str
+    nearest: str | None
+
+
+class FoundAnswer(BaseModel):
+    rank: int
+    image: str = Field(description="The picture's id.")
+    name: str
+    copies: list[str]
+    caption: str | None
+    logprob: float | None
+    perplexity: float | None
+    log_ratio: float | None
+    match: bool | None
+    similarity: float | None
+
+
+class SearchAnswer(BaseModel):
+    query: str
+    pictures: int
+    threshold: float | None
+    unknown: list[Unknown]
+    results: list[FoundAnswer]
+    errors: list[Failed]
+    note: str
+
+
+class LibraryAnswer(BaseModel):
+    pictures: int
+    threshold: float | None
+
+
+class ModelAnswer(BaseModel):
+    name: str
+    version: str
+    kind: str
+    parameters: int
+    words: int
+    encoder: str
+    input: int
+    training: dict[str, Any]
+    limits: dict[str, float]
+    library: LibraryAnswer | None
+
+
+class ProblemAnswer(BaseModel):
+    """RFC 9457; served as application/problem+json."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    results: list[Failed] | None = None

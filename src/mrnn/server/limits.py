@@ -1,0 +1,24 @@
+"""What clients may ask of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what is served; the defaults suit a small machine.
+
+    Memory is bounded by `requests` times `bytes`, and two decoded pictures of `pixels`.
+    """
+
+    requests: int = 32  # read, waiting or worked on at the same time; more are sent away (429)
+    bytes: int = 32_000_000  # of a request's body, counted while it is read
+    items: int = 16  # pictures of a request
+    pixels: int = 50_000_000  # of a picture, told by its header before it is decoded
+    beam: int = 10  # hypotheses
+    sentences: int = 100  # of a request
+    characters: int = 500  # of a sentence
+    results: int = 100  # of a ranking or a search
+    sending: float = 20.0  # seconds for the client to send a request
+    seconds: float = 30.0  # for the answer, from when the request has been read

@@ -1,0 +1,215 @@
+"""What clients send: the fields of each route, read from multipart forms or from JSON."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from ..config import MAX_LENGTH, Decoding
+from .limits import Limits
+from .problems import Problem
+
+FORM, JSON = "multipart/form-data", "application/json"
+_FIELDS = 32  # of a form, beside its sentences and pictures
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def _decoded(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("should be base64")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("should be base64") from None
+
+
+Id = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Content = Annotated[
+    bytes,
+    BeforeValidator(_decoded, json_schema_input_type=str),
+    Field(json_schema_extra={"format": "byte", "type": "string"}),
+]
+Sentence = Annotated[str, Field(min_length=1, examples=["two dogs run on a beach"])]
+T = TypeVar("T")
+Listed = Annotated[list[T], BeforeValidator(_listed, json_schema_input_type=T | list[T])]
+
+
+class Pictures(BaseModel):
+    """The pictures of a request: files of the client's, or ids of the server's library."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: Listed[Content] = Field([], description="A picture's bytes in base64, or several.")
+    picture: Listed[Id] = Field([], description="The id of a picture of the library, or several.")
+
+
+class CaptionRequest(Pictures):
+    """Sentences to be written for pictures; the fields are those of `mrnn caption`."""
+
+    beam: int = Field(1, ge=1, description="Beam width; 1 is greedy.")
+    n_best: int = Field(0, ge=0, description="How many of the beam's sentences to return.")
+    temperature: float | None = Field(
+        None, ge=0.01, le=100, description="Draw the words at random; below 1 safer, above bolder."
+    )
+    seed: int = Field(1, ge=0, lt=2**63, description="Of what is drawn at random.")
+    prefix: str = Field("", description="The first words of the sentence.")
+    max_length: int = Field(MAX_LENGTH, ge=1, le=100, description="Most words.")
+    alternatives: int = Field(0, ge=0, le=20, description="Runners-up to return for each word.")
+
+    def decoding(self) -> Decoding:
+        """How to generate, as the command line has it; raises UsageError."""
+        return Decoding(
+            beam=max(self.beam, self.n_best),
+            n_best=self.n_best,
+            temperature=self.temperature,
+            seed=self.seed,
+            prefix=self.prefix,
+            max_length=self.max_length,
+            alternatives=self.alternatives,
+        )
+
+
+class ExplainRequest(CaptionRequest):
+    """Evidence for every word of a sentence: the one given, or else one that is written."""
+
+    sentence: str | None = Field(None, description="Explain this one.")
+    alternatives: int = Field(4, ge=0, le=20, description="Runners-up to return for each word.")
+
+
+class ScoreRequest(Pictures):
+    """Sentences to be scored for pictures."""
+
+    sentence: Listed[Sentence] = Field(min_length=1, description="A sentence, or several.")
+
+
+class RankRequest(ScoreRequest):
+    """Sentences to be ranked for each picture, or pictures for each sentence."""
+
+    of: Literal["sentences", "images"] = Field("sentences", description="What is ranked.")
+    k: int = Field(10, ge=1, description="How many of the best to return.")
+
+
+class SearchRequest(Pictures):
+    """Pictures of the library for a sentence, or pictures like another one."""
+
+    query: str | None = Field(None, description="A sentence.")
+    k: int = Field(10, ge=1, description="How many of the best to return.")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A picture that came with a request."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A picture of the library, by its id."""
+
+    name: str  # SHA-256 of its file, hexadecimal
+
+
+Source = Sent | Stored
+R = TypeVar("R", bound=Pictures)
+
+
+async def read_fields(request: Request, kind: type[R], limits: Limits) -> tuple[list[Source], R]:
+    """The pictures and the fields of a request; raises Problem."""
+    sent: list[Source]
+    match request.headers.get("content-type", "").split(";")[0].strip().lower():
+        case "multipart/form-data":
+            sent, values = await _read_form(request, limits)
+            fields = _validated(lambda: kind.model_validate(values))
+        case "application/json":
+            content = await request.body()
+            fields = _validated(lambda: kind.model_validate_json(content))
+            sent = [Sent(f"image {i}", data) for i, data in enumerate(fields.image, 1)]
+        case other:
+            raise Problem(
+                "unsupported",
+                f"send multipart/form-data or application/json, not {other[:80] or 'nothing'}",
+            )
+    sources = [*sent, *map(Stored, fields.picture)]
+    _require_modest(sources, fields, limits)
+    return sources, fields
+
+
+async def _read_form(request: Request, limits: Limits) -> tuple[list[Source], dict[str, Any]]:
+    """The files named `image`, and all other fields, of which some may come several times."""
+    most = limits.sentences + limits.items + _FIELDS
+    try:
+        async with request.form(
+            max_files=limits.items, max_fields=most, max_part_size=8 * limits.characters
+        ) as form:
+            sent: list[Source] = [
+                Sent(upload.filename or f"image {i}", await upload.read())
+                for i, upload in enumerate(_files(form), 1)
+            ]
+            return sent, _texts(form)
+    except HTTPException as error:  # how Starlette says that a form is not one, or has too much
+        too_much = error.detail.startswith(("Too many", "Part exceeded"))
+        raise Problem("too-large" if too_much else "malformed", error.detail) from None
+
+
+def _files(form: FormData) -> list[UploadFile]:
+    files = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
+    for name, _ in files:
+        if name != "image":
+            raise Problem("invalid", f"{name[:80]}: a file is not expected here, but as `image`")
+    return [value for _, value in files]
+
+
+def _texts(form: FormData) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            values.setdefault(name, []).append(value)
+    if "image" in values:
+        raise Problem("invalid", "image: send it as a file, with a file name")
+    # A field that came several times where one is expected fails as a list.
+    return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
+
+
+def _validated(validate: Any) -> Any:
+    try:
+        return validate()
+    except ValidationError as error:
+        raise Problem("invalid", _told(error.errors(include_url=False))) from None
+
+
+def _told(errors: Sequence[Mapping[str, Any]]) -> str:
+    """What is wrong with the first few fields, without repeating what was sent."""
+    told = [
+        f"{'.'.join(map(str, error['loc']))[:80] or 'the body'}: {error['msg']}"
+        for error in errors[:5]
+    ]
+    return "; ".join([*told, f"and {len(errors) - 5} more"] if len(errors) > 5 else told)
+
+
+def _require_modest(sources: Sequence[Source], fields: Pictures, limits: Limits) -> None:
+    """Raise Problem for more than a server does for one request."""
+    sentences = getattr(fields, "sentence", None) or ()
+    texts = [sentences] if isinstance(sentences, str) else list(sentences)
+    texts += [getattr(fields, "query", None) or "", getattr(fields, "prefix", "")]
+    for what, number, most in (
+        ("pictures", len(sources), limits.items),
+        ("sentences", len(texts) - 2, limits.sentences),
+        ("characters of a sentence", max(map(len, texts)), limits.characters),
+        ("beam", max(getattr(fields, "beam", 0), getattr(fields, "n_best", 0)), limits.beam),
+        ("k", getattr(fields, "k", 0), limits.results),
+    ):
+        if number > most:
+            raise Problem("invalid", f"{what}: {number:,} is more than the {most:,} allowed")

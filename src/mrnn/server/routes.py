@@ -1,0 +1,148 @@
+"""The routes: what is asked for is read, handed to the service, and answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from . import answers
+from .guard import Places
+from .limits import Limits
+from .openapi import FULL, JPEG, posted
+from .problems import Problem
+from .requests import (
+    CaptionRequest,
+    ExplainRequest,
+    Pictures,
+    RankRequest,
+    ScoreRequest,
+    SearchRequest,
+    Source,
+    read_fields,
+)
+from .service import Document, Service, no_picture
+from .telemetry import Telemetry
+
+TELEMETRY = "text/plain; version=0.0.4; charset=utf-8"
+T = TypeVar("T")
+R = TypeVar("R", bound=Pictures)
+
+
+class Routes:
+    """What the server answers to; `router` has it all."""
+
+    def __init__(
+        self, service: Service, limits: Limits, places: Places, telemetry: Telemetry
+    ) -> None:
+        self._service = service
+        self._limits = limits
+        self._places = places
+        self._telemetry = telemetry
+
+    def router(self) -> APIRouter:
+        """All routes but those of the web page."""
+        router = APIRouter()
+        for path, handler, request, answer in (
+            ("/v1/caption", self.caption, CaptionRequest, answers.CaptionAnswers),
+            ("/v1/explain", self.explain, ExplainRequest, answers.ExplainAnswers),
+            ("/v1/score", self.score, ScoreRequest, answers.ScoreAnswers),
+            ("/v1/rank", self.rank, RankRequest, answers.RankAnswers),
+            ("/v1/search", self.search, SearchRequest, answers.SearchAnswer),
+        ):
+            router.post(path, **posted(request, answer))(handler)
+        router.get("/v1/pictures/{picture}", **JPEG)(self.thumbnail)
+        router.get("/v1/model", response_model=answers.ModelAnswer)(self.model)
+        router.get("/livez", response_class=PlainTextResponse)(self.livez)
+        router.get("/readyz", response_class=PlainTextResponse, **FULL)(self.readyz)
+        router.get("/metrics", response_class=PlainTextResponse)(self.metrics)
+        return router
+
+    async def caption(self, request: Request) -> Response:
+        """Write a sentence for each picture."""
+        sources, fields = await self._read(request, CaptionRequest)
+        return await self._answered(self._service.caption(sources, fields.decoding()))
+
+    async def explain(self, request: Request) -> Response:
+        """The evidence for every word: runners-up, where it came from, and a heat map."""
+        sources, fields = await self._read(request, ExplainRequest)
+        work = self._service.explain(sources, fields.sentence, fields.decoding())
+        return await self._answered(work)
+
+    async def score(self, request: Request) -> Response:
+        """Score sentences for each picture: log P, perplexity, log P(s | I) - log P(s)."""
+        sources, fields = await self._read(request, ScoreRequest)
+        return await self._answered(self._service.score(sources, fields.sentence))
+
+    async def rank(self, request: Request) -> Response:
+        """The best sentences for each picture, or the best pictures for each sentence."""
+        sources, fields = await self._read(request, RankRequest)
+        of_sentences = fields.of == "sentences"
+        rank = self._service.rank_sentences if of_sentences else self._service.rank_images
+        return await self._answered(rank(sources, fields.sentence, fields.k))
+
+    async def search(self, request: Request) -> Response:
+        """Pictures of the library for a sentence, or pictures like another one."""
+        sources, fields = await self._read(request, SearchRequest, fewest=0)
+        if len(sources) + (fields.query is not None) != 1:
+            raise Problem("invalid", "send either a query or one picture")
+        if fields.query is None:
+            found = await self._in_time(self._service.like(sources[0], fields.k))
+        else:
+            found = await self._in_time(self._service.search(fields.query, fields.k))
+        return JSONResponse(found)
+
+    async def thumbnail(
+        self,
+        picture: Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The picture's id.")],
+        side: Annotated[int, Query(ge=16, le=2048, description="Pixels of the longer side.")] = 400,
+    ) -> Response:
+        """A picture of the library, as JPEG and without metadata."""
+        content = await self._in_time(self._service.thumbnail(picture, side))
+        keep = {"Cache-Control": "private, max-age=86400"}  # the id says what is in it
+        return Response(content, media_type="image/jpeg", headers=keep)
+
+    async def model(self) -> Response:
+        """What the model is, what may be asked of it, and what the library holds."""
+        return JSONResponse(await asyncio.to_thread(self._service.about))
+
+    async def livez(self) -> str:
+        """Whether the server runs."""
+        return "ok"
+
+    async def readyz(self) -> Response:
+        """Whether it has room for another request."""
+        is_full = self._places.is_full
+        return PlainTextResponse("full" if is_full else "ok", 503 if is_full else 200)
+
+    async def metrics(self) -> Response:
+        """Figures for Prometheus."""
+        return Response(self._telemetry.text(), media_type=TELEMETRY)
+
+    async def _read(
+        self, request: Request, kind: type[R], fewest: int = 1
+    ) -> tuple[list[Source], R]:
+        with self._telemetry.stage("read"):
+            sources, fields = await read_fields(request, kind, self._limits)
+        if len(sources) < fewest:
+            raise Problem("invalid", "image: send one picture at least")
+        return sources, fields
+
+    async def _answered(self, work: Awaitable[list[Document]]) -> Response:
+        """200 if any item succeeded, else why not."""
+        results = await self._in_time(work)
+        if all("error" in document for document in results):
+            raise no_picture(results)
+        return JSONResponse({"results": results})
+
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        try:
+            return await asyncio.wait_for(work, self._limits.seconds)
+        except TimeoutError:
+            seconds = f"{self._limits.seconds:g}"
+            raise Problem(
+                "timeout", f"it took more than {seconds} s; ask for less at a time"
+            ) from None

@@ -1,0 +1,91 @@
+"""The server as a process: its socket, its signals, and connections that never ask anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from time import monotonic
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ..errors import DataError
+from .limits import Limits
+
+_LOOK = 1.0  # seconds between two looks at the connections
+_KEEP_ALIVE = 5  # seconds that a connection may wait for another request
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one. Raises DataError with the remedy."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{host}:{port}: cannot listen there ({reason}); choose another with --port or --host"
+        ) from None
+
+
+def run(app: ASGIApp, listening: socket.socket, limits: Limits) -> None:
+    """Serve until SIGTERM or Ctrl-C; what was begun is finished first.
+
+    Raises KeyboardInterrupt after Ctrl-C.
+    """
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=round(limits.seconds),
+    )
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn raises it again at the end
+    try:
+        asyncio.run(_serve(uvicorn.Server(config), listening, limits))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def _serve(server: uvicorn.Server, listening: socket.socket, limits: Limits) -> None:
+    closing = asyncio.create_task(_close_silent(server, limits.sending))
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        closing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await closing
+
+
+async def _close_silent(server: uvicorn.Server, seconds: float) -> None:
+    """Close connections that have been open so long without a complete request's headers.
+
+    uvicorn waits for these for ever; the body has its own limit, in the guard.
+    """
+    since: dict[Any, tuple[Any, float]] = {}  # by connection: its last request, and from when on
+    while True:
+        await asyncio.sleep(_LOOK)
+        now = monotonic()
+        connections: set[Any] = set(server.server_state.connections)  # of h11
+        idle = {
+            connection: connection.cycle
+            for connection in connections
+            if connection.cycle is None or connection.cycle.response_complete
+        }
+        since = {
+            connection: (cycle, since[connection][1])
+            if connection in since and since[connection][0] is cycle
+            else (cycle, now)
+            for connection, cycle in idle.items()
+        }
+        for connection, (_, start) in since.items():
+            if now - start > seconds:
+                connection.transport.close()

@@ -1,0 +1,330 @@
+"""The work behind the routes: pictures decoded beside each other, the model in one thread.
+
+    source -> bytes -> decoded, preprocessed       threads
+           -> Encoder -> MRNN -> results           the model's thread, requests of one kind together
+           -> documents                            those of the command line
+
+Every answer comes from the same methods of the Captioner as that of the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..captioner import Captioner
+from ..config import Decoding
+from ..devices import processors
+from ..errors import ImageError, UsageError
+from ..features import BATCH
+from ..images import (
+    Picture,
+    PictureFile,
+    check_file,
+    decode_image,
+    open_picture,
+    preprocess,
+    printable,
+    seen_area,
+)
+from ..library import Library, Results
+from ..library_records import search_document
+from ..records import caption_document, explanation_document, ranking_document, score_document
+from .batching import Batcher
+from .limits import Limits
+from .problems import Problem
+from .requests import Sent, Source, Stored
+from .telemetry import Telemetry
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture as the encoder takes it."""
+
+    name: str
+    pixels: np.ndarray  # (3, S, S)
+    area: tuple[float, float, float, float]  # what of the picture that is
+
+
+class Service:
+    """One model, and a library if there is one, for many clients; made and closed by the server."""
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        library: Library | None,
+        limits: Limits,
+        telemetry: Telemetry,
+    ) -> None:
+        self.captioner = captioner
+        self.library = library
+        self._limits = limits
+        self._telemetry = telemetry
+        self._pool = ThreadPoolExecutor(processors(), thread_name_prefix="decode")
+        self._model = Batcher(BATCH, telemetry.worked)
+        telemetry.watch("mrnn_queue", "Jobs that wait for the model.", self._model.waiting)
+
+    def close(self) -> None:
+        """Finish what was begun."""
+        self._pool.shutdown()
+        self._model.close()
+
+    async def caption(self, sources: Sequence[Source], how: Decoding) -> list[Document]:
+        """A caption document, or an error, for each picture in order."""
+
+        def work(pixels: list[np.ndarray]) -> list[Any]:
+            return self.captioner.caption_pixels(pixels, how)
+
+        # Words are drawn at random for one request at a time, so that its seed says it all.
+        kind = how if how.temperature is None else None
+        found = await self._decoded(sources)
+        seen = [item for item in found if isinstance(item, _Seen)]
+        captions = iter(await self._modelled(work, [s.pixels for s in seen], kind) if seen else ())
+        return [
+            caption_document(
+                _name(source),
+                item if isinstance(item, ImageError) else next(captions),
+                how.n_best > 0,
+            )
+            for source, item in zip(sources, found, strict=True)
+        ]
+
+    async def explain(
+        self, sources: Sequence[Source], sentence: str | None, how: Decoding
+    ) -> list[Document]:
+        """An explanation document, or an error, for each picture in order."""
+
+        def work(seen: _Seen) -> Document:
+            explained = self.captioner.explain_pixels(seen.pixels, sentence, how, seen.area)
+            return explanation_document(seen.name, explained, how.n_best > 0)
+
+        return await self._each(sources, work)
+
+    async def score(self, sources: Sequence[Source], sentences: Sequence[str]) -> list[Document]:
+        """The scores of all sentences, or an error, for each picture in order."""
+
+        def work(seen: _Seen) -> Document:
+            scores = self.captioner.score_feature(self._feature(seen), sentences)
+            return {"image": seen.name, "scores": [score_document(score) for score in scores]}
+
+        return await self._each(sources, work)
+
+    async def rank_sentences(
+        self, sources: Sequence[Source], sentences: Sequence[str], k: int
+    ) -> list[Document]:
+        """The best sentences for each picture in order, or its error."""
+
+        def work(seen: _Seen) -> Document:
+            terms = self.captioner.terms_of_features(self._feature(seen)[None])
+            ranking = self.captioner.rank_sentences_for(seen.name, terms, sentences, k)
+            return ranking_document(ranking, "sentence")
+
+        return await self._each(sources, work)
+
+    async def rank_images(
+        self, sources: Sequence[Source], sentences: Sequence[str], k: int
+    ) -> list[Document]:
+        """The best pictures for each sentence in order; raises Problem if none can be read."""
+        found = await self._decoded(sources)
+        seen = [item for item in found if isinstance(item, _Seen)]
+        failed = [
+            caption_document(_name(source), error, n_best=False)
+            for source, error in zip(sources, found, strict=True)
+            if isinstance(error, ImageError)
+        ]
+        if not seen:
+            raise no_picture(failed)
+
+        def work(queries: list[Any]) -> list[Document]:
+            features = list(self.captioner.encoder.encode(np.stack([s.pixels for s in seen])))
+            names = [s.name for s in seen]
+            rankings = [self.captioner.rank_features(q, names, features, k) for q in queries]
+            return [ranking_document(ranking, "image") for ranking in rankings]
+
+        documents = await self._modelled(work, sentences)
+        return [{**document, "errors": failed} for document in documents]
+
+    async def search(self, query: str, k: int) -> Document:
+        """Pictures of the library that a sentence fits."""
+        library = self._library()
+        [results] = await self._modelled(lambda _: [library.search(query, k)], [query])
+        return _search_document(results)
+
+    async def like(self, source: Source, k: int) -> Document:
+        """Pictures of the library like another one."""
+        library = self._library()
+
+        def work(seen: _Seen) -> Document:
+            term = self.captioner.terms_of_features(self._feature(seen)[None])
+            return _search_document(library.like_term(seen.name, term, k))
+
+        [document] = await self._each([source], work)
+        if "error" in document:
+            raise no_picture([document])
+        return document
+
+    async def thumbnail(self, identity: str, side: int) -> bytes:
+        """A picture of the library as JPEG, its longer side at most so many pixels."""
+        self._library()
+
+        def shrunk() -> bytes:
+            with self._opened(Stored(identity)) as file:
+                image, _ = decode_image(file, identity, side, self._limits.pixels)
+            image.thumbnail((side, side))
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=85)
+            return buffer.getvalue()
+
+        try:
+            return await self._in_pool(shrunk)
+        except ImageError as error:
+            raise Problem("not-found", str(error)) from None
+
+    def about(self) -> Document:
+        """The document of /v1/model."""
+        bundle = self.captioner.bundle
+        library = self.library
+        pictures = None if library is None else library.catalogue.counts()["pictures"]
+        threshold = None if bundle.match is None or not pictures else bundle.match.at(pictures)
+        return {
+            "name": self.captioner.source.rstrip("/").rsplit("/", 1)[-1] or "model",
+            "version": metadata.version("mrnn"),
+            "kind": "m-RNN" if bundle.model.config.feature else "RNN-Base",
+            "parameters": sum(p.numel() for p in bundle.model.parameters()),
+            "words": len(bundle.vocabulary),
+            "encoder": bundle.encoder.name,
+            "input": bundle.encoder.preprocessing.size,
+            "training": dict(bundle.training),
+            "limits": asdict(self._limits),
+            "library": None if pictures is None else {"pictures": pictures, "threshold": threshold},
+        }
+
+    async def warm_up(self) -> None:
+        """Do once what the first client would otherwise wait for."""
+        side = self.captioner.encoder.preprocessing.size
+        blank = np.zeros((3, side, side), dtype=np.float32)
+        await self._modelled(lambda items: [self.captioner.explain_pixels(items[0])], [blank])
+        if self.library is not None:
+            self.library.catalogue.facts()
+            await self.search("a", 1)
+
+    def _library(self) -> Library:
+        if self.library is None:
+            raise Problem(
+                "no-library", "this server has no library; start it with mrnn serve --library DIR"
+            )
+        return self.library
+
+    def _feature(self, seen: _Seen) -> np.ndarray:
+        return self.captioner.encoder.encode(seen.pixels[None])[0]
+
+    async def _each(
+        self, sources: Sequence[Source], work: Callable[[_Seen], Document]
+    ) -> list[Document]:
+        """What work makes of each picture in order, or its error: one stops no other."""
+
+        async def one(source: Source, item: _Seen | ImageError) -> Document:
+            if isinstance(item, ImageError):
+                return caption_document(_name(source), item, n_best=False)
+            [document] = await self._modelled(lambda seen: [work(seen[0])], [item])
+            return document
+
+        found = await self._decoded(sources)
+        return await asyncio.gather(*map(one, sources, found))
+
+    async def _decoded(self, sources: Sequence[Source]) -> list[_Seen | ImageError]:
+        if any(isinstance(source, Stored) for source in sources):
+            self._library()
+        found = await asyncio.gather(
+            *(self._in_pool(partial(self._decode, source)) for source in sources)
+        )
+        for item in found:
+            self._telemetry.picture(item.code if isinstance(item, ImageError) else "ok")
+        return found
+
+    def _decode(self, source: Source) -> _Seen | ImageError:
+        how = self.captioner.encoder.preprocessing
+        name = _name(source)
+        try:
+            with self._telemetry.stage("decode"), self._opened(source) as file:
+                image, _ = decode_image(file, name, how.least_side, self._limits.pixels)
+                return _Seen(source.name, preprocess(image, how), seen_area(image.size, how))
+        except ImageError as error:
+            return error
+
+    @contextmanager
+    def _opened(self, source: Source) -> Iterator[PictureFile]:
+        if isinstance(source, Sent):
+            if not source.content:
+                raise ImageError("empty", f"{_name(source)}: the file is empty")
+            yield io.BytesIO(source.content)
+            return
+        places = self._library().catalogue.places(bytes.fromhex(source.name))
+        there = next((place for place in places if _is_there(place)), None)
+        if there is None:
+            raise ImageError("missing", f"{source.name}: the library has no such picture now")
+        with open_picture(there) as file:
+            yield file
+
+    async def _in_pool(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def _modelled(
+        self,
+        work: Callable[[list[Any]], Sequence[Any]],
+        items: Sequence[Any],
+        kind: Hashable | None = None,
+    ) -> list[Any]:
+        """Have the model's thread work on items; raises Problem for what cannot be done."""
+        try:
+            return await asyncio.wrap_future(self._model.submit(kind, items, work))
+        except UsageError as error:
+            raise Problem("invalid", printable(str(error))) from None
+
+
+def no_picture(results: Sequence[Document]) -> Problem:
+    """Why none of the pictures of a request could be used, with the reason for each."""
+    codes = {document["error"]["code"] for document in results}
+    code = "not-an-image" if codes == {"not-an-image"} else "unreadable"
+    return Problem(code, results[0]["error"]["message"], results=results)
+
+
+def _name(source: Source) -> str:
+    """The name of a picture in messages and answers."""
+    return printable(source.name)[:200]
+
+
+def _is_there(place: Picture) -> bool:
+    try:
+        check_file(place)
+    except ImageError:
+        return False
+    return True
+
+
+def _search_document(results: Results) -> Document:
+    """The document of `mrnn search`, with ids and names in the place of paths."""
+    document = search_document(results)
+    for found, shown in zip(results.found, document["results"], strict=True):
+        shown["image"] = found.digest.hex()
+        shown["name"] = _file_name(found.picture)
+        shown["copies"] = [_file_name(copy) for copy in found.copies]
+    return {**document, "note": results.note}
+
+
+def _file_name(picture: Picture) -> str:
+    """The last part of where a picture lies: the folders above it are nobody's business."""
+    return printable(PurePath(picture.name).name)

@@ -1,0 +1,141 @@
+// The server's HTTP API: one function a question, and Problems that say what to do.
+
+import { byId } from "./dom.js";
+
+const KEY = "mrnn key"; // in sessionStorage
+
+let key = remembered();
+let asked = null; // the promise of a key, while the field for it is shown
+
+export class Problem extends Error {
+  constructor(status, detail, code = "") {
+    super(detail);
+    this.status = status; // 0: no answer
+    this.code = code;
+  }
+}
+
+/** A photo as the API takes it: a file of the user's, or the id of one of the library's. */
+export const fromFile = (file) => ({ name: file.name, field: "image", value: file });
+export const fromLibrary = (id, name) => ({ name, field: "picture", value: id });
+
+export async function model() {
+  return (await request("v1/model")).json();
+}
+
+/** A sentence about a photo with the evidence for its words; raises Problem. */
+export const explain = (photo, fields, how) => first("v1/explain", photo, fields, how);
+
+/** How well a sentence fits a photo; raises Problem. */
+export async function score(photo, sentence, how) {
+  return (await first("v1/score", photo, { sentence }, how)).scores[0];
+}
+
+/** The k pictures of the library that best fit a sentence, or are most like a photo. */
+export async function search(query, k, how) {
+  const body = typeof query === "string" ? form(null, { query, k }) : form(query, { k });
+  return (await request("v1/search", { method: "POST", body }, how)).json();
+}
+
+/** A picture of the library as a Blob, its longer side at most so many pixels. */
+export async function picture(id, side, how) {
+  return (await request(`v1/pictures/${encodeURIComponent(id)}?side=${side}`, {}, how)).blob();
+}
+
+async function first(path, photo, fields, how) {
+  const answer = await request(path, { method: "POST", body: form(photo, fields) }, how);
+  const [result] = (await answer.json()).results;
+  if (result.error) throw new Problem(answer.status, result.error.message, result.error.code);
+  return result;
+}
+
+function form(photo, fields) {
+  const data = new FormData();
+  for (const [name, value] of Object.entries(fields)) data.append(name, value);
+  if (photo?.value instanceof Blob) data.append(photo.field, photo.value, photo.name);
+  else if (photo) data.append(photo.field, photo.value);
+  return data;
+}
+
+/** Ask until there is an answer: a full queue is waited for, a key asked for. */
+async function request(path, options = {}, { signal, onWait = () => {} } = {}) {
+  for (;;) {
+    const sent = key;
+    const answer = await fetched(path, { ...options, signal }, sent);
+    if (answer.ok) return answer;
+    if (answer.status === 401) {
+      if (sent === key) await newKey(sent);
+    } else if (answer.status === 429) {
+      const seconds = Math.min(Math.max(Number(answer.headers.get("Retry-After")) || 1, 1), 60);
+      onWait(seconds);
+      await pause(seconds, signal);
+    } else throw await problem(answer);
+  }
+}
+
+async function fetched(path, options, sent) {
+  const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
+  try {
+    return await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "The server did not answer. Is it still running?");
+  }
+}
+
+async function problem(answer) {
+  const said = await answer.json().catch(() => ({}));
+  const detail = said.detail || said.title || `The server answered ${answer.status}.`;
+  return new Problem(answer.status, String(detail), said.code);
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, 1000 * seconds);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}
+
+/** Show the field for the key, and wait until one is given. */
+function newKey(refused) {
+  asked ??= new Promise((resolve) => {
+    const field = byId("key");
+    const value = byId("key-value");
+    if (refused) byId("key-note").textContent = "That key is not the right one. Try again.";
+    field.hidden = false;
+    value.focus();
+    field.addEventListener(
+      "submit",
+      (event) => {
+        event.preventDefault();
+        key = value.value.trim();
+        remember(key);
+        field.hidden = true;
+        value.value = "";
+        asked = null;
+        resolve();
+      },
+      { once: true },
+    );
+  });
+  return asked;
+}
+
+function remembered() {
+  try {
+    return sessionStorage.getItem(KEY) ?? "";
+  } catch {
+    return ""; // a browser that keeps nothing
+  }
+}
+
+function remember(value) {
+  try {
+    sessionStorage.setItem(KEY, value);
+  } catch {
+    // it is asked for again when the page is loaded again
+  }
+}

@@ -1,0 +1,223 @@
+// A photo with what the model says of it, and all that a person can ask next.
+
+import * as api from "./api.js";
+import { announce, button, element } from "./dom.js";
+import { evidence } from "./evidence.js";
+import { END, confidence, minus, percent, shown, signed, spokenPercent } from "./format.js";
+import { photoFrame } from "./photo.js";
+
+const ABOUT = "Confidence: the geometric mean of the probabilities of the words. Perplexity: " +
+  "between how many words the model hesitated on average; lower is surer.";
+
+/**
+ * A card for a photo (see api.js) that is shown from a URL. `run` is the queue of questions,
+ * `settings` a function that returns how sentences are written now (see settings.js), `longest`
+ * the most characters of a sentence, `onRemove` is called when the card is taken away.
+ */
+export function photoCard(photo, url, { run, settings, longest, onRemove }) {
+  const frame = photoFrame(url, photo.name);
+  const status = element("p", { class: "status dim" });
+  const fault = element("div", { class: "fault", role: "alert" });
+  const story = element("div", { class: "story" });
+  const undo = button("Undo", back, { class: "quiet", hidden: true });
+  const another = button("Another one", () => write(true), { class: "quiet", hidden: true });
+  const copy = button("Copy", copied, { class: "quiet", hidden: true });
+  const own = ownSentence(longest, (sentence) => ask({ sentence, typed: true }));
+  const remove = onRemove && button("×", close, { class: "close", "aria-label": `Remove ${photo.name}` });
+  const node = element(
+    "article",
+    { class: "card", "aria-label": photo.name },
+    element("div", { class: "stage" }, frame.node),
+    element(
+      "div",
+      { class: "side" },
+      element("header", {}, element("h2", { class: "name", text: photo.name, title: photo.name }),
+        ...(remove ? [remove] : [])),
+      status,
+      fault,
+      story,
+      element("div", { class: "tools" }, another, undo, copy),
+      own,
+    ),
+  );
+  const former = []; // what was shown before, to go back to
+  let current = null; // { explanation, scored, list }
+  let asking = null; // the AbortController of the question under way
+  let seed = 0;
+
+  /** Write a sentence as the settings say; `first` where a person waits for it. */
+  function write(first = false) {
+    const how = settings();
+    another.hidden = !("temperature" in how);
+    if ("temperature" in how) seed += 1;
+    return ask("temperature" in how ? { ...how, seed } : how, { first });
+  }
+
+  /** Explain with these fields of the API; then choose the word at a place. */
+  async function ask({ typed, ...fields }, { first = true, place = null, list = null } = {}) {
+    asking?.abort();
+    const mine = new AbortController();
+    asking = mine;
+    busy(true, "Looking at it …");
+    const how = { signal: mine.signal, onWait: waits };
+    try {
+      const [explanation, scored] = await Promise.all([
+        run(() => api.explain(photo, fields, how), first),
+        typed ? run(() => api.score(photo, fields.sentence, how), first) : null,
+      ]);
+      if (asking !== mine) return;
+      if (current) former.push(current);
+      show({ explanation, scored, list: explanation.n_best ?? list }, place);
+    } catch (error) {
+      if (asking !== mine || error.name === "AbortError") return;
+      fail(error, () => ask({ typed, ...fields }, { first, place, list }));
+    }
+  }
+
+  function waits(seconds) {
+    const unit = seconds === 1 ? "second" : "seconds";
+    status.textContent = `The server is busy; trying again in ${seconds} ${unit} …`;
+  }
+
+  function busy(is, text = "") {
+    node.setAttribute("aria-busy", String(is));
+    status.textContent = text;
+    fault.replaceChildren();
+  }
+
+  function fail(error, again) {
+    busy(false);
+    const said = error instanceof api.Problem ? error.message : "The page has a fault; load it again.";
+    const retry = again && button("Try again", again, { class: "quiet" });
+    node.classList.toggle("failed", !current);
+    fault.replaceChildren(element("p", { text: said }), ...(retry ? [retry] : []));
+    if (!(error instanceof api.Problem)) console.error(error);
+  }
+
+  function show(next, place = null) {
+    busy(false);
+    current = next;
+    node.classList.remove("failed");
+    const { explanation, scored, list } = next;
+    frame.clear();
+    frame.describe(explanation.caption || photo.name);
+    const parts = evidence(explanation, frame, goOn);
+    story.replaceChildren(
+      parts.line,
+      scored ? scoreLine(scored) : figures(explanation),
+      ...unknownLine(explanation.unknown),
+      ...(list?.length > 1 ? [choices(list, explanation, choose)] : []),
+      parts.panel,
+    );
+    undo.hidden = !former.length;
+    copy.hidden = !navigator.clipboard || !explanation.caption;
+    if (place !== null) parts.choose(place);
+    announce(`${photo.name}: ${explanation.caption}. ` +
+      `Confidence ${spokenPercent(confidence(explanation))}.`);
+  }
+
+  function goOn(before, word) {
+    const said = before.join(" ");
+    if (word !== END) ask({ prefix: [...before, word].join(" ") }, { place: before.length });
+    else if (before.length) ask({ sentence: said }, { place: before.length });
+    else fail(new api.Problem(0, "A sentence has at least one word."), null);
+  }
+
+  const choose = (sentence) => ask({ sentence }, { list: current.list });
+
+  function back() {
+    asking?.abort();
+    asking = null;
+    show(former.pop());
+    if (undo.hidden) story.querySelector(".word")?.focus();
+  }
+
+  async function copied() {
+    await navigator.clipboard.writeText(current.explanation.caption);
+    announce("Copied");
+    copy.textContent = "Copied";
+    copy.addEventListener("blur", () => { copy.textContent = "Copy"; }, { once: true });
+  }
+
+  function close() {
+    asking?.abort();
+    asking = null;
+    node.remove();
+    onRemove?.();
+  }
+
+  return { node, write, ask, fail, close };
+}
+
+function ownSentence(longest, onSentence) {
+  const field = element("input", {
+    type: "text",
+    "aria-label": "Your own sentence about this photo",
+    placeholder: "Try your own sentence",
+    autocomplete: "off",
+    required: true,
+    ...(longest ? { maxlength: String(longest) } : {}),
+  });
+  const form = element("form", { class: "own line" }, field,
+    element("button", { class: "quiet", text: "Explain" }));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (field.value.trim()) onSentence(field.value.trim());
+  });
+  return form;
+}
+
+function figures(explanation) {
+  return element(
+    "details",
+    { class: "figures" },
+    element(
+      "summary",
+      { title: ABOUT },
+      element("span", {}, "Confidence ",
+        element("b", { text: percent(confidence(explanation)) })),
+      element("span", { class: "dim", text: `Perplexity ${explanation.perplexity.toFixed(1)}` }),
+    ),
+    element("p", { class: "dim small", text: ABOUT }),
+  );
+}
+
+function scoreLine(scored) {
+  const [more, than] = scored.log_ratio >= 0 ? ["likelier", "fits"] : ["less likely", "does not fit"];
+  const about = `log P: of the whole sentence for this photo, in nats. Log ratio: how much ${more} ` +
+    "this photo makes the sentence than photos in general.";
+  return element(
+    "details",
+    { class: "figures scored" },
+    element(
+      "summary",
+      { title: about },
+      element("span", {}, "Log ratio ", element("b", { text: signed(scored.log_ratio) }),
+        element("span", { class: "dim", text: ` (${than})` })),
+      element("span", { class: "dim", text: `Perplexity ${scored.perplexity.toFixed(1)}` }),
+      element("span", { class: "dim", text: `log P ${minus(scored.logprob)}` }),
+    ),
+    element("p", { class: "dim small", text: about }),
+  );
+}
+
+function unknownLine(unknown = []) {
+  if (!unknown.length) return [];
+  const words = unknown.map((word) => `“${word}”`).join(", ");
+  return [element("p", { class: "unknown", text: `The model does not know ${words}; it counts ` +
+    "as the unknown word." })];
+}
+
+function choices(list, explanation, onChoice) {
+  const rows = list.map((told) => {
+    const is = told.caption === explanation.caption;
+    const row = button("", () => onChoice(told.caption), {
+      class: "choice",
+      "aria-pressed": String(is),
+    });
+    row.append(element("span", { text: told.caption || shown(END) }),
+      element("span", { class: "number dim", text: percent(confidence(told)) }));
+    return element("li", {}, row);
+  });
+  return element("ol", { class: "choices", "aria-label": "The best sentences" }, ...rows);
+}

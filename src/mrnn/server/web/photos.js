@@ -1,0 +1,61 @@
+// The Explain view: photos that are dropped, pasted or chosen, each as a card.
+
+import * as api from "./api.js";
+import { photoCard } from "./card.js";
+import { byId } from "./dom.js";
+import { bytes } from "./format.js";
+import { settingsRow } from "./settings.js";
+
+/** `run` is the queue of questions, `limits` a function that returns the server's limits. */
+export function photosView(run, limits) {
+  const cards = new Set();
+  const settings = settingsRow(byId("settings"), () => cards.forEach((card) => card.write()));
+  const chooser = byId("files");
+
+  byId("choose").addEventListener("click", () => chooser.click());
+  chooser.addEventListener("change", () => {
+    add([...chooser.files]);
+    chooser.value = ""; // the same file can be chosen again
+  });
+
+  /** A card a file, the first on top, above those of before. */
+  function add(files) {
+    const made = files.map(cardOf);
+    byId("cards").prepend(...made.map((card) => card.node));
+    arrange();
+    made[0]?.node.scrollIntoView({ block: "nearest" });
+  }
+
+  function cardOf(file) {
+    const url = URL.createObjectURL(file);
+    const card = photoCard(api.fromFile(file), url, {
+      run,
+      settings,
+      longest: limits().characters,
+      onRemove: () => {
+        URL.revokeObjectURL(url);
+        cards.delete(card);
+        arrange();
+        byId("choose").focus();
+      },
+    });
+    cards.add(card);
+    const most = limits().bytes ?? Infinity;
+    if (file.size > most) card.fail(tooLarge(file, most), null);
+    else card.write();
+    return card;
+  }
+
+  function arrange() {
+    const some = cards.size > 0;
+    byId("explain").classList.toggle("started", some);
+    byId("settings").hidden = !some;
+    byId("explain-title").textContent = some ? "Drop more photos" : "Drop a photo here";
+  }
+
+  return { add };
+}
+
+const tooLarge = (file, most) =>
+  new api.Problem(413, `This file has ${bytes(file.size)}; the server takes ${bytes(most)} at most. ` +
+    "Make the picture smaller.");

@@ -1,0 +1,209 @@
+// The Search view: pictures of the library that fit a sentence, or are like another one.
+
+import * as api from "./api.js";
+import { photoCard } from "./card.js";
+import { button, byId, element } from "./dom.js";
+import { bytes, counted, signed } from "./format.js";
+import { queue } from "./queue.js";
+
+const PAGE = 12; // pictures at first, and with each "Show more"
+const SIDE = 480; // pixels of a picture in the grid
+const LARGE = 1280;
+
+/** `run` is the queue of questions, `limits` a function that returns the server's limits. */
+export function searchView(run, limits) {
+  const load = queue(4);
+  const urls = new Set(); // of the pictures in the grid
+  const note = byId("found-note");
+  const grid = byId("found");
+  const text = byId("query-text");
+  let asking = null;
+
+  byId("query").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (text.value.trim()) find(text.value.trim());
+    else text.focus();
+  });
+  byId("like").addEventListener("click", () => byId("like-file").click());
+  byId("like-file").addEventListener("change", (event) => {
+    like([...event.target.files]);
+    event.target.value = "";
+  });
+  const dialog = whyDialog(run, limits);
+
+  /** Find the pictures most like the first of these files. */
+  function like([file]) {
+    if (!file) return;
+    const most = limits().bytes ?? Infinity;
+    if (file.size <= most) find(api.fromFile(file));
+    else tell(`${file.name} has ${bytes(file.size)}; the server takes ${bytes(most)} at most.`, "fault");
+  }
+
+  /** Search for a sentence or for a photo (see api.js). */
+  async function find(query, k = PAGE) {
+    asking?.abort();
+    const mine = new AbortController();
+    asking = mine;
+    grid.setAttribute("aria-busy", "true");
+    const onWait = (seconds) => tell(`The server is busy; trying again in ${seconds} s …`);
+    const how = { signal: mine.signal, onWait };
+    try {
+      const answer = await run(() => api.search(query, k, how), true);
+      if (asking === mine) show(query, k, answer, mine.signal);
+    } catch (error) {
+      if (asking !== mine || error.name === "AbortError") return;
+      empty();
+      tell(error.message, "fault");
+      note.append(button("Try again", () => find(query, k), { class: "quiet" }));
+    }
+  }
+
+  function show(query, k, answer, signal) {
+    empty();
+    tell(summary(query, answer));
+    note.append(...suggestions(query, answer.unknown, (corrected) => {
+      text.value = corrected;
+      find(corrected);
+    }));
+    grid.append(...answer.results.map((found) => tile(query, found, signal)));
+    const more = byId("more");
+    more.hidden = answer.results.length < k || k >= answer.pictures;
+    more.onclick = () => find(query, k + PAGE);
+  }
+
+  function empty() {
+    grid.setAttribute("aria-busy", "false");
+    grid.replaceChildren();
+    byId("more").hidden = true;
+    urls.forEach((url) => URL.revokeObjectURL(url));
+    urls.clear();
+  }
+
+  function tell(said, look = "") {
+    note.replaceChildren(element("p", { text: said, class: look }));
+  }
+
+  function tile(query, found, signal) {
+    const image = element("img", { alt: found.caption ?? found.name, draggable: "false" });
+    const frame = element("div", { class: "thumb" }, image);
+    load(() => api.picture(found.image, SIDE, { signal })).then(
+      (blob) => {
+        if (signal.aborted || !frame.isConnected) return;
+        image.src = URL.createObjectURL(blob);
+        urls.add(image.src);
+      },
+      (error) => {
+        if (error.name !== "AbortError") {
+          frame.replaceChildren(element("p", { class: "unshown", text: error.message }));
+        }
+      },
+    );
+    const sentence = typeof query === "string" ? query : null;
+    return element(
+      "article",
+      { class: found.match === false ? "tile weak" : "tile", "aria-label": found.name },
+      frame,
+      element(
+        "div",
+        { class: "tile-text" },
+        element("p", { class: "tile-caption", text: found.caption ?? "" }),
+        element("p", { class: "tile-figures dim small" }, ...facts(found)),
+        element("p", { class: "tile-name dim small", text: names(found) }),
+        element(
+          "p",
+          { class: "tools" },
+          button(sentence ? "Why?" : "Explain", () => dialog(found, sentence), { class: "quiet" }),
+          button("More like this", () => {
+            find(api.fromLibrary(found.image, found.name));
+            scrollTo({ top: 0 });
+          }, { class: "quiet" }),
+        ),
+      ),
+    );
+  }
+
+  return { like };
+}
+
+function summary(query, { pictures, results, note }) {
+  const of = typeof query === "string" ? `“${query}”` : `Like ${query.name}`;
+  const matches = results.filter((found) => found.match).length;
+  const judged = results.some((found) => typeof found.match === "boolean");
+  const said = judged && !note ? `, ${matches || "no"} good ${matches === 1 ? "match" : "matches"}` : "";
+  const line = `${of}: the best ${results.length} of ${counted(pictures, "picture")}${said}.`;
+  return note ? `${line} ${note}` : line;
+}
+
+/** Words that the model does not know, with what may have been meant. */
+function suggestions(query, unknown, onChoice) {
+  return (unknown ?? []).map(({ word, nearest }) => {
+    const line = element("p", { class: "unknown" }, `The model does not know “${word}”. `);
+    if (nearest) {
+      const corrected = replaced(query, word, nearest);
+      line.append("Did you mean ",
+        button(nearest, () => onChoice(corrected), { class: "link suggestion" }), "?");
+    }
+    return line;
+  });
+}
+
+/** The query with another word in the place of one, however it is written. */
+function replaced(query, word, by) {
+  const at = query.toLowerCase().indexOf(word.toLowerCase());
+  return at < 0 ? by : query.slice(0, at) + by + query.slice(at + word.length);
+}
+
+function facts(found) {
+  if (typeof found.similarity === "number") return [`Similarity ${found.similarity.toFixed(2)}`];
+  const label = { true: ["match", "match"], false: ["no-match", "no match"] }[found.match];
+  return [
+    ...(label ? [element("span", { class: `badge ${label[0]}`, text: label[1] })] : []),
+    element("span", { text: `Log ratio ${signed(found.log_ratio)}`,
+      title: "log P(sentence | picture) − log P(sentence), nats" }),
+    element("span", { text: `Perplexity ${found.perplexity.toFixed(1)}` }),
+  ];
+}
+
+const names = ({ name, copies }) =>
+  copies?.length ? `${name}, also ${copies.join(", ")}` : name;
+
+/** A function that shows why a picture was found for a sentence; null: what it shows. */
+function whyDialog(run, limits) {
+  const dialog = byId("why");
+  let leave = () => {};
+
+  byId("why-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  dialog.addEventListener("close", () => leave());
+
+  return async (found, sentence) => {
+    const asking = new AbortController();
+    const place = byId("why-card");
+    let url = "";
+    let card = null;
+    leave = () => {
+      asking.abort();
+      card?.close();
+      URL.revokeObjectURL(url);
+      place.replaceChildren();
+    };
+    byId("why-title").textContent = sentence ? `Why “${sentence}”` : "What it shows";
+    place.replaceChildren(element("p", { class: "status dim", text: "Looking at it …" }));
+    dialog.showModal();
+    try {
+      url = URL.createObjectURL(await api.picture(found.image, LARGE, { signal: asking.signal }));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      place.replaceChildren(element("p", { class: "fault", role: "alert", text: error.message }));
+      return;
+    }
+    if (asking.signal.aborted) {
+      URL.revokeObjectURL(url);
+      return;
+    }
+    const photo = api.fromLibrary(found.image, found.name);
+    card = photoCard(photo, url, { run, settings: () => ({}), longest: limits().characters });
+    place.replaceChildren(card.node);
+    card.ask(sentence ? { sentence, typed: true } : {});
+  };
+}

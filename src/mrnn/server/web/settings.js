@@ -1,0 +1,26 @@
+// How sentences are written: a small row of settings.
+
+const BEAM = 5;
+
+/** The row's fields of the API now, as a function; `onChange` is called when they change. */
+export function settingsRow(form, onChange) {
+  const { mode, temperature } = form.elements;
+  const range = temperature.closest("label");
+  const output = range.querySelector("output");
+
+  temperature.addEventListener("input", () => {
+    output.textContent = Number(temperature.value).toFixed(1);
+  });
+  form.addEventListener("change", () => {
+    range.hidden = mode.value !== "drawn";
+    onChange();
+  });
+  form.addEventListener("submit", (event) => event.preventDefault());
+
+  return () =>
+    ({
+      surest: {},
+      best: { beam: BEAM, n_best: BEAM },
+      drawn: { temperature: Number(temperature.value) },
+    })[mode.value];
+}
