@@ -31,5 +31,5 @@ clean:
 	touch $@
 
 .venv/installed-dev: $(SOURCES) | .venv/bin/pip
-	$(BIN)/pip install -c constraints.txt '.[demo,dev]'
+	$(BIN)/pip install -c constraints.txt '.[demo,serve,dev]'
 	touch $@ .venv/installed-demo

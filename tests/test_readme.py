@@ -34,8 +34,8 @@ def test_the_install_lines_are_those_of_the_makefile():
     line = ".venv/bin/pip install -c constraints.txt '.[demo]'"
     assert line in README
     assert line in makefile
-    assert "'.[demo,dev]'" in README
-    assert "'.[demo,dev]'" in makefile
+    assert "'.[demo,serve,dev]'" in README
+    assert "'.[demo,serve,dev]'" in makefile
 
 
 @pytest.mark.parametrize("line", re.findall(r"^    mrnn (.*)$", README, re.MULTILINE))

@@ -20,6 +20,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..errors import UsageError
+from ..images import printable
 from .limits import Limits
 from .problems import Problem
 from .telemetry import Telemetry
@@ -82,7 +84,7 @@ class Places:
 
 
 class Guard:
-    """An ASGI application around another one; Problems raised in there become answers."""
+    """An ASGI application around another one; Problems and UsageErrors become answers."""
 
     def __init__(
         self, app: ASGIApp, limits: Limits, access: Access, places: Places, telemetry: Telemetry
@@ -120,6 +122,8 @@ class Guard:
                 await self._app(scope, body.receive, answer.send)
         except Problem as problem:
             await self._refuse(scope, body, answer, problem)
+        except UsageError as error:
+            await self._refuse(scope, body, answer, Problem("invalid", printable(str(error))))
         except asyncio.CancelledError:
             with suppress(asyncio.CancelledError):
                 stopping = Problem("draining", "the server is stopping; ask again in a moment")

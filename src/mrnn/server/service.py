@@ -25,7 +25,7 @@ import numpy as np
 from ..captioner import Captioner
 from ..config import Decoding
 from ..devices import processors
-from ..errors import ImageError, UsageError
+from ..errors import ImageError
 from ..features import BATCH
 from ..images import (
     Picture,
@@ -288,11 +288,8 @@ class Service:
         items: Sequence[Any],
         kind: Hashable | None = None,
     ) -> list[Any]:
-        """Have the model's thread work on items; raises Problem for what cannot be done."""
-        try:
-            return await asyncio.wrap_future(self._model.submit(kind, items, work))
-        except UsageError as error:
-            raise Problem("invalid", printable(str(error))) from None
+        """Have the model's thread work on items."""
+        return await asyncio.wrap_future(self._model.submit(kind, items, work))
 
 
 def no_picture(results: Sequence[Document]) -> Problem:
