@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from mrnn.bundle import Bundle, EncoderIdentity
@@ -19,6 +20,14 @@ from mrnn.model import MRNN
 from mrnn.text import SIGNS, Vocabulary
 
 FLICKR8K = Path(__file__).parents[2] / "shared" / "flickr8k"
+LONGEST = (
+    "test_web.py",
+    "test_evaluation.py",
+    "test_metrics_reference.py",
+    "test_train_your_own.py",
+    "test_interruption.py",
+    "test_training.py",
+)
 WORDS = ("a", "dog", "cat", "runs", "sits", "in", "the", "snow")
 TRAINING = {
     "data": "birds",
@@ -30,11 +39,23 @@ TRAINING = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    """No test reads or writes the user's feature cache."""
+# How long an example takes says how busy the processors are, and nothing of the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files come first: no process is left with one when the others are through."""
+    items.sort(key=lambda item: (*LONGEST, item.path.name).index(item.path.name))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """No test, and no fixture of any scope, reads or writes the user's feature cache."""
     cache = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(cache))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", os.fspath(cache))
+        yield
 
 
 @pytest.fixture

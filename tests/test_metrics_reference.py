@@ -16,7 +16,7 @@ from mrnn.metrics import bleu, cider_d, meteor, rouge_l
 from mrnn.pairs import encoded_by, read_pairs
 from mrnn.text import tokenise
 
-PHOTOGRAPHS = 200
+PHOTOGRAPHS = 100
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def captions(tmp_path_factory):
     )
     captioner = mrnn.load("plain", "cpu")
     examples = read_dataset(FLICKR8K).split("dev")[:PHOTOGRAPHS]
-    cache = tmp_path_factory.mktemp("features")  # conftest's is not yet set for a module's fixture
+    cache = tmp_path_factory.mktemp("features")
     pairs, examples, _ = read_pairs(
         examples, captioner.vocabulary, encoded_by(captioner.encoder, cache), lambda *_: None
     )

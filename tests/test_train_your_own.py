@@ -19,7 +19,7 @@ import mrnn
 from mrnn.cli import app
 
 PAGE = (Path(__file__).parents[1] / "docs" / "train-your-own.md").read_text()
-PICTURES = 40
+PICTURES = 20
 COLOURS = ("red", "blue", "green", "black")
 
 
