@@ -116,8 +116,14 @@ def test_positions_that_say_nothing_are_no_nan():
     assert position_terms(tiny_model(), torch.zeros(4, 6)).abs().max() == 0
 
 
-def test_more_nodes_change_nothing():
-    model, packed, terms, usual = case()
-    few, many = (explain(model, packed, terms, usual, nodes) for nodes in (16, 64))
-    for part in ("last_word", "sentence", "image"):
-        assert (getattr(few, part) - getattr(many, part)).abs().max() < 1e-3
+def test_nodes_are_doubled_where_they_do_not_suffice(monkeypatch):
+    model, packed, terms, usual = case(strength=12)
+    expected = log_probabilities(model, packed, 20 * terms)
+    errors = []
+    for most in (16, 256):
+        monkeypatch.setattr("mrnn.explain._MOST_NODES", most)
+        parts = explain(model, packed, 20 * terms, usual)
+        total = parts.baseline + parts.last_word + parts.sentence + parts.image
+        errors.append(float((total - expected).abs().max()))
+    assert errors[0] > 1e-2
+    assert errors[1] < 1e-3

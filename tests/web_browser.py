@@ -12,6 +12,7 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -29,6 +30,7 @@ _OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--force-prefers-reduced-motion",
     "--window-size=1280,900",
 )
 
@@ -68,17 +70,14 @@ class Browser:
             self._tell("Page.removeScriptToEvaluateOnNewDocument", **added)
 
     @contextmanager
-    def phone(self, scheme: str) -> Iterator[None]:
-        """A small phone that prefers the scheme "light" or "dark"."""
+    def phone(self) -> Iterator[None]:
+        """A small phone."""
         size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
         self._tell("Emulation.setDeviceMetricsOverride", **size)
-        scheme_now = [{"name": "prefers-color-scheme", "value": scheme}]
-        self._tell("Emulation.setEmulatedMedia", features=scheme_now)
         try:
             yield
         finally:
             self._tell("Emulation.clearDeviceMetricsOverride")
-            self._tell("Emulation.setEmulatedMedia", features=[])
 
     def _tell(self, command: str, **arguments: Any) -> dict[str, Any]:
         return self.driver.execute_cdp_cmd(command, arguments)
@@ -137,3 +136,50 @@ def require_chromium() -> None:
     missing = [str(path) for path in (CHROMIUM, DRIVER) if not path.exists()]
     if missing:
         pytest.skip(f"{' and '.join(missing)} missing: install chromium and chromium-driver")
+
+
+def said(page: Browser, card: str = ".card") -> str:
+    """The sentence of a card once it is there."""
+    page.one(f"{card}:not([aria-busy=true]) .word")
+    return " ".join(text for text in page.texts(f"{card} .word") if text != "(end)")
+
+
+def explained(page: Browser, photo: Path) -> str:
+    """Choose a photo, and wait for its sentence."""
+    page.upload("#files", [photo])
+    return said(page)
+
+
+def beyond(page: Browser) -> list[str]:
+    """What reaches beyond the window's sides."""
+    script = """
+      const inside = ({ left, right }) => left >= -1 && right <= innerWidth + 1;
+      const all = [...document.querySelectorAll("body :not(.unseen, .skip)")];
+      return all.filter((element) => !inside(element.getBoundingClientRect()))
+        .map((element) => `${element.localName}.${element.className}`);
+    """
+    return page.run(script)
+
+
+def heat(page: Browser, card: str = ".card") -> str:
+    """The heat map as it is painted."""
+    return page.run("return document.querySelector(arguments[0]).toDataURL()", f"{card} canvas")
+
+
+def heat_at(page: Browser, x: float, y: float) -> tuple[int, int, int, int]:
+    """Red, green, blue and alpha of the map at these shares of its width and height."""
+    script = """
+      const canvas = document.querySelector("canvas");
+      const [x, y] = [arguments[0] * canvas.width, arguments[1] * canvas.height];
+      return [...canvas.getContext("2d").getImageData(x, y, 1, 1).data];
+    """
+    red, green, blue, alpha = page.run(script, x, y)
+    return red, green, blue, alpha
+
+
+def point_at(page: Browser, word: int) -> str:
+    """Rest the pointer on a word; returns what the panel says then."""
+    target = page.seen(".word")[word]
+    ActionChains(page.driver).move_to_element(target).perform()
+    page.until(lambda: "shown" in target.get_attribute("class"), "the word to show")
+    return page.text(".panel")

@@ -75,6 +75,13 @@ def evaluate(
     health: Annotated[
         bool, typer.Option("--health", help="Also: does the model look at the pictures?")
     ] = False,
+    faithfulness: Annotated[
+        bool,
+        typer.Option("--faithfulness", help="Also: what words lose when their heat is greyed."),
+    ] = False,
+    occlusion: Annotated[
+        bool, typer.Option("--occlusion", help="Of --faithfulness: maps as explain --occlusion.")
+    ] = False,
     meteor: Annotated[
         bool, typer.Option("--meteor", help="Also METEOR; needs Java and pycocoevalcap.")
     ] = False,
@@ -95,7 +102,7 @@ def evaluate(
     ] = None,
     model: Model = "default",
     device: Device = "auto",
-    seed: Annotated[int, typer.Option(help="Of --health.", metavar="N")] = 1,
+    seed: Annotated[int, typer.Option(help="Of --health and --faithfulness.", metavar="N")] = 1,
     json: Json = False,
 ) -> int:
     """Perplexity, caption metrics and retrieval both ways of a model on a split."""
@@ -104,9 +111,6 @@ def evaluate(
     from .datasets import read_dataset, split_name
     from .evaluation import Plan
     from .evaluation import evaluate as run
-    from .feature_files import FeatureFile
-    from .features import default_cache
-    from .pairs import encoded_by
     from .records import evaluation_lines
     from .report import write_report
 
@@ -119,9 +123,13 @@ def evaluate(
         health,
         meteor,
         seed,
+        faithfulness,
+        occlusion,
     )
     if record and plan.protocol != "coco":
         raise UsageError("--record goes with --protocol coco")
+    if faithfulness and features is not None:
+        raise UsageError("--faithfulness needs the encoder: leave out --features")
     split = split_name(split)
     captioner = load(model, device)
     dataset = read_dataset(data, images, _split_seed(captioner.bundle.training))
@@ -130,15 +138,7 @@ def evaluate(
     examples = dataset.split(split)[:limit]
     if report is not None:
         report.mkdir(parents=True, exist_ok=True)  # fails now rather than after minutes
-    source: FeatureSource = encoded_by(captioner.encoder, default_cache())
-    if features is not None:
-        file = FeatureFile.open(features)
-        if file.encoder.dimension != captioner.encoder.dimension:
-            raise UsageError(
-                f"{printable(features)}: {file.encoder.dimension} numbers a picture; the model was "
-                f"trained on {captioner.encoder.dimension}"
-            )
-        source = file.lookup
+    source = _source(features, captioner)
     result = run(captioner, dataset.name, split, examples, plan, source, progress)
     for error in result.errors:
         note(f"mrnn: {error}")
@@ -156,6 +156,23 @@ def evaluate(
     if report is not None:
         note(f"report: {printable(write_report(report, result))}")
     return exit_code(d["images"], len(problems) + len(result.errors))
+
+
+def _source(features: Path | None, captioner: Captioner) -> FeatureSource:
+    """The features of a file, or those that the model's encoder computes."""
+    from .feature_files import FeatureFile
+    from .features import default_cache
+    from .pairs import encoded_by
+
+    if features is None:
+        return encoded_by(captioner.encoder, default_cache())
+    file = FeatureFile.open(features)
+    if file.encoder.dimension != captioner.encoder.dimension:
+        raise UsageError(
+            f"{printable(features)}: {file.encoder.dimension} numbers a picture; the model was "
+            f"trained on {captioner.encoder.dimension}"
+        )
+    return file.lookup
 
 
 def _with_match(

@@ -17,6 +17,7 @@ from .config import Decoding
 from .datasets import Example
 from .devices import has_int8
 from .errors import ImageError, UsageError
+from .faithfulness import measure
 from .first_order import PRIOR_SCORED
 from .likelihoods import MEMORY, image_terms
 from .metrics import (
@@ -72,6 +73,7 @@ _NOTHING: Mapping[str, Any] = {  # the keys of every document, for figures that 
     "two_stage": None,
     "distinct_captions": None,
     "health": None,
+    "faithfulness": None,
 }
 
 
@@ -86,7 +88,9 @@ class Plan:
     memory: float = MEMORY  # bytes for scoring
     health: bool = False
     meteor: bool = False
-    seed: int = 1  # of the shuffled pictures
+    seed: int = 1  # of the shuffled pictures, and of what is greyed at random
+    faithfulness: bool = False
+    occlude: bool = False  # of faithfulness: maps by occlusion
 
     def __post_init__(self) -> None:
         if not 0 < self.memory < math.inf:
@@ -97,6 +101,10 @@ class Plan:
             raise UsageError("protocol paper2014 is greedy: leave out --beam")
         if self.protocol == "paper2014" and self.meteor:
             raise UsageError("METEOR is not of protocol paper2014: leave out --meteor")
+        if self.protocol == "paper2014" and self.faithfulness:
+            raise UsageError("--faithfulness goes with --protocol coco")
+        if self.occlude and not self.faithfulness:
+            raise UsageError("--occlusion goes with --faithfulness")
         if self.protocol != "paper2014" and self.context:
             raise UsageError("--context goes with --protocol paper2014")
 
@@ -163,6 +171,19 @@ def evaluate(
     if plan.health:
         with _timed(seconds, "health"):
             figures["health"] = _health(captioner, pairs, rankings, figures, plan.seed)
+    if plan.faithfulness:
+        with _timed(seconds, "faithfulness"), stage("faithfulness", "images") as on_progress:
+            figures["faithfulness"] = measure(
+                captioner.model,
+                captioner.encoder,
+                captioner.vocabulary,
+                captioner.prior_terms.mean(0),
+                [example.image for example in readable],
+                captions,
+                plan.seed,
+                on_progress,
+                plan.occlude,
+            )
     document = {
         "signature": _signature(captioner, data, split, readable, plan, metric),
         "split": split,

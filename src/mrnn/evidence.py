@@ -16,13 +16,11 @@ from .encoders import Encoder
 from .explain import Parts, explain, position_terms
 from .likelihoods import image_terms
 from .model import MRNN
-from .occlusion import cells, losses
+from .occlusion import occlusion_heat
 from .packing import Corpus, Packed
 from .pairs import to_tensor
 from .results import Contributions, Evidence
 from .text import END
-
-WINDOWS = 7  # a side, for an encoder without positions
 
 
 def find_evidence(
@@ -32,16 +30,17 @@ def find_evidence(
     pixels: np.ndarray,
     feature: np.ndarray,
     words: Sequence[int],
+    occlude: bool = False,
 ) -> tuple[tuple[Evidence, ...], str]:
     """Why each word was said of a picture (3, S, S) with this feature (D,), and the maps' method.
 
     `words` ends with END unless the sentence was cut off; `usual` (M,) is the image term at the
-    baseline.
+    baseline. Maps are of positions where the encoder has them, unless `occlude` is wanted.
     """
     complete = words[-1:] == [END]
     packed = Corpus([words[:-1] if complete else words]).pack().to(usual.device)
     parts = explain(model, packed, image_terms(model, feature[None]), usual)
-    maps, method = _heat_maps(model, encoder, usual, pixels, feature, packed, parts)
+    maps, method = _heat_maps(model, encoder, usual, pixels, feature, packed, parts, occlude)
     figures = zip(
         parts.baseline.tolist(),
         parts.last_word.tolist(),
@@ -62,18 +61,18 @@ def _heat_maps(
     feature: np.ndarray,
     packed: Packed,
     parts: Parts,
+    occlude: bool,
 ) -> tuple[Tensor | None, str]:
     """(N, H * H) nats, or None, and how they were made."""
     if len(feature) == 0:
         return None, "none"
-    if encoder.encode_positions is not None:
+    if encoder.encode_positions is not None and not occlude:
         positions = to_tensor(encoder.encode_positions(pixels[None])[0], usual.device)
         count = len(positions)
         if math.isqrt(count) ** 2 == count > 1:  # as a square, and not all in one
             terms = position_terms(model, positions) - usual / count  # (P, M)
             return parts.gradients @ terms.T, "positions"
-    masks = cells(encoder.preprocessing.size, WINDOWS)
-    return losses(model, encoder, packed, pixels, feature, masks), "occlusion"
+    return occlusion_heat(model, encoder, packed, pixels, feature), "occlusion"
 
 
 def _rows(heat: np.ndarray) -> tuple[tuple[float, ...], ...]:

@@ -56,7 +56,7 @@ def explanation_picture(image: Path, explanation: Explanation) -> bytes:
         row, column = divmod(number, _COLUMNS)
         sheet.paste(tile, (_GAP + column * (_TILE + _GAP), top + row * (tile.height + _GAP)))
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
+    sheet.save(buffer, "PNG")
     return buffer.getvalue()
 
 

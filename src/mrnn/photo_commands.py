@@ -230,6 +230,10 @@ def explain(
     ] = None,
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
     prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
+    occlusion: Annotated[
+        bool,
+        typer.Option("--occlusion", help="Heat maps by hiding parts: truer, a second slower."),
+    ] = False,
     model: Model = "default",
     device: Device = "auto",
     json: Json = False,
@@ -244,7 +248,7 @@ def explain(
         _require_new_file(output, image)
     how = Decoding(beam=beam, prefix=prefix, alternatives=_ALTERNATIVES)
     try:
-        explanation = load(model, device).explain(image, sentence, how)
+        explanation = load(model, device).explain(image, sentence, how, occlusion)
     except ImageError as error:
         if json:
             emit(caption_document(image, error, False))

@@ -94,6 +94,15 @@ def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(_figures("shuffled perplexity", [h["perplexity_shuffled"]]))
         lines += _recall("shuffled sentences", h["image_to_text_shuffled"])
         lines += _recall("shuffled images", h["text_to_image_shuffled"])
+    if d["faithfulness"]:
+        f = d["faithfulness"]
+        lines.append(
+            _line(
+                "log P lost without hottest quarter",
+                f"{f['hottest']:.3f}  (random {f['random']:.3f}, moved {f['moved']:.3f}, coldest "
+                f"{f['coldest']:.3f}; {f['words']} words)",
+            )
+        )
     signature = " ".join(f"{k}={v}" for k, v in d["signature"].items())
     return [*lines, _line("signature", signature)]
 

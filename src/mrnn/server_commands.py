@@ -71,7 +71,7 @@ def serve(
         )
     with listen(host, port) as listening:
         captioner, opened = _open(library, model, device)
-        named = () if host in ("0.0.0.0", "::") else (f"[{host}]" if ":" in host else host,)  # noqa: S104 - never without a key
+        named = () if host in ("", "0.0.0.0", "::") else (f"[{host}]" if ":" in host else host,)  # noqa: S104 - never without a key
         hosts = dict.fromkeys([*_LOOPBACK, *named, *(name.lower() for name in allow_host or ())])
         limits = Limits()
         access = Access(tuple(hosts), tuple(allow_origin or ()), key)

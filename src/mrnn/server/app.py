@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.warm_up()
-        yield
-        service.close()
+        with suppress(asyncio.CancelledError):  # a second Ctrl-C waits for nobody
+            yield
+            service.close()
 
     app = FastAPI(
         title="mrnn",
@@ -54,6 +56,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # these pages come from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         exception_handlers={
             HTTPException: _as_problem,
             RequestValidationError: _as_invalid,

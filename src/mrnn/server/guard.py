@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import UsageError
@@ -128,7 +129,8 @@ class Guard:
             with suppress(asyncio.CancelledError):
                 stopping = Problem("draining", "the server is stopping; ask again in a moment")
                 await self._refuse(scope, body, answer, stopping)
-            raise
+        except ClientDisconnect:
+            pass  # nobody is there to be told
         except Exception:
             logger.exception("request %s", request_id)
             fault = Problem("internal", "no fault of yours; the server's log has the request's id")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,7 +19,8 @@ from .limits import Limits
 from .problems import Problem
 
 FORM, JSON = "multipart/form-data", "application/json"
-_FIELDS = 32  # of a form, beside its sentences and pictures
+_FIELDS = 32  # of a request, beside a form's sentences and pictures
+_LISTED = 1000  # values of a field in JSON, before they are looked at
 
 
 def _listed(value: object) -> object:
@@ -134,8 +136,8 @@ async def read_fields(request: Request, kind: type[R], limits: Limits) -> tuple[
             sent, values = await _read_form(request, limits)
             fields = _validated(lambda: kind.model_validate(values))
         case "application/json":
-            content = await request.body()
-            fields = _validated(lambda: kind.model_validate_json(content))
+            values = _read_json(await request.body())
+            fields = _validated(lambda: kind.model_validate(values))
             sent = [Sent(f"image {i}", data) for i, data in enumerate(fields.image, 1)]
         case other:
             raise Problem(
@@ -145,6 +147,22 @@ async def read_fields(request: Request, kind: type[R], limits: Limits) -> tuple[
     sources = [*sent, *map(Stored, fields.picture)]
     _require_modest(sources, fields, limits)
     return sources, fields
+
+
+def _read_json(content: bytes) -> dict[str, Any]:
+    """The fields of a JSON object; lists of any length would take seconds to be found wrong."""
+    try:
+        values = from_json(content)
+    except ValueError as error:
+        raise Problem("invalid", f"the body: {error}") from None
+    if not isinstance(values, dict):
+        raise Problem("invalid", "the body: should be a JSON object with the request's fields")
+    lists = [value for value in values.values() if isinstance(value, list)]
+    if len(values) > _FIELDS or max(map(len, lists), default=0) > _LISTED:
+        raise Problem(
+            "invalid", f"the body: more than {_FIELDS} fields, or than {_LISTED:,} values of one"
+        )
+    return values
 
 
 async def _read_form(request: Request, limits: Limits) -> tuple[list[Source], dict[str, Any]]:

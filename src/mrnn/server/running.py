@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import signal
 import socket
 from time import monotonic
@@ -36,6 +36,16 @@ def run(app: ASGIApp, listening: socket.socket, limits: Limits) -> None:
 
     Raises KeyboardInterrupt after Ctrl-C.
     """
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn raises it again at the end
+    try:
+        asyncio.run(serve(uvicorn_of(app, limits), listening, limits))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def uvicorn_of(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+    """The HTTP server around an application, not yet started."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # else clients fill the log
     config = uvicorn.Config(
         app,
         http="h11",
@@ -48,21 +58,17 @@ def run(app: ASGIApp, listening: socket.socket, limits: Limits) -> None:
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(limits.seconds),
     )
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn raises it again at the end
-    try:
-        asyncio.run(_serve(uvicorn.Server(config), listening, limits))
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return uvicorn.Server(config)
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket, limits: Limits) -> None:
+async def serve(server: uvicorn.Server, listening: socket.socket, limits: Limits) -> None:
+    """What `run` does, for an event loop that runs; in its main thread signals end it."""
     closing = asyncio.create_task(_close_silent(server, limits.sending))
     try:
         await server.serve(sockets=[listening])
     finally:
         closing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await closing
+        await asyncio.wait([closing])  # Ctrl-C may come up in here: it is not to be lost
 
 
 async def _close_silent(server: uvicorn.Server, seconds: float) -> None:

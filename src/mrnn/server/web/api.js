@@ -95,7 +95,7 @@ function pause(seconds, signal) {
     signal?.addEventListener("abort", () => {
       clearTimeout(timer);
       reject(signal.reason);
-    });
+    }, { once: true });
   });
 }
 

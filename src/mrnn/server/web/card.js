@@ -23,7 +23,11 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
   const another = button("Another one", () => write(true), { class: "quiet", hidden: true });
   const copy = button("Copy", copied, { class: "quiet", hidden: true });
   const own = ownSentence(longest, (sentence) => ask({ sentence, typed: true }));
-  const remove = onRemove && button("×", close, { class: "close", "aria-label": `Remove ${photo.name}` });
+  const remove = button("×", close, {
+    class: "close",
+    "aria-label": `Remove ${photo.name}`,
+    hidden: !onRemove,
+  });
   const node = element(
     "article",
     { class: "card", "aria-label": photo.name },
@@ -32,7 +36,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
       "div",
       { class: "side" },
       element("header", {}, element("h2", { class: "name", text: photo.name, title: photo.name }),
-        ...(remove ? [remove] : [])),
+        remove),
       status,
       fault,
       story,
@@ -87,11 +91,12 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
 
   function fail(error, again) {
     busy(false);
-    const said = error instanceof api.Problem ? error.message : "The page has a fault; load it again.";
+    const isProblem = error instanceof api.Problem;
+    const said = isProblem ? error.message : "The page has a fault; load it again.";
     const retry = again && button("Try again", again, { class: "quiet" });
     node.classList.toggle("failed", !current);
     fault.replaceChildren(element("p", { text: said }), ...(retry ? [retry] : []));
-    if (!(error instanceof api.Problem)) console.error(error);
+    if (!isProblem) console.error(error);
   }
 
   function show(next, place = null) {
@@ -118,9 +123,8 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
 
   function goOn(before, word) {
     const said = before.join(" ");
-    if (word !== END) ask({ prefix: [...before, word].join(" ") }, { place: before.length });
-    else if (before.length) ask({ sentence: said }, { place: before.length });
-    else fail(new api.Problem(0, "A sentence has at least one word."), null);
+    const fields = word === END ? { sentence: said } : { prefix: `${said} ${word}`.trim() };
+    ask(fields, { place: before.length });
   }
 
   const choose = (sentence) => ask({ sentence }, { list: current.list });
@@ -183,17 +187,17 @@ function figures(explanation) {
 }
 
 function scoreLine(scored) {
-  const [more, than] = scored.log_ratio >= 0 ? ["likelier", "fits"] : ["less likely", "does not fit"];
-  const about = `log P: of the whole sentence for this photo, in nats. Log ratio: how much ${more} ` +
-    "this photo makes the sentence than photos in general.";
+  const verdict = `${scored.log_ratio >= 0 ? "Likelier" : "Less likely"} with this photo`;
+  const about = "Log ratio: by how much this photo makes the sentence likelier than photos in " +
+    "general do. log P: the sentence's log-probability for this photo. Both are in nats.";
   return element(
     "details",
     { class: "figures scored" },
     element(
       "summary",
       { title: about },
-      element("span", {}, "Log ratio ", element("b", { text: signed(scored.log_ratio) }),
-        element("span", { class: "dim", text: ` (${than})` })),
+      element("b", { text: verdict }),
+      element("span", { class: "dim", text: `Log ratio ${signed(scored.log_ratio)}` }),
       element("span", { class: "dim", text: `Perplexity ${scored.perplexity.toFixed(1)}` }),
       element("span", { class: "dim", text: `log P ${minus(scored.logprob)}` }),
     ),
@@ -216,7 +220,7 @@ function choices(list, explanation, onChoice) {
       "aria-pressed": String(is),
     });
     row.append(element("span", { text: told.caption || shown(END) }),
-      element("span", { class: "number dim", text: percent(confidence(told)) }));
+      element("span", { class: "number dim", text: `log P ${minus(told.logprob)}` }));
     return element("li", {}, row);
   });
   return element("ol", { class: "choices", "aria-label": "The best sentences" }, ...rows);

@@ -1,7 +1,7 @@
 // A sentence whose words show where they came from: on the photo, and in a panel.
 
 import { button, element } from "./dom.js";
-import { END, factor, percent, shown, spokenPercent } from "./format.js";
+import { END, UNKNOWN, factor, percent, shown, spokenPercent } from "./format.js";
 import { strongest } from "./heat.js";
 
 const INTENT = 70; // ms that a pointer rests on a word before it shows
@@ -129,18 +129,14 @@ function runnersUp(word, before, onContinue) {
       element("span", { class: "number", text: percent(share) }),
     ];
     const is = other.word === word.word;
-    const row = is
-      ? element("span", { class: "runner said", "aria-current": "true" }, ...inside)
-      : element(
-          "button",
-          {
-            type: "button",
-            class: "runner",
-            "aria-label": continuing(other.word, share),
-            on: { click: () => onContinue(before, other.word) },
-          },
-          ...inside,
-        );
+    const goesOn = !is && other.word !== UNKNOWN && (other.word !== END || before.length > 0);
+    const row = goesOn
+      ? button("", () => onContinue(before, other.word), {
+          class: "runner",
+          "aria-label": continuing(other.word, share),
+        })
+      : element("span", { class: is ? "runner said" : "runner" });
+    row.append(...inside);
     row.style.setProperty("--share", share.toFixed(4));
     return element("li", {}, row);
   });

@@ -2,7 +2,11 @@
 
 export const END = "##END##";
 
-export const shown = (word) => (word === END ? "(end)" : word);
+export const UNKNOWN = "##UNK##";
+
+const SIGNS = new Map([[END, "(end)"], [UNKNOWN, "(a rare word)"]]);
+
+export const shown = (word) => SIGNS.get(word) ?? word;
 
 /** A probability from 0 to 1: "43%". */
 export function percent(share) {
@@ -33,7 +37,14 @@ export const minus = (value, digits = 1) => value.toFixed(digits).replace("-", "
 /** The geometric mean of the words' probabilities. */
 export const confidence = (told) => 1 / told.perplexity;
 
-export const bytes = (count) =>
+/** What to say of a file that the server would refuse; "" of others. */
+export function tooLarge({ name, size }, { bytes: most = Infinity }) {
+  if (size <= most) return "";
+  return `${name} has ${bytes(size)}; the server takes ${bytes(most)} at most. ` +
+    "Make the picture smaller.";
+}
+
+const bytes = (count) =>
   count >= 1e6 ? `${(count / 1e6).toFixed(1)} MB` : `${Math.ceil(count / 1e3)} kB`;
 
 export const counted = (count, noun) =>

@@ -34,7 +34,7 @@ function showView() {
 
 /** Take files, or whatever else was given in their place. */
 function take(files) {
-  if (!files.length) announce("There was no file in what you gave. Save the picture, then drop it.");
+  if (!files.length) announce("That was no file. Save the picture, then drop it.");
   else if (view() === "search" && hasLibrary) search.like(files);
   else {
     if (view() === "search") location.hash = "#explain";
@@ -72,9 +72,9 @@ async function meetServer() {
     hasLibrary = Boolean(model.library);
     byId("searching").hidden = !hasLibrary;
     byId("no-library").hidden = hasLibrary;
-    byId("query-text").maxLength = limits.characters ?? -1;
+    if (limits.characters) byId("query-text").maxLength = limits.characters;
     byId("model").textContent =
-      `${model.name}: ${counted(model.words, "word")}, ${model.encoder}. ` +
+      `mrnn ${model.version}, model “${model.name}” with ${counted(model.words, "word")}. ` +
       "Photos are sent to this server and to nobody else.";
   } catch (error) {
     byId("model").textContent = error.message;

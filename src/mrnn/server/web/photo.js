@@ -5,7 +5,7 @@ import * as heat from "./heat.js";
 
 /** The frame of a photo at a URL; `name` describes it until there is a better description. */
 export function photoFrame(url, name) {
-  const image = element("img", { alt: name, draggable: "false" });
+  const image = element("img", { alt: name, draggable: "false", decoding: "async" });
   const canvas = element("canvas", { class: "heat", "aria-hidden": "true" });
   const veil = element("span", { class: "veil", text: "not seen by the model" });
   const legend = element("div", { class: "legend", "aria-hidden": "true" },

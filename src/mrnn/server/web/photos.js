@@ -3,8 +3,15 @@
 import * as api from "./api.js";
 import { photoCard } from "./card.js";
 import { byId } from "./dom.js";
-import { bytes } from "./format.js";
+import { tooLarge } from "./format.js";
 import { settingsRow } from "./settings.js";
+
+const TOUCHED = matchMedia("(pointer: coarse)").matches; // nobody drops files with a finger
+
+function title(some) {
+  if (TOUCHED) return some ? "More photos" : "Choose a photo";
+  return some ? "Drop more photos" : "Drop a photo here";
+}
 
 /** `run` is the queue of questions, `limits` a function that returns the server's limits. */
 export function photosView(run, limits) {
@@ -40,8 +47,8 @@ export function photosView(run, limits) {
       },
     });
     cards.add(card);
-    const most = limits().bytes ?? Infinity;
-    if (file.size > most) card.fail(tooLarge(file, most), null);
+    const refusal = tooLarge(file, limits());
+    if (refusal) card.fail(new api.Problem(413, refusal), null);
     else card.write();
     return card;
   }
@@ -50,12 +57,9 @@ export function photosView(run, limits) {
     const some = cards.size > 0;
     byId("explain").classList.toggle("started", some);
     byId("settings").hidden = !some;
-    byId("explain-title").textContent = some ? "Drop more photos" : "Drop a photo here";
+    byId("explain-title").textContent = title(some);
   }
 
+  arrange();
   return { add };
 }
-
-const tooLarge = (file, most) =>
-  new api.Problem(413, `This file has ${bytes(file.size)}; the server takes ${bytes(most)} at most. ` +
-    "Make the picture smaller.");

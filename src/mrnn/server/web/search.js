@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { photoCard } from "./card.js";
 import { button, byId, element } from "./dom.js";
-import { bytes, counted, signed } from "./format.js";
+import { counted, signed, tooLarge } from "./format.js";
 import { queue } from "./queue.js";
 
 const PAGE = 12; // pictures at first, and with each "Show more"
@@ -34,9 +34,9 @@ export function searchView(run, limits) {
   /** Find the pictures most like the first of these files. */
   function like([file]) {
     if (!file) return;
-    const most = limits().bytes ?? Infinity;
-    if (file.size <= most) find(api.fromFile(file));
-    else tell(`${file.name} has ${bytes(file.size)}; the server takes ${bytes(most)} at most.`, "fault");
+    const refusal = tooLarge(file, limits());
+    if (refusal) tell(refusal, "fault");
+    else find(api.fromFile(file));
   }
 
   /** Search for a sentence or for a photo (see api.js). */
@@ -67,8 +67,9 @@ export function searchView(run, limits) {
     }));
     grid.append(...answer.results.map((found) => tile(query, found, signal)));
     const more = byId("more");
-    more.hidden = answer.results.length < k || k >= answer.pictures;
-    more.onclick = () => find(query, k + PAGE);
+    const most = Math.min(answer.pictures, limits().results ?? Infinity);
+    more.hidden = k >= most;
+    more.onclick = () => find(query, Math.min(k + PAGE, most));
   }
 
   function empty() {
@@ -129,7 +130,8 @@ function summary(query, { pictures, results, note }) {
   const of = typeof query === "string" ? `“${query}”` : `Like ${query.name}`;
   const matches = results.filter((found) => found.match).length;
   const judged = results.some((found) => typeof found.match === "boolean");
-  const said = judged && !note ? `, ${matches || "no"} good ${matches === 1 ? "match" : "matches"}` : "";
+  const good = `, ${matches || "no"} good ${matches === 1 ? "match" : "matches"}`;
+  const said = judged && !note ? good : "";
   const line = `${of}: the best ${results.length} of ${counted(pictures, "picture")}${said}.`;
   return note ? `${line} ${note}` : line;
 }
