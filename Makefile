@@ -20,8 +20,9 @@ check: .venv/installed-dev  ## format, lint, types, tests
 	$(BIN)/mypy
 	$(PYTEST)
 
-docs: .venv/installed-dev  ## write docs/cli.md from the commands
+docs: .venv/installed-dev  ## write docs/cli.md from the commands, docs/openapi.json from the routes
 	$(BIN)/python tools/cli_reference.py
+	$(BIN)/python tools/openapi.py
 
 clean:
 	rm -rf .venv

@@ -215,5 +215,5 @@ async def _slow_reader(target: Target, draw: random.Random) -> str:
         answer = b""
         while part := await reader.read(4096):
             answer += part
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.2)
         return answer.split()[1].decode()

@@ -66,6 +66,7 @@ def test_a_tiny_photo_can_be_drawn_on():
     assert overlay(Image.new("RGB", (1, 1)), [[1.0] * 9] * 9, 1, (0, 0, 1, 1)).size == (1, 1)
 
 
-def test_the_end_is_called_the_end():
+def test_signs_are_put_in_plain_words():
+    assert label("##UNK##") == "(unknown word)"
     assert label("##END##") == "(end)"
     assert label("dog") == "dog"

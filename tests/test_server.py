@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -250,7 +251,7 @@ def test_what_the_model_is(client):
         ("caption", {"image": "AAAA", "n_best": 6}, "beam: 6 is more than the 5 allowed"),
         ("caption", {"image": "AAAA", "beam": 0}, "beam: Input should be greater"),
         ("caption", {"image": "AAAA", "beem": 2}, "beem: Extra inputs are not permitted"),
-        ("caption", {"image": "A?AA"}, "should be base64"),
+        ("caption", {"image": "AAAA?"}, "should be base64"),
         ("caption", {"image": 5}, "should be base64"),
         ("caption", {"image": ["AAAA"] * 5}, "pictures: 5 is more than the 4 allowed"),
         ("caption", {"picture": "../x"}, "picture.0: String should match pattern"),
@@ -376,6 +377,37 @@ def test_what_is_counted(captioner, photos):
         assert line in text, line
     assert 'mrnn_stage_seconds_count{stage="model"}' in text
     assert "process_resident_memory_bytes" in text
+
+
+def test_requests_of_different_kinds_that_wait_together(photos, monkeypatch):
+    captioner = seeing()
+    ways = [{"temperature": 2.0, "seed": 3}, {}, {"beam": 3}, {"prefix": "the"}] * 2
+    expected = [
+        captioner.caption(path, Decoding(**way))
+        for way, path in zip(ways, photos + photos, strict=False)
+    ]
+    begun, gate, known = threading.Event(), threading.Event(), captioner.caption_pixels
+
+    def held(pixels, how):
+        begun.set()
+        assert gate.wait(60)
+        return known(pixels, how)
+
+    monkeypatch.setattr(captioner, "caption_pixels", held)
+    with TestClient(create_app(captioner), HERE) as client, ThreadPoolExecutor(9) as pool:
+
+        def ask(way: dict, path: Path) -> float:
+            response = client.post("/v1/caption", files=sent(path), data=way)
+            return response.json()["results"][0]["logprob"]
+
+        first = pool.submit(ask, {}, photos[0])
+        assert begun.wait(60)
+        asked = [pool.submit(ask, *pair) for pair in zip(ways, photos + photos, strict=False)]
+        while "mrnn_queue 8.0" not in client.get("/metrics").text:
+            assert not any(future.done() for future in asked)
+        gate.set()
+        assert [future.result() for future in asked] == [caption.logprob for caption in expected]
+        assert first.result() == captioner.caption(photos[0]).logprob
 
 
 def test_clients_at_the_same_time_get_what_the_command_line_prints(tmp_path):

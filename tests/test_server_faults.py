@@ -343,6 +343,18 @@ VALUES = st.recursive(
 ROUTES = st.sampled_from(["caption", "explain", "score", "rank", "search"])
 
 
+def test_a_client_cannot_fill_the_log(server, caplog):
+    content = form("a.png", drawn(size=(2, 2)))
+    for wrong in (content.replace(b"--b", b"-b"), content.replace(b"Content", b"\0"), content[:-9]):
+        talk(server.port, post("/v1/caption", wrong, FORM))
+        talk(server.port, post("/v1/caption", wrong, FORM)[:-5])  # and it leaves
+    for odd in (b"\0\r\n\r\n", head("GET /web/%00 HTTP/1.1"), head("GET / HTTP/1.1", host="X: y")):
+        talk(server.port, odd)
+    require_works(server)
+    told = [r.getMessage() for r in caplog.records if r.name != "httpx"]
+    assert told == ["Invalid HTTP request received."] * len(told)  # a line each, of uvicorn's
+
+
 def require_answer_or_problem(found: httpx.Response) -> None:
     if found.status_code != 200:
         assert 400 <= found.status_code < 500

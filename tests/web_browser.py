@@ -153,9 +153,14 @@ def explained(page: Browser, photo: Path) -> str:
 def beyond(page: Browser) -> list[str]:
     """What reaches beyond the window's sides."""
     script = """
-      const inside = ({ left, right }) => left >= -1 && right <= innerWidth + 1;
+      const inside = (element) => {
+        const { left, right } = element.getBoundingClientRect();
+        const isCut = getComputedStyle(element).overflowX !== "visible";
+        const end = isCut ? right : Math.max(right, left + element.scrollWidth);
+        return left >= -1 && end <= innerWidth + 1;
+      };
       const all = [...document.querySelectorAll("body :not(.unseen, .skip)")];
-      return all.filter((element) => !inside(element.getBoundingClientRect()))
+      return all.filter((element) => !inside(element))
         .map((element) => `${element.localName}.${element.className}`);
     """
     return page.run(script)

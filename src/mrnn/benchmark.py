@@ -34,6 +34,7 @@ from .model import MRNN
 from .packing import Corpus
 from .pairs import Pairs
 from .retrieval_benchmark import ROWS as RETRIEVAL_ROWS
+from .server_benchmark import AIM, MEANING, server_row
 
 _CPU = torch.device("cpu")
 _VOCABULARY, _FEATURE = 2539, 1280  # those of the plain bundle
@@ -200,12 +201,21 @@ def _cold_start() -> Row:
     )
 
 
+def _server() -> Row:
+    if importlib.util.find_spec("uvicorn") is None:
+        return Row("server", MEANING, AIM, skipped="uvicorn is not installed")
+    captioner = load(device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        return server_row(captioner, _photos(Path(folder), 256))
+
+
 ROWS: Mapping[str, Callable[[], Row]] = {
     "training": _training,
     "training-lstm": _training_lstm,
     "encoder": _encoder,
     "folder": _folder,
     "index": _index,
+    "server": _server,
     "blip": _blip,
     "cold-start": _cold_start,
 }

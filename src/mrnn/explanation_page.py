@@ -43,7 +43,7 @@ _STYLE = """
 """
 
 
-_BARE = ".explained .photo:hover .heat.heat.heat { opacity: 0; }"  # to see the photo itself
+_BARE = ".photo:hover .heat { opacity: 0 !important; }"  # to see the photo itself
 
 
 def explanation_page(image: Path, explanation: Explanation) -> str:
@@ -73,15 +73,15 @@ _METHODS = {
 
 def _rules(number: int) -> str:
     """What is shown while a word is chosen, and while the pointer is on it."""
-    chosen, label = f"#w{number}:checked ~", f"[for=w{number}]"
-    pointed = f".explained:has({label}:hover)"
-    others = f".explained:has(label:hover):not(:has({label}:hover)) #w{number}:checked ~ *"
+    chosen, text = f"#w{number}:checked ~", f"[for=w{number}]"
+    pointed = f".explained:has({text}:hover)"
+    others = f".explained:has(label:hover):not(:has({text}:hover)) #w{number}:checked ~ *"
     return (
         f"{chosen} * .h{number}, {pointed} .h{number} {{ opacity: 1; }}\n"
         f"{chosen} * .e{number}, {pointed} .e{number} {{ display: block; }}\n"
         f"{others} .h{number} {{ opacity: 0; }} {others} .e{number} {{ display: none; }}\n"
-        f"{chosen} .sentence {label} {{ box-shadow: 0 0 0 2px rgb(var(--warm)); }}\n"
-        f"#w{number}:focus-visible ~ .sentence {label} {{ outline: 3px solid rgb(var(--tint)); "
+        f"{chosen} .sentence {text} {{ box-shadow: 0 0 0 2px rgb(var(--warm)); }}\n"
+        f"#w{number}:focus-visible ~ .sentence {text} {{ outline: 3px solid rgb(var(--tint)); "
         "outline-offset: 3px; }\n"
     )
 
@@ -126,7 +126,8 @@ def _sheet(number: int, word: Word, why: Evidence) -> str:
         for name, nats in parts
     )
     others = table(
-        ("the model considered", ""), [(t, f"{math.exp(p):.1%}") for t, p in word.alternatives]
+        ("the model considered", ""),
+        [(label(t), f"{math.exp(p):.1%}") for t, p in word.alternatives],
     )
     given = ", given" if word.given else ""
     return (

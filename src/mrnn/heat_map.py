@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from .results import Evidence
-from .text import END, SIGNS
+from .text import END, SIGNS, UNKNOWN
 
 Heat = Sequence[Sequence[float]]  # H rows of W numbers, nats
 
@@ -19,8 +19,8 @@ _LEAST = 0.25  # a word's strongest part counts as at least this share of the se
 
 
 def label(word: str) -> str:
-    """A word as it is shown: the sign of the end in plain words."""
-    return "(end)" if word == SIGNS[END] else word
+    """A word as it is shown: signs in plain words."""
+    return {SIGNS[END]: "(end)", SIGNS[UNKNOWN]: "(unknown word)"}.get(word, word)
 
 
 def scales(evidence: Sequence[Evidence]) -> list[float]:

@@ -19,6 +19,7 @@ from ..captioner import Captioner
 from ..library import Library
 from .guard import Access, Guard, Places
 from .limits import Limits
+from .openapi import completed
 from .problems import Problem
 from .routes import Routes
 from .service import Service
@@ -63,6 +64,8 @@ def create_app(
         },
     )
     app.include_router(Routes(service, limits, places, telemetry).router())
+    described = app.openapi
+    app.openapi = lambda: completed(described())  # type: ignore[method-assign]
     app.get("/", include_in_schema=False)(_page)
     app.mount("/web", StaticFiles(directory=_WEB), name="web")
     app.add_middleware(Guard, limits=limits, access=access, places=places, telemetry=telemetry)

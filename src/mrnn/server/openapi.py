@@ -19,10 +19,23 @@ from .requests import (
     SearchRequest,
 )
 
+_REF = "#/components/schemas/{model}"
+
+
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI's document with what it cannot see: the schema of problems, and the key."""
+    problem = ProblemAnswer.model_json_schema(ref_template=_REF)
+    components = document["components"]
+    components["schemas"] |= {**problem.pop("$defs"), "ProblemAnswer": problem}
+    meaning = "Only for servers that were started with a key."
+    key = {"type": "http", "scheme": "bearer", "description": meaning}
+    components["securitySchemes"] = {"key": key}
+    return {**document, "security": [{}, {"key": []}]}
+
 
 def posted(request: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
     """What the OpenAPI document says of a POST route, whose body the route reads itself."""
-    schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = request.model_json_schema(ref_template=_REF)
     form = {**schema, "properties": {**schema["properties"], "image": _FILES}}
     content = {FORM: {"schema": form}, JSON: {"schema": schema, "example": _EXAMPLES[request]}}
     return {
@@ -49,7 +62,7 @@ _EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
 
 def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problem documents of a route."""
-    schema = ProblemAnswer.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = {"$ref": _REF.format(model="ProblemAnswer")}
     return {
         status: {
             "description": " / ".join(title for of, title in TITLES.values() if of == status),
@@ -64,3 +77,5 @@ JPEG: dict[str, Any] = {
     "responses": {200: {"content": {"image/jpeg": {}}}, **problems_of(401, 404, 422, 429, 503)},
 }
 FULL: dict[str, Any] = {"responses": {503: {"description": "There is no room."}}}
+KEYED: dict[str, Any] = {"responses": problems_of(401)}
+ASKED: dict[str, Any] = {"responses": problems_of(401, 429, 503)}

@@ -43,8 +43,13 @@ Content = Annotated[
     Field(json_schema_extra={"format": "byte", "type": "string"}),
 ]
 Sentence = Annotated[str, Field(min_length=1, examples=["two dogs run on a beach"])]
-T = TypeVar("T")
-Listed = Annotated[list[T], BeforeValidator(_listed, json_schema_input_type=T | list[T])]
+Contents = Annotated[
+    list[Content], BeforeValidator(_listed, json_schema_input_type=Content | list[Content])
+]
+Ids = Annotated[list[Id], BeforeValidator(_listed, json_schema_input_type=Id | list[Id])]
+Sentences = Annotated[
+    list[Sentence], BeforeValidator(_listed, json_schema_input_type=Sentence | list[Sentence])
+]
 
 
 class Pictures(BaseModel):
@@ -52,8 +57,8 @@ class Pictures(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: Listed[Content] = Field([], description="A picture's bytes in base64, or several.")
-    picture: Listed[Id] = Field([], description="The id of a picture of the library, or several.")
+    image: Contents = Field([], description="A picture's bytes in base64, or several.")
+    picture: Ids = Field([], description="The id of a picture of the library, or several.")
 
 
 class CaptionRequest(Pictures):
@@ -92,7 +97,7 @@ class ExplainRequest(CaptionRequest):
 class ScoreRequest(Pictures):
     """Sentences to be scored for pictures."""
 
-    sentence: Listed[Sentence] = Field(min_length=1, description="A sentence, or several.")
+    sentence: Sentences = Field(min_length=1, description="A sentence, or several.")
 
 
 class RankRequest(ScoreRequest):

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from . import answers
 from .guard import Places
 from .limits import Limits
-from .openapi import FULL, JPEG, posted
+from .openapi import ASKED, FULL, JPEG, KEYED, posted
 from .problems import Problem
 from .requests import (
     CaptionRequest,
@@ -55,10 +55,10 @@ class Routes:
         ):
             router.post(path, **posted(request, answer))(handler)
         router.get("/v1/pictures/{picture}", **JPEG)(self.thumbnail)
-        router.get("/v1/model", response_model=answers.ModelAnswer)(self.model)
+        router.get("/v1/model", response_model=answers.ModelAnswer, **ASKED)(self.model)
         router.get("/livez", response_class=PlainTextResponse)(self.livez)
         router.get("/readyz", response_class=PlainTextResponse, **FULL)(self.readyz)
-        router.get("/metrics", response_class=PlainTextResponse)(self.metrics)
+        router.get("/metrics", response_class=PlainTextResponse, **KEYED)(self.metrics)
         return router
 
     async def caption(self, request: Request) -> Response:
