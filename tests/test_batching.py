@@ -16,7 +16,7 @@ from mrnn.server.batching import Batcher
 def batcher():
     made = Batcher(4)
     yield made
-    made.close()
+    made.close(30)
 
 
 class Gate:
@@ -108,18 +108,27 @@ def test_what_is_cancelled_before_its_turn_is_not_done(batcher):
         futures[0].result(0)
 
 
-def test_closing_finishes_what_waits_and_takes_nothing_more():
+def test_closing_cancels_what_waits_and_takes_nothing_more():
     batcher, gate = Batcher(4), Gate()
     first = behind(gate, batcher)
     last = batcher.submit("a", [1], list)
-    closing = threading.Thread(target=batcher.close)
-    closing.start()
-    gate.open.set()
-    closing.join(30)
-    assert not closing.is_alive()
-    assert (first.result(0), last.result(0)) == (["gate"], [1])
+    batcher.close(0)  # does not wait for what is being done
+    assert last.cancelled()
     with pytest.raises(RuntimeError):
         batcher.submit("a", [1], list)
+    assert not first.done()
+    gate.open.set()
+    assert first.result(30) == ["gate"]
+
+
+def test_what_is_cancelled_leaves_the_queue_at_once(batcher):
+    gate = Gate()
+    behind(gate, batcher)
+    futures = [batcher.submit("a", [i], list) for i in "abc"]
+    futures[1].cancel()
+    assert batcher.waiting() == 2
+    gate.open.set()
+    assert [futures[i].result(30) for i in (0, 2)] == [["a"], ["c"]]
 
 
 def test_what_is_told_of_each_batch():
@@ -128,10 +137,10 @@ def test_what_is_told_of_each_batch():
         4, lambda waited, worked, items: told.append((waited >= 0, worked >= 0, items))
     )
     behind(gate, batcher)
-    for item in (1, 2, 3):
-        batcher.submit("a", [item], list)
+    last = [batcher.submit("a", [item], list) for item in (1, 2, 3)][-1]
     gate.open.set()
-    batcher.close()
+    last.result(30)
+    batcher.close(30)
     assert told == [(True, True, 1), (True, True, 3)]
 
 
@@ -146,5 +155,6 @@ def test_every_job_gets_what_it_would_get_alone(jobs):
     behind(gate, batcher)
     futures = [batcher.submit(kind, items, lambda i: [3 * n for n in i]) for kind, items in jobs]
     gate.open.set()
-    batcher.close()
-    assert [future.result(0) for future in futures] == [[3 * n for n in items] for _, items in jobs]
+    found = [future.result(30) for future in futures]
+    batcher.close(30)
+    assert found == [[3 * n for n in items] for _, items in jobs]

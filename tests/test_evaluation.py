@@ -406,3 +406,12 @@ def test_without_being_asked_faithfulness_is_not_measured(run):
 def test_options_of_faithfulness_that_do_not_go_together(plan, message):
     with pytest.raises(UsageError, match=message):
         Plan(**plan)
+
+
+def test_maps_of_faithfulness_may_be_by_occlusion(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(evaluation, "measure", lambda *given: asked.append(given[-1]))
+    for occlude in (False, True):
+        plan = Plan(retrieval="none", faithfulness=True, occlude=occlude)
+        assert run(plan).document["faithfulness"] is None
+    assert asked == [False, True]

@@ -318,3 +318,10 @@ def test_a_model_without_image_has_a_page_too(tiny_bundle, tmp_path, picture):
     assert "does not look at the picture" in page.text
     assert len(page.found("img")) == 1
     assert opened(explanation_picture(photo, explanation)).width > 0
+
+
+def test_faithfulness_needs_the_encoder(tmp_path):
+    command = ["evaluate", tmp_path, "--faithfulness", "--features", tmp_path / "f.npy"]
+    result = CliRunner().invoke(app, [str(a) for a in command], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert "--faithfulness needs the encoder: leave out --features" in result.stderr

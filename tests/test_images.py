@@ -623,3 +623,11 @@ def test_a_folder_is_walked_in_order_however_deep(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert find_images([tmp_path]).images == tuple(sorted(map(tmp_path.joinpath, names)))
+
+
+def test_a_file_that_pillow_would_search_for_ever(tmp_path):
+    path = tmp_path / "zeros.gif"
+    path.write_bytes(b"GIF89a" + bytes(1_000_000))
+    with pytest.raises(ImageError, match="zeros.gif: .*too many pieces") as caught:
+        read_image(path)
+    assert caught.value.code == "damaged"

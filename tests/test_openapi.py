@@ -25,6 +25,9 @@ from mrnn.library import Library
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = json.loads((ROOT / "docs" / "openapi.json").read_text())
+pytestmark = pytest.mark.filterwarnings(  # Starlette leaves the file of a part without end open
+    "ignore:Unclosed file <tempfile.Spooled:ResourceWarning"
+)
 POSTED = ("caption", "explain", "score", "rank", "search")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
+import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +29,7 @@ from mrnn.records import caption_document, explanation_document, ranking_documen
 from mrnn.server import Access, Limits, create_app
 
 HERE = "http://localhost"
-LIMITS = Limits(items=4, sentences=5, characters=40, results=12, beam=5, bytes=100_000)
+LIMITS = Limits(items=4, sentences=5, characters=40, results=12, beam=5, bytes=100_000, words=60)
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +265,7 @@ def test_what_the_model_is(client):
         ("score", {"image": "AAAA", "sentence": []}, "sentence: List should have at least 1"),
         ("score", {"image": "AAAA", "sentence": ["a"] * 6}, "sentences: 6 is more than the 5"),
         ("score", {"image": "AAAA", "sentence": "a" * 41}, "characters of a sentence: 41 is more"),
+        ("score", {"image": ["AAAA"] * 4, "sentence": ["a b c"] * 5}, "times pictures: 80 is more"),
         ("rank", {"image": "AAAA", "sentence": "a", "k": 13}, "k: 13 is more than the 12 allowed"),
         ("rank", {"image": "AAAA", "sentence": "a", "of": "x"}, "of: Input should be 'sentences'"),
         ("search", {"query": "a", "image": "AAAA"}, "either a query or one picture"),
@@ -377,6 +382,90 @@ def test_what_is_counted(captioner, photos):
         assert line in text, line
     assert 'mrnn_stage_seconds_count{stage="model"}' in text
     assert "process_resident_memory_bytes" in text
+
+
+def test_a_file_that_has_changed_is_not_served_under_its_old_id(captioner, photos, tmp_path):
+    path, copy = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    path.write_bytes(photos[0].read_bytes())
+    copy.write_bytes(photos[0].read_bytes())
+    digest = hashlib.sha256(photos[0].read_bytes()).hexdigest()
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([path, copy])
+        with TestClient(create_app(captioner, library), HERE) as client:
+            before = client.post("/v1/caption", json={"picture": digest}).json()
+            path.write_bytes(photos[1].read_bytes())
+            assert client.post("/v1/caption", json={"picture": digest}).json() == before
+            copy.unlink()
+            response = client.post("/v1/caption", json={"picture": digest})
+            assert "no such picture now" in problem(response, 422, "unreadable")["detail"]
+            problem(client.get(f"/v1/pictures/{digest}"), 404, "not-found")
+
+
+def test_a_library_that_cannot_be_used_is_told_without_its_place(
+    captioner, photos, tmp_path, caplog
+):
+    shard = tmp_path / "secret" / "photos.tar"
+    shard.parent.mkdir()
+    with tarfile.open(shard, "w") as tar:
+        tar.add(photos[0], "a.jpg")
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([shard])
+        with TestClient(create_app(captioner, library), HERE) as client:
+            [found] = client.post("/v1/search", json={"query": "a dog"}).json()["results"]
+            assert found["name"] == "a.jpg"
+            os.truncate(shard, 600)
+            response = client.post("/v1/caption", json={"picture": found["image"]})
+            assert "secret" not in response.text
+            problem(response, 422, "unreadable")
+            (tmp_path / "library" / "catalogue.sqlite").write_bytes(b"no catalogue" * 1000)
+            response = client.post("/v1/search", json={"query": "a dog"})
+            assert str(tmp_path) not in response.text
+            problem(response, 503, "library-unusable")
+    assert "catalogue.sqlite" in caplog.text
+
+
+def test_work_that_nobody_waits_for_is_given_up(photos, monkeypatch):
+    captioner, done = seeing(), []
+    begun, gate, known = threading.Event(), threading.Event(), captioner.explain_pixels
+
+    def held(pixels, *others):
+        if not done:
+            done.append("warm-up")
+            return known(pixels, *others)
+        begun.set()
+        assert gate.wait(60)
+        done.append("one")
+        return known(pixels, *others)
+
+    monkeypatch.setattr(captioner, "explain_pixels", held)
+    app = create_app(captioner)
+    body = json.dumps({"image": [encoded(path) for path in photos]}).encode()
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {
+        **{"type": "http", "method": "POST", "path": "/v1/explain", "raw_path": b"/v1/explain"},
+        **{"query_string": b"", "headers": [*headers, (b"content-length", b"%d" % len(body))]},
+    }
+
+    async def ask() -> list:
+        messages = iter([{"type": "http.request", "body": body}])
+        sent: list = []
+
+        async def receive() -> dict:
+            for message in messages:
+                return message
+            await asyncio.to_thread(begun.wait, 60)
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        async with app.router.lifespan_context(app):
+            await app(scope, receive, send)
+            gate.set()
+        return sent
+
+    assert asyncio.run(ask()) == []  # nobody is there to be told
+    assert done in (["warm-up"], ["warm-up", "one"])  # of six pictures
 
 
 def test_requests_of_different_kinds_that_wait_together(photos, monkeypatch):

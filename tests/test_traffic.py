@@ -20,6 +20,9 @@ from mrnn.server import Limits
 from traffic_target import Target, WrongError, outcome, raw_outcome
 
 LIMITS = Limits(sending=1.0, requests=16)
+pytestmark = pytest.mark.filterwarnings(  # Starlette leaves the file of a part without end open
+    "ignore:Unclosed file <tempfile.Spooled:ResourceWarning"
+)
 
 
 @pytest.fixture

@@ -15,8 +15,29 @@ from typer.testing import CliRunner
 
 from mrnn.cli import app
 from mrnn.demo import sample_photos
-from web_browser import Browser, beyond, explained, heat, heat_at, point_at, require_chromium, said
-from web_scripts import COUNT, FORMATTED, GATE, GIVE, READINGS, SILENT, changing, refusing
+from web_browser import (
+    Browser,
+    beyond,
+    explained,
+    focused,
+    heat,
+    heat_at,
+    point_at,
+    require_chromium,
+    said,
+)
+from web_scripts import (
+    COUNT,
+    FORMATTED,
+    GATE,
+    GIVE,
+    GIVE_TEXT,
+    MANY,
+    READINGS,
+    SILENT,
+    changing,
+    refusing,
+)
 from web_servers import address, explain, save_sightless, score, serving
 
 KEY = "a-key-of-the-tests"
@@ -148,7 +169,7 @@ def test_a_runner_up_continues_the_sentence_and_undo_goes_back(page, server, pho
     page.until(lambda: said(page).startswith(prefix), prefix)
     assert said(page) == explain(server, photos[0], prefix=prefix)["caption"]
     assert page.seen(".word")[place].get_attribute("aria-pressed") == "true"
-    page.until(lambda: page.run("return document.activeElement.innerText") == word, "its focus")
+    page.until(lambda: focused(page) == word, "its focus")
     page.one(".tools").find_element("xpath", "button[.='Undo']").click()
     assert said(page) == before
     assert not [b for b in page.all(".tools button") if b.text == "Undo" and b.is_displayed()]
@@ -164,6 +185,33 @@ def test_the_end_as_a_runner_up_ends_the_sentence(page, photos):
     [end] = [row for row in page.seen("button.runner") if row.text.startswith("(end)")]
     end.click()
     page.until(lambda: page.texts(".word") == [*words[:-2], "(end)"], "the sentence to end")
+
+
+def test_nobody_goes_on_after_a_word_that_the_model_does_not_know(page, photos):
+    explained(page, photos[0])
+    page.one(".own input").send_keys("a zzyx runs fast" + Keys.ENTER)
+    page.one(".scored")
+    point_at(page, 1)
+    assert page.all("button.runner")
+    panel = point_at(page, 2)
+    assert page.all(".runner")
+    assert not page.all("button.runner")
+    assert "goes on after words that it knows" in panel
+
+
+def test_a_long_sentence_goes_on_until_it_is_as_long_as_can_be(page, photos):
+    explained(page, photos[0])
+    words = ["a"] * 102
+    page.one(".own input").send_keys(" ".join(words) + Keys.ENTER)
+    page.one(".scored")
+    page.seen(".word")[100].click()
+    assert not page.all("button.runner")
+    for place in (99, 40):
+        page.seen(".word")[place].click()
+        word = page.seen("button.runner")[1].text.split("\n")[0]
+        page.seen("button.runner")[1].click()
+        prefix = [*words[:place], word]
+        page.until(lambda prefix=prefix: page.texts(".word")[: len(prefix)] == prefix, "the prefix")
 
 
 def test_ones_own_sentence_is_scored_and_explained(page, server, photos):
@@ -234,8 +282,9 @@ def test_five_best_are_a_list_to_choose_from(page, server, photos):
     page.one(".choices")
     rows = [f"{t['caption']}\nlog P −{-t['logprob']:.1f}" for t in told]
     assert page.texts(".choice") == rows
-    page.seen(".choice")[2].click()
+    page.seen(".choice")[2].send_keys(Keys.ENTER)
     page.until(lambda: said(page) == told[2]["caption"], "the third")
+    assert focused(page) == told[2]["caption"]
     assert [b.get_attribute("aria-pressed") for b in page.all(".choice")].index("true") == 2
 
 
@@ -252,7 +301,45 @@ def test_drawn_sentences_change_with_another_one(page, server, photos):
         another.click()
 
 
+def test_settings_change_what_the_model_wrote_and_nothing_else(browser, server, photos):
+    def choose(*modes: str) -> None:
+        """One after the other, as arrow keys do."""
+        for_each = "[...arguments].forEach((m) => document.querySelector(`[value=${m}]`).click())"
+        browser.run(for_each, *modes)
+
+    with browser.before(changing("explain", "")):
+        browser.open(server)
+        browser.until_text("#model", "words")
+        browser.upload("#files", photos[:2])
+        browser.until(lambda: len(browser.all(".words")) == 2, "two captions")
+        browser.one(".own input").send_keys("a woman smiles" + Keys.ENTER)
+        browser.one(".scored")
+        choose("drawn", "best")
+        browser.one(".card:last-child .choices")
+        assert said(browser, ".card:first-child") == "a woman smiles"
+        assert browser.run("return asked.filter((path) => path.includes('explain')).length") == 4
+        anew = browser.one(".card:first-child .tools button")
+        assert anew.text == "Write anew"
+        anew.send_keys(Keys.ENTER)
+        browser.one(".card:first-child .choices")
+        assert not anew.is_displayed()
+        assert focused(browser) == browser.texts(".card:first-child .word")[0]
+        choose("surest")
+        browser.until(lambda: not browser.all(".choices"), "all cards to follow")
+        browser.faults()
+
+
+def test_what_is_no_file_says_so(page, photos):
+    page.run(GIVE_TEXT)
+    assert page.text("#notice") == "That was no file. Save the picture, then drop it."
+    page.one("h1").click()
+    assert page.texts("#notice") == [""]
+    assert not page.all(".card")
+
+
 def test_photos_come_by_drop_and_by_paste(page, photos):
+    assert page.text("#drop h1") == "Drop a photo here"
+    assert page.text("#drop .or") == "or paste one"
     data = base64.b64encode(photos[3].read_bytes()).decode()
     page.run(GIVE, data, "held", "dataTransfer", "dragover")
     page.one(".over.shown")
@@ -261,6 +348,7 @@ def test_photos_come_by_drop_and_by_paste(page, photos):
     page.run(GIVE, data, "pasted", "clipboardData", "paste")
     page.until(lambda: len(page.all(".words")) == 2, "two captions")
     assert page.texts(".name") == ["pasted.png", "dropped.png"]
+    assert page.text("#drop h1") == "Drop or paste more photos"
 
 
 def test_at_most_two_photos_are_asked_about_at_a_time(browser, server, photos):
@@ -295,8 +383,8 @@ def test_a_fault_of_the_server_can_be_tried_again(browser, server, photos, scrip
         browser.open(server)
         browser.upload("#files", photos[:1])
         browser.until_text(".fault", message)
-        browser.one(".fault button").click()
-        assert said(browser)
+        browser.one(".fault button").send_keys(Keys.ENTER)
+        assert said(browser).startswith(focused(browser))
         assert not browser.all(".fault p")
 
 
@@ -309,7 +397,11 @@ def test_a_big_file_is_not_even_sent(browser, server, photos):
         browser.upload("#files", [big, small])
         assert said(browser)
         assert "the server takes 200 kB at most" in browser.text(".fault")
-        assert browser.run("return window.asked") == ["v1/model", "v1/explain"]
+        browser.run("document.querySelector('[value=best]').click()")
+        browser.one(".choices")
+        assert browser.run("return window.asked") == ["v1/model", "v1/explain", "v1/explain"]
+        assert not browser.all(".fault button")
+        assert "the server takes 200 kB at most" in browser.text(".fault")
 
 
 def test_the_unknown_word_is_no_way_to_go_on(browser, server, photos):
@@ -320,6 +412,16 @@ def test_the_unknown_word_is_no_way_to_go_on(browser, server, photos):
         point_at(browser, 1)
         assert browser.texts(".runner")[3].startswith("(a rare word)")
         assert browser.seen(".runner")[3].tag_name == "span"
+
+
+def test_nobody_goes_on_after_the_unknown_word(browser, server, photos):
+    with browser.before(changing("explain", 'told.results[0].words[1].word = "##UNK##"')):
+        browser.open(server)
+        explained(browser, photos[0])
+        point_at(browser, 1)
+        assert browser.all("button.runner")
+        point_at(browser, 2)
+        assert not browser.all("button.runner")
 
 
 def test_search_finds_pictures_and_says_why(page):
@@ -341,6 +443,70 @@ def test_search_finds_pictures_and_says_why(page):
     ActionChains(page.driver).send_keys(Keys.ESCAPE, Keys.ESCAPE).perform()
     page.until(lambda: not page.all("dialog[open]"), "the dialog to close")
     assert page.run("return document.activeElement.innerText") == "Why?"
+
+
+def test_more_pictures_come_below_those_that_are_there(browser, server):
+    with browser.before(changing("search", MANY)):
+        browser.open(server + "#search")
+        browser.one("#query-text").send_keys("a woman smiles" + Keys.ENTER)
+        browser.until(lambda: len(browser.all(".tile")) == 12, "twelve pictures")
+        first = browser.one(".tile")
+        for number, start in ((24, 12), (30, 24)):
+            browser.one("#more").send_keys(Keys.ENTER)
+            browser.until(lambda n=number: len(browser.all(".tile")) == n, f"{number} pictures")
+            tile = "return [...document.querySelectorAll('.tile')].findIndex((tile) => " \
+                "tile.contains(document.activeElement))"  # fmt: skip
+            assert browser.run(tile) == start
+        assert first.is_displayed()  # still the same element
+        assert not browser.one("#searching").find_element("id", "more").is_displayed()
+        loaded = "return [...document.querySelectorAll('.thumb img')].every((i) => i.naturalWidth)"
+        browser.until(lambda: browser.run(loaded), "the pictures")
+        one_each = "return new Set(asked.filter((path) => path.includes('pictures'))).size"
+        assert browser.run(one_each) == 4
+        browser.one("#query-text").send_keys(" at us" + Keys.ENTER)
+        browser.until(lambda: len(browser.all(".tile")) == 12, "twelve pictures")
+
+
+def test_a_library_that_cannot_be_used_says_so(browser, server):
+    with browser.before(refusing(503, "make the library anew", "search")):
+        browser.open(server + "#search")
+        browser.one("#query-text").send_keys("a dog" + Keys.ENTER)
+        browser.until_text("#found-note", "make the library anew")
+        browser.one("#found-note button").send_keys(Keys.ENTER)
+        browser.one(".tile")
+        assert focused(browser) == "Why?"
+
+
+def test_pictures_wait_for_a_full_queue(browser, server):
+    with browser.before(refusing(429, "the queue is full", "pictures")):
+        browser.open(server + "#search")
+        browser.one("#query-text").send_keys("a dog" + Keys.ENTER)
+        loaded = "return document.querySelectorAll('.thumb img[src]').length"
+        browser.until(lambda: browser.run(loaded) == 4, "all four pictures")
+        assert not browser.all(".thumb .unshown")
+
+
+def test_a_drop_while_a_reason_is_shown_is_answered_where_it_is_seen(page, photos):
+    page.go("#search")
+    page.one("#query-text").send_keys("a woman smiles" + Keys.ENTER)
+    page.one(".tile button").click()
+    page.one("dialog .word")
+    data = base64.b64encode(photos[3].read_bytes()).decode()
+    page.run(GIVE, data, "held", "dataTransfer", "drop")
+    assert not page.all("dialog[open]")
+    page.until_text("#found-note", "Like held.png")
+
+
+def test_a_key_is_asked_for_where_it_can_be_given(browser, server):
+    with browser.before(refusing(401, "a key is needed")):
+        browser.open(server + "#search")
+        browser.one("#query-text").send_keys("a woman smiles" + Keys.ENTER)
+        browser.one(".tile button").click()
+        browser.one("#key-value").send_keys(KEY + Keys.ENTER)
+        browser.until(lambda: not browser.one("#key").is_displayed(), "the field to go")
+        assert not browser.all("dialog[open]")
+        browser.one(".tile button").click()
+        assert said(browser, "dialog")
 
 
 def test_more_like_this_and_like_a_photo_of_ones_own(page, photos):
@@ -396,7 +562,7 @@ def test_numbers_read_well(page):
 def test_all_of_it_by_keyboard(page, photos):
     explained(page, photos[0])
 
-    def focused(script: str = "innerText") -> str:
+    def active(script: str = "innerText") -> str:
         return page.run(f"return document.activeElement.{script}")
 
     def press(*keys: str) -> None:
@@ -405,7 +571,7 @@ def test_all_of_it_by_keyboard(page, photos):
     def tab_to(name: str) -> None:
         for _ in range(30):
             press(Keys.TAB)
-            if name in focused("className").split():
+            if name in active("className").split():
                 outline = page.run("return getComputedStyle(document.activeElement).outlineStyle")
                 assert outline == "solid"
                 return
@@ -413,23 +579,23 @@ def test_all_of_it_by_keyboard(page, photos):
 
     words = page.texts(".word")
     tab_to("word")
-    assert focused() == words[0]
+    assert active() == words[0]
     press(Keys.ARROW_RIGHT)
-    assert focused() == words[1]
+    assert active() == words[1]
     assert page.text(".said-word") == words[1]
-    label = focused("ariaLabel")
+    label = active("ariaLabel")
     assert re.match(rf"{words[1]}: (under )?[\d.]+ percent, .*; considered: ", label), label
     press(Keys.END)
-    assert focused() == words[-1]
+    assert active() == words[-1]
     press(Keys.ARROW_LEFT)
-    assert focused() == words[-2]
+    assert active() == words[-2]
     press(Keys.HOME, Keys.ARROW_LEFT)
-    assert focused() == words[0]
+    assert active() == words[0]
     press(Keys.ARROW_RIGHT, Keys.ENTER)
-    assert focused("ariaPressed") == "true"
+    assert active("ariaPressed") == "true"
     before = page.texts("#said")
     tab_to("runner")
-    chosen = focused().split("\n")[0]
+    chosen = active().split("\n")[0]
     press(Keys.ENTER)
     page.until(lambda: page.texts(".word")[:2] == [words[0], chosen], "the new sentence")
     assert page.texts("#said") != before
@@ -437,10 +603,10 @@ def test_all_of_it_by_keyboard(page, photos):
     assert not page.all(".said-word")
     ActionChains(page.driver).key_down(Keys.SHIFT).send_keys(Keys.TAB).perform()
     ActionChains(page.driver).key_up(Keys.SHIFT).perform()
-    assert "close" in focused("className")
+    assert "close" in active("className")
     press(Keys.ENTER)
     page.until(lambda: not page.all(".card"), "the card to go")
-    assert focused() == "Choose photos"
+    assert active() == "Choose photos"
 
 
 def test_nothing_leads_sideways_on_a_phone(page, server, photos, tmp_path):

@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 CHROMIUM = Path("/usr/bin/chromium")
 DRIVER = Path("/usr/bin/chromedriver")
-PATIENCE = 20  # seconds
+PATIENCE = 60  # seconds
 
 _OPTIONS = (
     "--headless=new",
@@ -164,6 +164,11 @@ def beyond(page: Browser) -> list[str]:
         .map((element) => `${element.localName}.${element.className}`);
     """
     return page.run(script)
+
+
+def focused(page: Browser) -> str:
+    """The first line of what has the keyboard's focus."""
+    return page.run("return document.activeElement.innerText").split("\n")[0]
 
 
 def heat(page: Browser, card: str = ".card") -> str:

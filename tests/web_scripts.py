@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 
-def refusing(status: int, detail: str) -> str:
-    """A script for the browser: the first question about a photo meets this problem."""
+def refusing(status: int, detail: str, question: str = "explain") -> str:
+    """A script for the browser: the first such question meets this problem."""
     return f"""
       const real = fetch;
       let left = 1;
       window.fetch = async (path, options) => {{
-        if (!path.includes("explain") || left-- <= 0) return real(path, options);
+        if (!path.includes("{question}") || left-- <= 0) return real(path, options);
         const body = JSON.stringify({{ detail: {json.dumps(detail)}, status: {status} }});
         return new Response(body, {{ status: {status}, headers: {{ "Retry-After": "1",
           "Content-Type": "application/problem+json" }} }});
@@ -76,6 +76,19 @@ GIVE = """
   document.body.dispatchEvent(new made(event, { [member]: transfer, bubbles: true,
     cancelable: true }));
 """  # a file, base64, as an event gives it
+
+GIVE_TEXT = """
+  const transfer = new DataTransfer();
+  transfer.setData("text/plain", "not a file");
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true,
+    cancelable: true }));
+"""  # a drop that brings no file
+
+MANY = """
+  const best = told.results;
+  told.pictures = 30;
+  told.results = Array.from({ length: options.body.get("k") }, (_, i) => best[i % best.length]);
+"""  # the answer to a search, as from a library of thirty pictures
 
 FORMATTED = """
   const [calls, done] = arguments;

@@ -175,7 +175,6 @@ class Captioner:
         """The same of a preprocessed picture (3, S, S), which shows this `area` of the whole."""
         if sentence is not None and how.prefix:
             raise UsageError("a sentence that is given has no prefix: leave out one of the two")
-        self._prefix(how)  # refused before any work
         [feature] = self.encoder.encode(pixels[None])
         if sentence is None:
             [caption] = self.caption_features(feature[None], how)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -25,6 +25,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
 )
+_READS = 200_000  # of a file's pieces; a large photograph is decoded from a few hundred
 SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
 # Everything else Pillow can open (EPS starts Ghostscript, PDF, FPX, ...) is refused.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
@@ -177,7 +178,7 @@ def decode_image(
 ) -> tuple[Image.Image, tuple[int, int]]:
     """What `read_image` gives, of an open file, with the picture's full width and height."""
     try:
-        with _without_warnings(), Image.open(file, formats=_FORMATS) as image:
+        with _without_warnings(), Image.open(_counted(file), formats=_FORMATS) as image:
             width, height = image.size
             if width * height > most_pixels:
                 raise ImageError("too-large", _too_large(name, most_pixels, width, height))
@@ -378,6 +379,25 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _from_16_bit(values: np.ndarray) -> Image.Image:
     return Image.fromarray((np.clip(values, 0, 65535) / 256).astype(np.uint8))
+
+
+def _counted(file: PictureFile) -> IO[bytes]:
+    return cast(IO[bytes], _Counted(file))  # all of it that Pillow uses
+
+
+class _Counted:
+    """A file that is not read for ever: some of Pillow's readers look on byte by byte."""
+
+    def __init__(self, file: PictureFile) -> None:
+        self._file = file
+        self._left = _READS
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("it is made of too many pieces")
+        return self._file.read(size)
 
 
 def _too_large(name: str, most_pixels: int, width: int = 0, height: int = 0) -> str:

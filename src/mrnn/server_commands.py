@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -63,6 +64,12 @@ def serve(
             f"the server needs the package {error.name}; type: pip install 'mrnn[serve]'"
         ) from None
 
+    for name in allow_host or ():
+        if not re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", name):
+            raise UsageError(f"--allow-host {name}: a name without scheme and port is expected")
+    for origin in allow_origin or ():
+        if not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise UsageError(f"--allow-origin {origin}: expected is https://SITE, and no path")
     key = _key(key_file)
     if key is None and not _is_loopback(host):
         raise UsageError(
@@ -74,10 +81,9 @@ def serve(
         named = () if host in ("", "0.0.0.0", "::") else (f"[{host}]" if ":" in host else host,)  # noqa: S104 - never without a key
         hosts = dict.fromkeys([*_LOOPBACK, *named, *(name.lower() for name in allow_host or ())])
         limits = Limits()
-        access = Access(tuple(hosts), tuple(allow_origin or ()), key)
-        app = create_app(captioner, opened, limits, access)
-        shown = named[0] if named else "localhost"
-        note(f"mrnn: http://{shown}:{listening.getsockname()[1]}/")
+        access = Access(tuple(hosts), tuple(map(str.lower, allow_origin or ())), key)
+        place = f"{named[0] if named else 'localhost'}:{listening.getsockname()[1]}"
+        app = create_app(captioner, opened, limits, access, lambda: note(f"mrnn: http://{place}/"))
         try:
             run(app, listening, limits)
         finally:

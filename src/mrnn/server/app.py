@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -33,10 +33,12 @@ def create_app(
     library: Library | None = None,
     limits: Limits = Limits(),
     access: Access = Access(),
+    on_ready: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The server of a model, and of a library of pictures if there is one.
 
     The captioner and the library belong to it from now on: one thread at a time may use them.
+    `on_ready` is called when the model has warmed up.
     """
     telemetry = Telemetry()
     places = Places(limits.requests)
@@ -46,8 +48,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.warm_up()
-        with suppress(asyncio.CancelledError):  # a second Ctrl-C waits for nobody
-            yield
+        on_ready()
+        try:
+            with suppress(asyncio.CancelledError):  # of a second Ctrl-C
+                yield
+        finally:
             service.close()
 
     app = FastAPI(

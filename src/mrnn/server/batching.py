@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +28,7 @@ class _Job:
 
 
 class Batcher:
-    """A queue of jobs and the thread that empties it."""
+    """A queue of jobs and the thread that empties it, which ends with the process at the latest."""
 
     def __init__(self, largest: int, on_done: OnDone = lambda waited, worked, items: None) -> None:
         self._largest = largest  # items of a batch of several jobs
@@ -50,18 +51,22 @@ class Batcher:
                 raise RuntimeError("closed")
             self._waiting.append(job)
             self._changed.notify()
+        job.future.add_done_callback(lambda future: self._drop(job) if future.cancelled() else None)
         return job.future
 
     def waiting(self) -> int:
         """How many jobs wait."""
         return len(self._waiting)
 
-    def close(self) -> None:
-        """Do what waits, then end."""
+    def close(self, patience: float) -> None:
+        """Cancel what waits, and wait so many seconds for what is being done."""
         with self._changed:
             self._closing = True
+            waiting = list(self._waiting)
             self._changed.notify()
-        self._thread.join()
+        for job in waiting:
+            job.future.cancel()
+        self._thread.join(patience)
 
     def _run(self) -> None:
         while batch := self._next():
@@ -71,6 +76,10 @@ class Batcher:
             _work(batch)
             self._on_done(waited, time.monotonic() - started, items)
             del batch  # nothing is kept while the thread waits
+
+    def _drop(self, job: _Job) -> None:
+        with self._changed, suppress(ValueError):  # it may have had its turn just now
+            self._waiting.remove(job)
 
     def _next(self) -> list[_Job]:
         """The oldest job and those of its kind; none once closed."""

@@ -21,7 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..images import printable
 from .limits import Limits
 from .problems import Problem
@@ -111,7 +111,7 @@ class Guard:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         body = _Body(receive, self._limits, headers, self._telemetry)
-        answer = _Answer(send, request_id)
+        answer = _Answer(send, request_id, self._limits.sending)
         try:
             self._admit(scope, headers)
             body.require_small()
@@ -123,6 +123,12 @@ class Guard:
                 await self._app(scope, body.receive, answer.send)
         except Problem as problem:
             await self._refuse(scope, body, answer, problem)
+        except DataError as error:
+            logger.warning("request %s: %s", request_id, error)  # the place is not for clients
+            unusable = Problem(
+                "library-unusable", "it was changed or moved; start the server again for it"
+            )
+            await self._refuse(scope, body, answer, unusable)
         except UsageError as error:
             await self._refuse(scope, body, answer, Problem("invalid", printable(str(error))))
         except asyncio.CancelledError:
@@ -150,7 +156,11 @@ class Guard:
             )
         origin = headers.get("origin")
         ours = {f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")}
-        if origin is not None and origin.lower() not in ours and origin not in self._access.origins:
+        if (
+            origin is not None
+            and origin.lower() not in ours
+            and origin.lower() not in self._access.origins
+        ):
             raise Problem(
                 "other-origin",
                 "pages of that site may not ask; name it with mrnn serve --allow-origin ORIGIN",
@@ -198,12 +208,17 @@ class _Body:
         """The next message; raises Problem for a body too large or too slow."""
         if self.is_complete:
             return await self._receive()
-        left = self._started + self._limits.sending - monotonic()
+        limits = self._limits
+        allowed = limits.sending + self._bytes / limits.rate
         try:
-            message = await asyncio.wait_for(self._receive(), max(left, 0))
+            message = await asyncio.wait_for(
+                self._receive(), max(self._started + allowed - monotonic(), 0)
+            )
         except TimeoutError:
             raise Problem(
-                "too-slow", f"send the whole request within {self._limits.sending:g} s"
+                "too-slow",
+                f"send the whole request within {limits.sending:g} s, "
+                f"and {limits.rate:,} bytes a second beyond that",
             ) from None
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._limits.bytes:
@@ -232,8 +247,9 @@ class _Body:
 class _Answer:
     """The way back: headers that every answer has."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, patience: float) -> None:
         self._send = send
+        self._patience = patience  # seconds for the client to take what is sent
         self.request_id = request_id
         self.status = 0  # until it has begun
 
@@ -246,7 +262,10 @@ class _Answer:
             headers.setdefault("Cache-Control", "no-store")
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
-        await self._send(message)
+        try:
+            await asyncio.wait_for(self._send(message), self._patience)
+        except TimeoutError:
+            raise ClientDisconnect from None
 
 
 class _Held:

@@ -24,6 +24,7 @@ TITLES: Mapping[str, tuple[int, str]] = {
     "queue-full": (429, "Too many requests at the same time"),
     "internal": (500, "Something went wrong in the server"),
     "draining": (503, "The server is about to stop"),
+    "library-unusable": (503, "The library cannot be searched now"),
     "timeout": (503, "The answer took too long"),
 }
 

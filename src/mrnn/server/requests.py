@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
@@ -9,18 +10,18 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ..config import MAX_LENGTH, Decoding
+from ..text import tokenise
 from .limits import Limits
 from .problems import Problem
 
 FORM, JSON = "multipart/form-data", "application/json"
 _FIELDS = 32  # of a request, beside a form's sentences and pictures
-_LISTED = 1000  # values of a field in JSON, before they are looked at
+_PUNCTUATION = 20_000  # of a JSON body: more would be parsed for seconds before it is refused
 
 
 def _listed(value: object) -> object:
@@ -141,8 +142,8 @@ async def read_fields(request: Request, kind: type[R], limits: Limits) -> tuple[
             sent, values = await _read_form(request, limits)
             fields = _validated(lambda: kind.model_validate(values))
         case "application/json":
-            values = _read_json(await request.body())
-            fields = _validated(lambda: kind.model_validate(values))
+            content = b"".join([chunk async for chunk in request.stream()])
+            fields = await asyncio.to_thread(_read_json, content, kind)
             sent = [Sent(f"image {i}", data) for i, data in enumerate(fields.image, 1)]
         case other:
             raise Problem(
@@ -154,20 +155,11 @@ async def read_fields(request: Request, kind: type[R], limits: Limits) -> tuple[
     return sources, fields
 
 
-def _read_json(content: bytes) -> dict[str, Any]:
-    """The fields of a JSON object; lists of any length would take seconds to be found wrong."""
-    try:
-        values = from_json(content)
-    except ValueError as error:
-        raise Problem("invalid", f"the body: {error}") from None
-    if not isinstance(values, dict):
-        raise Problem("invalid", "the body: should be a JSON object with the request's fields")
-    lists = [value for value in values.values() if isinstance(value, list)]
-    if len(values) > _FIELDS or max(map(len, lists), default=0) > _LISTED:
-        raise Problem(
-            "invalid", f"the body: more than {_FIELDS} fields, or than {_LISTED:,} values of one"
-        )
-    return values
+def _read_json(content: bytes, kind: type[R]) -> R:
+    """The fields of a JSON object."""
+    if sum(map(content.count, (b",", b"[", b"{"))) > _PUNCTUATION:
+        raise Problem("invalid", "the body: more values than a request can use")
+    return _validated(lambda: kind.model_validate_json(content))
 
 
 async def _read_form(request: Request, limits: Limits) -> tuple[list[Source], dict[str, Any]]:
@@ -231,8 +223,16 @@ def _require_modest(sources: Sequence[Source], fields: Pictures, limits: Limits)
         ("pictures", len(sources), limits.items),
         ("sentences", len(texts) - 2, limits.sentences),
         ("characters of a sentence", max(map(len, texts)), limits.characters),
+        ("words of the sentences, times pictures", _scored(fields, len(sources)), limits.words),
         ("beam", max(getattr(fields, "beam", 0), getattr(fields, "n_best", 0)), limits.beam),
         ("k", getattr(fields, "k", 0), limits.results),
     ):
         if number > most:
             raise Problem("invalid", f"{what}: {number:,} is more than the {most:,} allowed")
+
+
+def _scored(fields: Pictures, pictures: int) -> int:
+    """Words to be scored with many training images, END among them."""
+    if not isinstance(fields, ScoreRequest):
+        return 0
+    return pictures * sum(len(tokenise(sentence)) + 1 for sentence in fields.sentence)

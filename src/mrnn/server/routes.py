@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Annotated, TypeVar
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.requests import ClientDisconnect
 
 from . import answers
 from .guard import Places
@@ -64,25 +65,25 @@ class Routes:
     async def caption(self, request: Request) -> Response:
         """Write a sentence for each picture."""
         sources, fields = await self._read(request, CaptionRequest)
-        return await self._answered(self._service.caption(sources, fields.decoding()))
+        return await self._answered(request, self._service.caption(sources, fields.decoding()))
 
     async def explain(self, request: Request) -> Response:
         """The evidence for every word: runners-up, where it came from, and a heat map."""
         sources, fields = await self._read(request, ExplainRequest)
         work = self._service.explain(sources, fields.sentence, fields.decoding())
-        return await self._answered(work)
+        return await self._answered(request, work)
 
     async def score(self, request: Request) -> Response:
         """Score sentences for each picture: log P, perplexity, log P(s | I) - log P(s)."""
         sources, fields = await self._read(request, ScoreRequest)
-        return await self._answered(self._service.score(sources, fields.sentence))
+        return await self._answered(request, self._service.score(sources, fields.sentence))
 
     async def rank(self, request: Request) -> Response:
         """The best sentences for each picture, or the best pictures for each sentence."""
         sources, fields = await self._read(request, RankRequest)
         of_sentences = fields.of == "sentences"
         rank = self._service.rank_sentences if of_sentences else self._service.rank_images
-        return await self._answered(rank(sources, fields.sentence, fields.k))
+        return await self._answered(request, rank(sources, fields.sentence, fields.k))
 
     async def search(self, request: Request) -> Response:
         """Pictures of the library for a sentence, or pictures like another one."""
@@ -90,18 +91,19 @@ class Routes:
         if len(sources) + (fields.query is not None) != 1:
             raise Problem("invalid", "send either a query or one picture")
         if fields.query is None:
-            found = await self._in_time(self._service.like(sources[0], fields.k))
+            found = await self._in_time(request, self._service.like(sources[0], fields.k))
         else:
-            found = await self._in_time(self._service.search(fields.query, fields.k))
+            found = await self._in_time(request, self._service.search(fields.query, fields.k))
         return JSONResponse(found)
 
     async def thumbnail(
         self,
+        request: Request,
         picture: Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The picture's id.")],
         side: Annotated[int, Query(ge=16, le=2048, description="Pixels of the longer side.")] = 400,
     ) -> Response:
         """A picture of the library, as JPEG and without metadata."""
-        content = await self._in_time(self._service.thumbnail(picture, side))
+        content = await self._in_time(request, self._service.thumbnail(picture, side))
         keep = {"Cache-Control": "private, max-age=86400"}  # the id says what is in it
         return Response(content, media_type="image/jpeg", headers=keep)
 
@@ -131,18 +133,34 @@ class Routes:
             raise Problem("invalid", "image: send one picture at least")
         return sources, fields
 
-    async def _answered(self, work: Awaitable[list[Document]]) -> Response:
+    async def _answered(
+        self, request: Request, work: Coroutine[Any, Any, list[Document]]
+    ) -> Response:
         """200 if any item succeeded, else why not."""
-        results = await self._in_time(work)
+        results = await self._in_time(request, work)
         if all("error" in document for document in results):
             raise no_picture(results)
         return JSONResponse({"results": results})
 
-    async def _in_time(self, work: Awaitable[T]) -> T:
+    async def _in_time(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
+        """What work gives; it is given up when time is over, or when nobody waits for it."""
+        task, left = asyncio.create_task(work), asyncio.create_task(_left(request))
         try:
-            return await asyncio.wait_for(work, self._limits.seconds)
-        except TimeoutError:
-            seconds = f"{self._limits.seconds:g}"
-            raise Problem(
-                "timeout", f"it took more than {seconds} s; ask for less at a time"
-            ) from None
+            await asyncio.wait(
+                (task, left), timeout=self._limits.seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if task.done():
+                return task.result()
+            if left.done():
+                raise ClientDisconnect
+        finally:
+            task.cancel()
+            left.cancel()
+        seconds = f"{self._limits.seconds:g}"
+        raise Problem("timeout", f"it took more than {seconds} s; ask for less at a time")
+
+
+async def _left(request: Request) -> None:
+    """Come back when the client has gone; its request has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from time import monotonic
@@ -24,8 +25,10 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=128)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        # Names that are not found have numbers of their own, and asyncio adds to the others' texts.
+        is_name = isinstance(error, socket.gaierror) or error.errno is None
+        reason = error.strerror if is_name else os.strerror(error.errno or 0)
         raise DataError(
             f"{host}:{port}: cannot listen there ({reason}); choose another with --port or --host"
         ) from None
@@ -84,7 +87,9 @@ async def _close_silent(server: uvicorn.Server, seconds: float) -> None:
         idle = {
             connection: connection.cycle
             for connection in connections
-            if connection.cycle is None or connection.cycle.response_complete
+            if connection.cycle is None
+            or connection.cycle.response_complete
+            or connection.transport.is_closing()  # but for what the client does not take
         }
         since = {
             connection: (cycle, since[connection][1])
@@ -94,4 +99,4 @@ async def _close_silent(server: uvicorn.Server, seconds: float) -> None:
         }
         for connection, (_, start) in since.items():
             if now - start > seconds:
-                connection.transport.close()
+                connection.transport.abort()

@@ -10,10 +10,12 @@ Every answer comes from the same methods of the Captioner as that of the command
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
@@ -21,6 +23,7 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from ..captioner import Captioner
 from ..config import Decoding
@@ -29,8 +32,6 @@ from ..errors import ImageError
 from ..features import BATCH
 from ..images import (
     Picture,
-    PictureFile,
-    check_file,
     decode_image,
     open_picture,
     preprocess,
@@ -48,6 +49,9 @@ from .telemetry import Telemetry
 
 Document = dict[str, Any]
 T = TypeVar("T")
+
+_LARGE = 8_000_000  # pixels of pictures that are decoded one at a time
+_MOMENT = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,15 @@ class Service:
         self.library = library
         self._limits = limits
         self._telemetry = telemetry
+        self._large = threading.Lock()  # held while a large picture is decoded
         self._pool = ThreadPoolExecutor(processors(), thread_name_prefix="decode")
         self._model = Batcher(BATCH, telemetry.worked)
         telemetry.watch("mrnn_queue", "Jobs that wait for the model.", self._model.waiting)
 
     def close(self) -> None:
-        """Finish what was begun."""
-        self._pool.shutdown()
-        self._model.close()
+        """Finish what was begun, if that takes no more than a moment: nobody waits for it."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._model.close(_MOMENT)
 
     async def caption(self, sources: Sequence[Source], how: Decoding) -> list[Document]:
         """A caption document, or an error, for each picture in order."""
@@ -148,14 +153,18 @@ class Service:
         if not seen:
             raise no_picture(failed)
 
-        def work(queries: list[Any]) -> list[Document]:
-            features = list(self.captioner.encoder.encode(np.stack([s.pixels for s in seen])))
-            names = [s.name for s in seen]
-            rankings = [self.captioner.rank_features(q, names, features, k) for q in queries]
-            return [ranking_document(ranking, "image") for ranking in rankings]
+        def encode(pixels: list[np.ndarray]) -> list[np.ndarray]:
+            return list(self.captioner.encoder.encode(np.stack(pixels)))
 
-        documents = await self._modelled(work, sentences)
-        return [{**document, "errors": failed} for document in documents]
+        features = await self._modelled(encode, [s.pixels for s in seen])
+        names = [s.name for s in seen]
+
+        def work(queries: list[str]) -> list[Document]:
+            [query] = queries
+            ranking = self.captioner.rank_features(query, names, features, k)
+            return [{**ranking_document(ranking, "image"), "errors": failed}]
+
+        return [document for s in sentences for document in await self._modelled(work, [s])]
 
     async def search(self, query: str, k: int) -> Document:
         """Pictures of the library that a sentence fits."""
@@ -181,8 +190,7 @@ class Service:
         self._library()
 
         def shrunk() -> bytes:
-            with self._opened(Stored(identity)) as file:
-                image, _ = decode_image(file, identity, side, self._limits.pixels)
+            image = self._image(Stored(identity), side)
             image.thumbnail((side, side))
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=85)
@@ -243,7 +251,8 @@ class Service:
             return document
 
         found = await self._decoded(sources)
-        return await asyncio.gather(*map(one, sources, found))
+        # One after the other: the requests of others have their turns between.
+        return [await one(*pair) for pair in zip(sources, found, strict=True)]
 
     async def _decoded(self, sources: Sequence[Source]) -> list[_Seen | ImageError]:
         if any(isinstance(source, Stored) for source in sources):
@@ -259,25 +268,35 @@ class Service:
         how = self.captioner.encoder.preprocessing
         name = _name(source)
         try:
-            with self._telemetry.stage("decode"), self._opened(source) as file:
-                image, _ = decode_image(file, name, how.least_side, self._limits.pixels)
-                return _Seen(source.name, preprocess(image, how), seen_area(image.size, how))
+            with self._telemetry.stage("decode"):
+                image = self._image(source, how.least_side)
+                return _Seen(name, preprocess(image, how), seen_area(image.size, how))
         except ImageError as error:
             return error
 
-    @contextmanager
-    def _opened(self, source: Source) -> Iterator[PictureFile]:
+    def _image(self, source: Source, at_least: int) -> Image.Image:
+        """A picture decoded; large ones one at a time, since some take a gigabyte on the way."""
+        content, name = self._content(source), _name(source)
+        most = self._limits.pixels
+        try:
+            return decode_image(io.BytesIO(content), name, at_least, min(_LARGE, most))[0]
+        except ImageError as error:
+            if error.code != "too-large":
+                raise
+        with self._large:
+            return decode_image(io.BytesIO(content), name, at_least, most)[0]
+
+    def _content(self, source: Source) -> bytes:
         if isinstance(source, Sent):
             if not source.content:
                 raise ImageError("empty", f"{_name(source)}: the file is empty")
-            yield io.BytesIO(source.content)
-            return
-        places = self._library().catalogue.places(bytes.fromhex(source.name))
-        there = next((place for place in places if _is_there(place)), None)
-        if there is None:
-            raise ImageError("missing", f"{source.name}: the library has no such picture now")
-        with open_picture(there) as file:
-            yield file
+            return source.content
+        for place in self._library().catalogue.places(bytes.fromhex(source.name)):
+            with suppress(ImageError, OSError), open_picture(place) as file:
+                content = file.read()
+                if hashlib.sha256(content).hexdigest() == source.name:
+                    return content
+        raise ImageError("missing", f"{source.name}: the library has no such picture now")
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -304,14 +323,6 @@ def _name(source: Source) -> str:
     return printable(source.name)[:200]
 
 
-def _is_there(place: Picture) -> bool:
-    try:
-        check_file(place)
-    except ImageError:
-        return False
-    return True
-
-
 def _search_document(results: Results) -> Document:
     """The document of `mrnn search`, with ids and names in the place of paths."""
     document = search_document(results)
@@ -319,7 +330,8 @@ def _search_document(results: Results) -> Document:
         shown["image"] = found.digest.hex()
         shown["name"] = _file_name(found.picture)
         shown["copies"] = [_file_name(copy) for copy in found.copies]
-    return {**document, "note": results.note}
+    slow = "the search is slower than it could be; mrnn index makes it fast again"
+    return {**document, "note": slow if results.note else ""}
 
 
 def _file_name(picture: Picture) -> str:

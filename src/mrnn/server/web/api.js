@@ -105,6 +105,7 @@ function newKey(refused) {
     const field = byId("key");
     const value = byId("key-value");
     if (refused) byId("key-note").textContent = "That key is not the right one. Try again.";
+    byId("why").close(); // nothing behind it can be used
     field.hidden = false;
     value.focus();
     field.addEventListener(

@@ -2,10 +2,11 @@
 
 import * as api from "./api.js";
 import { announce, button, element } from "./dom.js";
-import { evidence } from "./evidence.js";
+import { MOST_WORDS, evidence } from "./evidence.js";
 import { END, confidence, minus, percent, shown, signed, spokenPercent } from "./format.js";
 import { photoFrame } from "./photo.js";
 
+const MORE_WORDS = 30; // that the model writes after those it is given
 const ABOUT = "Confidence: the geometric mean of the probabilities of the words. Perplexity: " +
   "between how many words the model hesitated on average; lower is surer.";
 
@@ -16,7 +17,7 @@ const ABOUT = "Confidence: the geometric mean of the probabilities of the words.
  */
 export function photoCard(photo, url, { run, settings, longest, onRemove }) {
   const frame = photoFrame(url, photo.name);
-  const status = element("p", { class: "status dim" });
+  const status = element("p", { class: "status dim", tabindex: "-1" });
   const fault = element("div", { class: "fault", role: "alert" });
   const story = element("div", { class: "story" });
   const undo = button("Undo", back, { class: "quiet", hidden: true });
@@ -45,36 +46,57 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     ),
   );
   const former = []; // what was shown before, to go back to
-  let current = null; // { explanation, scored, list }
+  let current = null; // { explanation, scored, list, written }
   let asking = null; // the AbortController of the question under way
+  let isWritten = true; // as the settings say; else a person's own, or one that they chose
+  let isRefused = false;
   let seed = 0;
 
   /** Write a sentence as the settings say; `first` where a person waits for it. */
   function write(first = false) {
+    if (isRefused) return;
     const how = settings();
-    another.hidden = !("temperature" in how);
-    if ("temperature" in how) seed += 1;
-    return ask("temperature" in how ? { ...how, seed } : how, { first });
+    const isDrawn = "temperature" in how;
+    if (isDrawn) seed += 1;
+    offer(isDrawn);
+    ask(isDrawn ? { ...how, seed } : how, { first, written: true });
   }
 
-  /** Explain with these fields of the API; then choose the word at a place. */
-  async function ask({ typed, ...fields }, { first = true, place = null, list = null } = {}) {
+  /** Follow other settings; what a person asked for stays until they want it written anew. */
+  function rewrite() {
+    if (isWritten) write();
+    else offer(true);
+  }
+
+  function offer(is) {
+    another.hidden = !is;
+    another.textContent = "temperature" in settings() ? "Another one" : "Write anew";
+  }
+
+  /**
+   * Explain with these fields of the API. Of `how`: `first` where a person waits for it, `place`
+   * of the word to choose then, `list` of sentences to choose from, `written` as the settings say.
+   */
+  async function ask(question, how = {}) {
+    const { typed, ...fields } = question;
+    const { first = true, place = null, list = null, written = false } = how;
     asking?.abort();
     const mine = new AbortController();
     asking = mine;
+    isWritten = written;
     busy(true, "Looking at it …");
-    const how = { signal: mine.signal, onWait: waits };
+    const request = { signal: mine.signal, onWait: waits };
     try {
       const [explanation, scored] = await Promise.all([
-        run(() => api.explain(photo, fields, how), first),
-        typed ? run(() => api.score(photo, fields.sentence, how), first) : null,
+        run(() => api.explain(photo, fields, request), first),
+        typed ? run(() => api.score(photo, fields.sentence, request), first) : null,
       ]);
       if (asking !== mine) return;
       if (current) former.push(current);
-      show({ explanation, scored, list: explanation.n_best ?? list }, place);
+      show({ explanation, scored, list: explanation.n_best ?? list, written }, place);
     } catch (error) {
       if (asking !== mine || error.name === "AbortError") return;
-      fail(error, () => ask({ typed, ...fields }, { first, place, list }));
+      fail(error, () => ask(question, how));
     }
   }
 
@@ -84,24 +106,38 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
   }
 
   function busy(is, text = "") {
+    const active = document.activeElement;
+    const isLost = fault.contains(active) || (active === another && another.hidden);
     node.setAttribute("aria-busy", String(is));
     status.textContent = text;
     fault.replaceChildren();
+    if (isLost) status.focus(); // until there is an answer
+  }
+
+  /** Say why the photo is not even sent. */
+  function refuse(detail) {
+    isRefused = true;
+    fail(new api.Problem(413, detail));
   }
 
   function fail(error, again) {
+    const hasFocus = status === document.activeElement;
     busy(false);
     const isProblem = error instanceof api.Problem;
     const said = isProblem ? error.message : "The page has a fault; load it again.";
     const retry = again && button("Try again", again, { class: "quiet" });
     node.classList.toggle("failed", !current);
     fault.replaceChildren(element("p", { text: said }), ...(retry ? [retry] : []));
+    if (hasFocus) retry?.focus();
     if (!isProblem) console.error(error);
   }
 
   function show(next, place = null) {
+    const hasFocus = [status, story].some((part) => part.contains(document.activeElement));
+    const hadChoice = document.activeElement.matches(".choice");
     busy(false);
     current = next;
+    isWritten = next.written;
     node.classList.remove("failed");
     const { explanation, scored, list } = next;
     frame.clear();
@@ -117,13 +153,20 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     undo.hidden = !former.length;
     copy.hidden = !navigator.clipboard || !explanation.caption;
     if (place !== null) parts.choose(place);
+    else if (hasFocus) {
+      const chosen = hadChoice && story.querySelector(".choice[aria-pressed=true]");
+      (chosen || story.querySelector(".word")).focus();
+    }
     announce(`${photo.name}: ${explanation.caption}. ` +
       `Confidence ${spokenPercent(confidence(explanation))}.`);
   }
 
   function goOn(before, word) {
     const said = before.join(" ");
-    const fields = word === END ? { sentence: said } : { prefix: `${said} ${word}`.trim() };
+    const most = Math.min(before.length + 1 + MORE_WORDS, MOST_WORDS);
+    const fields = word === END
+      ? { sentence: said }
+      : { prefix: `${said} ${word}`.trim(), max_length: most };
     ask(fields, { place: before.length });
   }
 
@@ -150,7 +193,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     onRemove?.();
   }
 
-  return { node, write, ask, fail, close };
+  return { node, write, rewrite, ask, refuse, close };
 }
 
 function ownSentence(longest, onSentence) {

@@ -28,3 +28,16 @@ export const byId = (id) => document.getElementById(id);
 export function announce(text) {
   byId("said").textContent = text;
 }
+
+/** Tell everybody, until they do something else. */
+export function notify(text) {
+  const notice = byId("notice");
+  const leave = new AbortController();
+  notice.textContent = text;
+  for (const event of ["pointerdown", "keydown", "dragover"]) {
+    addEventListener(event, () => {
+      notice.textContent = "";
+      leave.abort();
+    }, { signal: leave.signal });
+  }
+}

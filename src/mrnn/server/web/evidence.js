@@ -6,6 +6,7 @@ import { strongest } from "./heat.js";
 
 const INTENT = 70; // ms that a pointer rests on a word before it shows
 const FLOOR = 1 / 3; // a map's fullest colour is at least this share of the strongest map's
+export const MOST_WORDS = 100; // that a sentence can begin with
 const SOURCES = [
   ["image", "the picture"],
   ["sentence", "the sentence so far"],
@@ -70,7 +71,7 @@ export function evidence(explanation, photo, onContinue) {
     const { heat } = words[i];
     if (heat) photo.map(heat, explanation.heat.area, Math.max(strongest(heat), FLOOR * most) || 1);
     else photo.clear();
-    panel.replaceChildren(...panelOf(words, i, onContinue));
+    panel.replaceChildren(...panelOf(explanation, i, onContinue));
   }
 
   line.addEventListener("keydown", (event) => {
@@ -106,7 +107,7 @@ function hint(explanation) {
   return element("p", { class: "hint dim", text });
 }
 
-function panelOf(words, i, onContinue) {
+function panelOf({ words, unknown = [] }, i, onContinue) {
   const word = words[i];
   const before = words.slice(0, i).map((other) => other.word);
   const title = element(
@@ -116,9 +117,12 @@ function panelOf(words, i, onContinue) {
     element("span", { class: "probability", text: percent(Math.exp(word.logprob)) }),
     element("span", { class: "dim", text: ` ${mostly(word)}` }),
   );
-  return [title, runnersUp(word, before, onContinue), sources(word)];
+  const strange = new Set([UNKNOWN, ...unknown]); // no sentence that is written has these
+  const goesOn = before.length < MOST_WORDS && !before.some((said) => strange.has(said));
+  return [title, runnersUp(word, before, goesOn ? onContinue : null), sources(word)];
 }
 
+/** The most probable words at a place; without `onContinue` they are only to be read. */
 function runnersUp(word, before, onContinue) {
   const list = [...word.alternatives];
   if (!list.some((other) => other.word === word.word)) list.push(word);
@@ -129,8 +133,8 @@ function runnersUp(word, before, onContinue) {
       element("span", { class: "number", text: percent(share) }),
     ];
     const is = other.word === word.word;
-    const goesOn = !is && other.word !== UNKNOWN && (other.word !== END || before.length > 0);
-    const row = goesOn
+    const isWord = other.word !== UNKNOWN && (other.word !== END || before.length > 0);
+    const row = onContinue && isWord && !is
       ? button("", () => onContinue(before, other.word), {
           class: "runner",
           "aria-label": continuing(other.word, share),
@@ -145,7 +149,9 @@ function runnersUp(word, before, onContinue) {
     { class: "runners" },
     element("h4", { text: "Most probable here" }),
     element("ul", {}, ...rows),
-    element("p", { class: "dim small", text: "Choose one to go on from there." }),
+    element("p", { class: "dim small", text: onContinue
+      ? "Choose one to go on from there."
+      : `The model goes on after words that it knows, ${MOST_WORDS} at most.` }),
   );
 }
 

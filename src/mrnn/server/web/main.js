@@ -1,7 +1,7 @@
 // The page: two views, and photos that come by drop or paste.
 
 import * as api from "./api.js";
-import { announce, byId } from "./dom.js";
+import { byId, notify } from "./dom.js";
 import { counted } from "./format.js";
 import { photosView } from "./photos.js";
 import { queue } from "./queue.js";
@@ -34,7 +34,8 @@ function showView() {
 
 /** Take files, or whatever else was given in their place. */
 function take(files) {
-  if (!files.length) announce("That was no file. Save the picture, then drop it.");
+  byId("why").close();
+  if (!files.length) notify("That was no file. Save the picture, then drop it.");
   else if (view() === "search" && hasLibrary) search.like(files);
   else {
     if (view() === "search") location.hash = "#explain";

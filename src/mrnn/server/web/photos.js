@@ -10,13 +10,13 @@ const TOUCHED = matchMedia("(pointer: coarse)").matches; // nobody drops files w
 
 function title(some) {
   if (TOUCHED) return some ? "More photos" : "Choose a photo";
-  return some ? "Drop more photos" : "Drop a photo here";
+  return some ? "Drop or paste more photos" : "Drop a photo here";
 }
 
 /** `run` is the queue of questions, `limits` a function that returns the server's limits. */
 export function photosView(run, limits) {
   const cards = new Set();
-  const settings = settingsRow(byId("settings"), () => cards.forEach((card) => card.write()));
+  const settings = settingsRow(byId("settings"), () => cards.forEach((card) => card.rewrite()));
   const chooser = byId("files");
 
   byId("choose").addEventListener("click", () => chooser.click());
@@ -48,7 +48,7 @@ export function photosView(run, limits) {
     });
     cards.add(card);
     const refusal = tooLarge(file, limits());
-    if (refusal) card.fail(new api.Problem(413, refusal), null);
+    if (refusal) card.refuse(refusal);
     else card.write();
     return card;
   }

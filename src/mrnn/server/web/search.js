@@ -17,6 +17,7 @@ export function searchView(run, limits) {
   const note = byId("found-note");
   const grid = byId("found");
   const text = byId("query-text");
+  const more = byId("more");
   let asking = null;
 
   byId("query").addEventListener("submit", (event) => {
@@ -40,42 +41,56 @@ export function searchView(run, limits) {
   }
 
   /** Search for a sentence or for a photo (see api.js). */
-  async function find(query, k = PAGE) {
+  function find(query) {
     asking?.abort();
-    const mine = new AbortController();
-    asking = mine;
+    asking = new AbortController();
+    ask(query, PAGE, asking.signal);
+  }
+
+  /** The best k; those after the first page come below what is there. */
+  async function ask(query, k, signal) {
     grid.setAttribute("aria-busy", "true");
     const onWait = (seconds) => tell(`The server is busy; trying again in ${seconds} s …`);
-    const how = { signal: mine.signal, onWait };
     try {
-      const answer = await run(() => api.search(query, k, how), true);
-      if (asking === mine) show(query, k, answer, mine.signal);
+      const answer = await run(() => api.search(query, k, { signal, onWait }), true);
+      if (!signal.aborted) show(query, k, answer, signal);
     } catch (error) {
-      if (asking !== mine || error.name === "AbortError") return;
-      empty();
+      if (signal.aborted) return;
+      const hasFocus = holdsFocus();
+      if (k === PAGE) empty();
+      grid.setAttribute("aria-busy", "false");
       tell(error.message, "fault");
-      note.append(button("Try again", () => find(query, k), { class: "quiet" }));
+      const retry = button("Try again", () => ask(query, k, signal), { class: "quiet" });
+      note.append(retry);
+      if (hasFocus) retry.focus();
     }
   }
 
+  const holdsFocus = () => [note, grid, more].some((part) => part.contains(document.activeElement));
+
   function show(query, k, answer, signal) {
-    empty();
+    const hasFocus = holdsFocus();
+    if (k === PAGE) empty();
+    grid.setAttribute("aria-busy", "false");
     tell(summary(query, answer));
     note.append(...suggestions(query, answer.unknown, (corrected) => {
       text.value = corrected;
       find(corrected);
     }));
-    grid.append(...answer.results.map((found) => tile(query, found, signal)));
-    const more = byId("more");
+    const fresh = answer.results.slice(grid.children.length);
+    const tiles = fresh.map((found) => tile(query, found, signal));
+    grid.append(...tiles);
     const most = Math.min(answer.pictures, limits().results ?? Infinity);
     more.hidden = k >= most;
-    more.onclick = () => find(query, Math.min(k + PAGE, most));
+    more.onclick = () => ask(query, Math.min(k + PAGE, most), signal);
+    if (hasFocus && !grid.contains(document.activeElement)) {
+      (tiles[0]?.querySelector("button") ?? text).focus({ preventScroll: true });
+    }
   }
 
   function empty() {
-    grid.setAttribute("aria-busy", "false");
     grid.replaceChildren();
-    byId("more").hidden = true;
+    more.hidden = true;
     urls.forEach((url) => URL.revokeObjectURL(url));
     urls.clear();
   }
@@ -206,6 +221,7 @@ function whyDialog(run, limits) {
     const photo = api.fromLibrary(found.image, found.name);
     card = photoCard(photo, url, { run, settings: () => ({}), longest: limits().characters });
     place.replaceChildren(card.node);
-    card.ask(sentence ? { sentence, typed: true } : {});
+    if (sentence) card.ask({ sentence, typed: true });
+    else card.write(true);
   };
 }
