@@ -400,7 +400,7 @@ def test_without_being_asked_faithfulness_is_not_measured(run):
             {"protocol": "paper2014", "faithfulness": True},
             "--faithfulness goes with --protocol coco",
         ),
-        ({"occlude": True}, "--occlusion goes with --faithfulness"),
+        ({"quick": True}, "--quick goes with --faithfulness"),
     ],
 )
 def test_options_of_faithfulness_that_do_not_go_together(plan, message):
@@ -408,10 +408,10 @@ def test_options_of_faithfulness_that_do_not_go_together(plan, message):
         Plan(**plan)
 
 
-def test_maps_of_faithfulness_may_be_by_occlusion(run, monkeypatch):
+def test_maps_of_faithfulness_may_be_quick(run, monkeypatch):
     asked = []
     monkeypatch.setattr(evaluation, "measure", lambda *given: asked.append(given[-1]))
-    for occlude in (False, True):
-        plan = Plan(retrieval="none", faithfulness=True, occlude=occlude)
+    for quick in (False, True):
+        plan = Plan(retrieval="none", faithfulness=True, quick=quick)
         assert run(plan).document["faithfulness"] is None
     assert asked == [False, True]

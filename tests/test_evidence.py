@@ -40,7 +40,7 @@ def assert_adds_up(explanation, within=1e-3):
 def test_parts_and_maps_add_up_on_real_photos(name):
     captioner = mrnn.load(device="cpu")
     photo = PHOTOS / name
-    explanation = captioner.explain(photo)
+    explanation = captioner.explain(photo, quick=True)
     assert explanation.caption == captioner.caption(photo)
     assert explanation.method == "positions"
     assert explanation.area == (0, 0, 1, 1)
@@ -50,7 +50,7 @@ def test_parts_and_maps_add_up_on_real_photos(name):
 
 
 def test_what_the_motorcycle_is_seen_by_is_the_image():
-    explanation = mrnn.load(device="cpu").explain(PHOTOS / "motorcycle_left.png")
+    explanation = mrnn.load(device="cpu").explain(PHOTOS / "motorcycle_left.png", quick=True)
     at = [word.text for word in explanation.caption.words].index("motorcycle")
     parts = explanation.evidence[at].contributions
     assert parts.image > 3 > parts.last_word + parts.sentence
@@ -59,8 +59,8 @@ def test_what_the_motorcycle_is_seen_by_is_the_image():
 
 
 def test_the_baseline_knows_neither_words_nor_image(captioner, picture):
-    one = captioner.explain(picture("a.jpg"), "a dog runs")
-    other = captioner.explain(picture("b.jpg", seed=1), "runs a dog")
+    one = captioner.explain(picture("a.jpg"), "a dog runs", quick=True)
+    other = captioner.explain(picture("b.jpg", seed=1), "runs a dog", quick=True)
     of_one = dict(zip(("a", "dog", "runs", "END"), (e.baseline for e in one.evidence), strict=True))
     expected = [of_one["runs"], of_one["a"], of_one["dog"], of_one["END"]]
     assert [e.baseline for e in other.evidence] == pytest.approx(expected)
@@ -72,7 +72,7 @@ SENTENCES = ["a dog runs", "dog", "", "A zebra runs, runs, RUNS!", "snow " * 60,
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_a_given_sentence_has_the_log_probabilities_that_score_gives(captioner, picture, sentence):
     photo = picture("a.jpg")
-    explanation = captioner.explain(photo, sentence)
+    explanation = captioner.explain(photo, sentence, quick=True)
     [score] = captioner.score(photo, [sentence])
     caption = explanation.caption
     assert [w.text for w in caption.words] == [w.text for w in score.words]
@@ -91,8 +91,8 @@ def test_a_given_sentence_has_the_log_probabilities_that_score_gives(captioner, 
 
 def test_a_given_sentence_may_be_one_that_the_model_would_write(captioner, picture):
     photo = picture("a.jpg")
-    written = captioner.explain(photo)
-    given = captioner.explain(photo, written.caption.text)
+    written = captioner.explain(photo, quick=True)
+    given = captioner.explain(photo, written.caption.text, quick=True)
     assert given.caption.text == written.caption.text
     for a, b in zip(written.evidence, given.evidence, strict=False):
         assert astuple(a.contributions) == pytest.approx(astuple(b.contributions), abs=1e-4)
@@ -105,13 +105,13 @@ def test_a_given_sentence_may_be_one_that_the_model_would_write(captioner, pictu
 )
 def test_what_is_decoded_is_explained(captioner, picture, how):
     photo = picture("a.jpg")
-    explanation = captioner.explain(photo, how=how)
+    explanation = captioner.explain(photo, how=how, quick=True)
     assert explanation.caption == captioner.caption(photo, how)
     assert_adds_up(explanation)
 
 
 def test_a_caption_that_was_cut_off_has_no_end(captioner, picture):
-    explanation = captioner.explain(picture("a.jpg"), max_length=1, prefix="dog")
+    explanation = captioner.explain(picture("a.jpg"), max_length=1, prefix="dog", quick=True)
     assert not explanation.caption.complete
     assert [word.text for word in explanation.caption.words] == ["dog"]
     assert len(explanation.evidence) == 1
@@ -119,8 +119,8 @@ def test_a_caption_that_was_cut_off_has_no_end(captioner, picture):
 
 def test_options_may_be_given_by_name(captioner, picture):
     photo = picture("a.jpg")
-    assert captioner.explain(photo, prefix="the") == captioner.explain(
-        photo, how=Decoding(prefix="the", alternatives=4)
+    assert captioner.explain(photo, prefix="the", quick=True) == captioner.explain(
+        photo, how=Decoding(prefix="the", alternatives=4), quick=True
     )
 
 
@@ -147,14 +147,14 @@ def test_pixels_are_explained_as_their_image(captioner, picture):
     how = captioner.encoder.preprocessing
     pixels = preprocess(read_image(photo, at_least=how.least_side), how)
     area = (0.1, 0.2, 0.8, 0.9)
-    found = captioner.explain_pixels(pixels, "a dog", Decoding(), area)
-    expected = captioner.explain(photo, "a dog", Decoding())
+    found = captioner.explain_pixels(pixels, "a dog", Decoding(), area, quick=True)
+    expected = captioner.explain(photo, "a dog", Decoding(), quick=True)
     assert found == replace(expected, area=area)
 
 
 def test_without_an_encoder_the_image_has_no_say(tiny_bundle, picture):
     captioner = Captioner(tiny_bundle, open_encoder("none"), torch.device("cpu"))
-    explanation = captioner.explain(picture("a.jpg"), "a dog runs")
+    explanation = captioner.explain(picture("a.jpg"), "a dog runs", quick=True)
     assert explanation.method == "none"
     assert [e.heat for e in explanation.evidence] == [()] * 4
     assert [e.contributions.image for e in explanation.evidence] == [0] * 4
@@ -218,18 +218,18 @@ def test_without_positions_parts_of_the_image_are_hidden(tmp_path, picture, side
     assert_adds_up(explanation)
 
 
-def test_maps_may_be_by_occlusion_where_there_are_positions(tmp_path, picture):
+def test_quick_maps_are_of_positions_where_there_are_any(tmp_path, picture):
     captioner = of_onnx(tmp_path, 8, "map")
     photo = picture("a.jpg")
     usual = captioner.explain(photo, "a dog")
-    asked = captioner.explain(photo, "a dog", occlude=True)
-    assert (usual.method, asked.method) == ("positions", "occlusion")
-    assert [e.contributions for e in usual.evidence] == [e.contributions for e in asked.evidence]
-    assert {np.shape(e.heat) for e in asked.evidence} == {(7, 7)}
+    quick = captioner.explain(photo, "a dog", quick=True)
+    assert (usual.method, quick.method) == ("occlusion", "positions")
+    assert [e.contributions for e in usual.evidence] == [e.contributions for e in quick.evidence]
+    assert {np.shape(e.heat) for e in usual.evidence} == {(7, 7)}
 
 
 def test_an_onnx_network_with_positions_has_a_map_of_them(tmp_path, picture):
-    explanation = of_onnx(tmp_path, 8, "map").explain(picture("a.jpg"), "a dog")
+    explanation = of_onnx(tmp_path, 8, "map").explain(picture("a.jpg"), "a dog", quick=True)
     assert explanation.method == "positions"
     assert {np.shape(e.heat) for e in explanation.evidence} == {(2, 2)}
     assert_adds_up(explanation)
@@ -241,13 +241,13 @@ def test_positions_that_are_no_square_are_not_drawn(captioner, picture, count):
     quick = lambda pixels: np.ones((len(pixels), 1280), np.float32)  # noqa: E731
     encoder = replace(captioner.encoder, encode=quick, encode_positions=positions)
     other = Captioner(captioner.bundle, encoder, torch.device("cpu"))
-    assert other.explain(picture("a.jpg"), "a dog").method == "occlusion"
+    assert other.explain(picture("a.jpg"), "a dog", quick=True).method == "occlusion"
 
 
 def test_the_area_is_what_the_encoder_sees(tmp_path):
     captioner = of_onnx(tmp_path, 8, "map", crop=0.5)
     Image.new("RGB", (60, 40)).save(tmp_path / "wide.png")
-    area = captioner.explain(tmp_path / "wide.png", "a").area
+    area = captioner.explain(tmp_path / "wide.png", "a", quick=True).area
     assert area == pytest.approx((20 / 60, 10 / 40, 40 / 60, 30 / 40))
 
 
@@ -256,5 +256,5 @@ def test_a_photo_on_its_side_is_explained_upright(tmp_path):
     exif = Image.Exif()
     exif[274] = 6  # to be turned by 90 degrees
     Image.new("RGB", (60, 40)).save(tmp_path / "turned.jpg", exif=exif)
-    area = captioner.explain(tmp_path / "turned.jpg", "a").area
+    area = captioner.explain(tmp_path / "turned.jpg", "a", quick=True).area
     assert area == pytest.approx((0, 10 / 60, 1, 50 / 60))

@@ -92,16 +92,16 @@ def test_json_is_of_its_schema_and_adds_up(model, picture):
     assert sum(w["logprob"] for w in found["words"]) == pytest.approx(found["logprob"])
 
 
-def test_occlusion_may_be_asked_for(captioner, monkeypatch, picture):
+def test_quick_maps_may_be_asked_for(captioner, monkeypatch, picture):
     asked = []
 
-    def explain(image, sentence, how, occlude):
-        asked.append((sentence, how.beam, how.prefix, how.alternatives, occlude))
+    def explain(image, sentence, how, quick):
+        asked.append((sentence, how.beam, how.prefix, how.alternatives, quick))
         raise ImageError("missing", "gone")
 
     monkeypatch.setattr(captioner, "explain", explain, raising=False)
     monkeypatch.setattr("mrnn.captioner.load", lambda model, device: captioner)
-    assert run(picture("a.jpg"), "--occlusion", "--beam", 3, "--prefix", "a")[0] == 1
+    assert run(picture("a.jpg"), "--quick", "--beam", 3, "--prefix", "a")[0] == 1
     assert run(picture("a.jpg"), "--sentence", "")[0] == 1
     assert asked == [(None, 3, "a", 4, True), ("", 1, "", 4, False)]
 
@@ -155,6 +155,12 @@ def test_other_suffixes_are_refused_before_any_work(tmp_path, name):
     assert (code, out) == (2, "")
     assert f"{name}: write to a name that ends with .png or .html" in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_told_before_any_work(picture, tmp_path):
+    code, out, err = run(picture("a.jpg"), "-m", tmp_path / "no-model", "-o", tmp_path / "x/a.png")
+    assert (code, out) == (2, "")
+    assert "a.png: there is no such folder; make it first" in err
 
 
 def test_the_picture_itself_is_never_written_over(tmp_path):

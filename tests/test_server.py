@@ -130,9 +130,9 @@ def test_explanations_are_those_of_the_captioner(client, captioner, photos):
     found = client.post("/v1/explain", files=sent(photos[0]), data={"prefix": "a"}).json()
     explained = captioner.explain(photos[0], prefix="a")
     assert found["results"] == [explanation_document(photos[0].name, explained, False)]
-    given = {"sentence": "the xyzzy runs", "alternatives": 1}
+    given = {"sentence": "the xyzzy runs", "alternatives": 1, "quick": True}
     found = client.post("/v1/explain", files=sent(photos[1]), data=given).json()
-    explained = captioner.explain(photos[1], "the xyzzy runs", alternatives=1)
+    explained = captioner.explain(photos[1], "the xyzzy runs", alternatives=1, quick=True)
     assert found["results"] == [explanation_document(photos[1].name, explained, False)]
     assert found["results"][0]["unknown"] == ["xyzzy"]
 
@@ -428,14 +428,14 @@ def test_work_that_nobody_waits_for_is_given_up(photos, monkeypatch):
     captioner, done = seeing(), []
     begun, gate, known = threading.Event(), threading.Event(), captioner.explain_pixels
 
-    def held(pixels, *others):
+    def held(pixels, *others, **named):
         if not done:
             done.append("warm-up")
-            return known(pixels, *others)
+            return known(pixels, *others, **named)
         begun.set()
         assert gate.wait(60)
         done.append("one")
-        return known(pixels, *others)
+        return known(pixels, *others, **named)
 
     monkeypatch.setattr(captioner, "explain_pixels", held)
     app = create_app(captioner)

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .library import Found, Library, Results
-    from .results import Caption, Match, Ranking, Score, Word
+    from .results import (
+        Caption,
+        Contributions,
+        Evidence,
+        Explanation,
+        Match,
+        Ranking,
+        Score,
+        Word,
+    )
 
 _HOMES = {
     **dict.fromkeys(("Captioner", "load"), "captioner"),
@@ -31,15 +40,24 @@ _HOMES = {
         "errors",
     ),
     **dict.fromkeys(("Found", "Library", "Results"), "library"),
-    **dict.fromkeys(("Caption", "Match", "Ranking", "Score", "Word"), "results"),
+    **dict.fromkeys(
+        (
+            *("Caption", "Contributions", "Evidence", "Explanation", "Match", "Ranking"),
+            *("Score", "Word"),
+        ),
+        "results",
+    ),
 }
 __all__ = [
     "BundleError",
     "Caption",
     "Captioner",
+    "Contributions",
     "DataError",
     "Decoding",
     "DependencyError",
+    "Evidence",
+    "Explanation",
     "Found",
     "ImageError",
     "Library",

@@ -79,8 +79,8 @@ def evaluate(
         bool,
         typer.Option("--faithfulness", help="Also: what words lose when their heat is greyed."),
     ] = False,
-    occlusion: Annotated[
-        bool, typer.Option("--occlusion", help="Of --faithfulness: maps as explain --occlusion.")
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Of --faithfulness: maps as of explain --quick.")
     ] = False,
     meteor: Annotated[
         bool, typer.Option("--meteor", help="Also METEOR; needs Java and pycocoevalcap.")
@@ -124,7 +124,7 @@ def evaluate(
         meteor,
         seed,
         faithfulness,
-        occlusion,
+        quick,
     )
     if record and plan.protocol != "coco":
         raise UsageError("--record goes with --protocol coco")

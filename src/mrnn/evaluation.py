@@ -90,7 +90,7 @@ class Plan:
     meteor: bool = False
     seed: int = 1  # of the shuffled pictures, and of what is greyed at random
     faithfulness: bool = False
-    occlude: bool = False  # of faithfulness: maps by occlusion
+    quick: bool = False  # of faithfulness: maps of positions
 
     def __post_init__(self) -> None:
         if not 0 < self.memory < math.inf:
@@ -103,8 +103,8 @@ class Plan:
             raise UsageError("METEOR is not of protocol paper2014: leave out --meteor")
         if self.protocol == "paper2014" and self.faithfulness:
             raise UsageError("--faithfulness goes with --protocol coco")
-        if self.occlude and not self.faithfulness:
-            raise UsageError("--occlusion goes with --faithfulness")
+        if self.quick and not self.faithfulness:
+            raise UsageError("--quick goes with --faithfulness")
         if self.protocol != "paper2014" and self.context:
             raise UsageError("--context goes with --protocol paper2014")
 
@@ -182,7 +182,7 @@ def evaluate(
                 captions,
                 plan.seed,
                 on_progress,
-                plan.occlude,
+                plan.quick,
             )
     document = {
         "signature": _signature(captioner, data, split, readable, plan, metric),

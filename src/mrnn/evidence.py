@@ -30,17 +30,17 @@ def find_evidence(
     pixels: np.ndarray,
     feature: np.ndarray,
     words: Sequence[int],
-    occlude: bool = False,
+    quick: bool = False,
 ) -> tuple[tuple[Evidence, ...], str]:
     """Why each word was said of a picture (3, S, S) with this feature (D,), and the maps' method.
 
     `words` ends with END unless the sentence was cut off; `usual` (M,) is the image term at the
-    baseline. Maps are of positions where the encoder has them, unless `occlude` is wanted.
+    baseline. Maps are by occlusion; `quick` ones are of positions, where the encoder has them.
     """
     complete = words[-1:] == [END]
     packed = Corpus([words[:-1] if complete else words]).pack().to(usual.device)
     parts = explain(model, packed, image_terms(model, feature[None]), usual)
-    maps, method = _heat_maps(model, encoder, usual, pixels, feature, packed, parts, occlude)
+    maps, method = _heat_maps(model, encoder, usual, pixels, feature, packed, parts, quick)
     figures = zip(
         parts.baseline.tolist(),
         parts.last_word.tolist(),
@@ -61,12 +61,12 @@ def _heat_maps(
     feature: np.ndarray,
     packed: Packed,
     parts: Parts,
-    occlude: bool,
+    quick: bool,
 ) -> tuple[Tensor | None, str]:
     """(N, H * H) nats, or None, and how they were made."""
     if len(feature) == 0:
         return None, "none"
-    if encoder.encode_positions is not None and not occlude:
+    if encoder.encode_positions is not None and quick:
         positions = to_tensor(encoder.encode_positions(pixels[None])[0], usual.device)
         count = len(positions)
         if math.isqrt(count) ** 2 == count > 1:  # as a square, and not all in one

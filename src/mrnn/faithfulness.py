@@ -57,11 +57,11 @@ def measure(
     captions: Sequence[str],
     seed: int,
     on_progress: OnProgress,
-    occlude: bool = False,
+    quick: bool = False,
 ) -> dict[str, Any] | None:
     """Mean losses of log P over the content words of all captions, nats; None without any map.
 
-    `usual` (M,) is the image term at the baseline; `occlude` as for `find_evidence`. Pictures that
+    `usual` (M,) is the image term at the baseline; `quick` as for `find_evidence`. Pictures that
     cannot be read are left out.
     """
     generator = np.random.default_rng(seed)
@@ -72,7 +72,7 @@ def measure(
         if pixels is not None:
             words = [*vocabulary.encode(caption), END]
             content = _content(caption)
-            found += _losses(model, encoder, usual, pixels, words, content, generator, occlude)
+            found += _losses(model, encoder, usual, pixels, words, content, generator, quick)
         on_progress(done, len(pictures))
     if not found:
         return None
@@ -89,11 +89,11 @@ def _losses(
     words: Sequence[int],
     content: Sequence[int],
     generator: np.random.Generator,
-    occlude: bool,
+    quick: bool,
 ) -> Iterator[np.ndarray]:
     """For each content word what its log P loses by each of the quarters, (4,)."""
     [feature] = encoder.encode(pixels[None])
-    evidence, _ = find_evidence(model, encoder, usual, pixels, feature, words, occlude)
+    evidence, _ = find_evidence(model, encoder, usual, pixels, feature, words, quick)
     if not content or not evidence[0].heat:
         return
     heat = [np.array(evidence[place].heat) for place in content]

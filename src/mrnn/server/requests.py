@@ -92,6 +92,7 @@ class ExplainRequest(CaptionRequest):
     """Evidence for every word of a sentence: the one given, or else one that is written."""
 
     sentence: str | None = Field(None, description="Explain this one.")
+    quick: bool = Field(False, description="Heat maps of one look: sooner, and less true.")
     alternatives: int = Field(4, ge=0, le=20, description="Runners-up to return for each word.")
 
 

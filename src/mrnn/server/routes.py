@@ -70,7 +70,7 @@ class Routes:
     async def explain(self, request: Request) -> Response:
         """The evidence for every word: runners-up, where it came from, and a heat map."""
         sources, fields = await self._read(request, ExplainRequest)
-        work = self._service.explain(sources, fields.sentence, fields.decoding())
+        work = self._service.explain(sources, fields.sentence, fields.decoding(), fields.quick)
         return await self._answered(request, work)
 
     async def score(self, request: Request) -> Response:

@@ -108,12 +108,12 @@ class Service:
         ]
 
     async def explain(
-        self, sources: Sequence[Source], sentence: str | None, how: Decoding
+        self, sources: Sequence[Source], sentence: str | None, how: Decoding, quick: bool
     ) -> list[Document]:
         """An explanation document, or an error, for each picture in order."""
 
         def work(seen: _Seen) -> Document:
-            explained = self.captioner.explain_pixels(seen.pixels, sentence, how, seen.area)
+            explained = self.captioner.explain_pixels(seen.pixels, sentence, how, seen.area, quick)
             return explanation_document(seen.name, explained, how.n_best > 0)
 
         return await self._each(sources, work)
@@ -224,7 +224,9 @@ class Service:
         """Do once what the first client would otherwise wait for."""
         side = self.captioner.encoder.preprocessing.size
         blank = np.zeros((3, side, side), dtype=np.float32)
-        await self._modelled(lambda items: [self.captioner.explain_pixels(items[0])], [blank])
+        await self._modelled(
+            lambda items: [self.captioner.explain_pixels(items[0], quick=True)], [blank]
+        )
         if self.library is not None:
             self.library.catalogue.facts()
             await self.search("a", 1)
