@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from concurrent.futures import CancelledError
 
 import pytest
@@ -129,6 +131,23 @@ def test_what_is_cancelled_leaves_the_queue_at_once(batcher):
     assert batcher.waiting() == 2
     gate.open.set()
     assert [futures[i].result(30) for i in (0, 2)] == [["a"], ["c"]]
+
+
+def test_nothing_of_a_job_stays_until_the_next_collection_of_garbage(batcher):
+    class Pixels:
+        """As large as a picture's, in life."""
+
+    gc.disable()
+    try:
+        pixels, result = Pixels(), Pixels()
+        there = [weakref.ref(pixels), weakref.ref(result)]
+        future = batcher.submit("a", [pixels], lambda items, result=result: [result])
+        future.result(30)
+        del pixels, result, future
+        batcher.submit("a", [1], list).result(30)  # the thread has let go of it, too
+        assert [reference() for reference in there] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_what_is_told_of_each_batch():

@@ -179,9 +179,6 @@ def test_the_picture_itself_is_never_written_over(tmp_path):
 def test_a_file_is_written_whole_or_not_at_all(model, picture, tmp_path, name):
     photo = picture("a.jpg")
     target = tmp_path / "made" / name
-    code, out, err = run(photo, "-m", model, "-o", target)
-    assert (code, out) == (1, "")
-    assert f"{target}: cannot be written (No such file or directory)" in err
     target.parent.mkdir()
     code, out, err = run(photo, "-m", model, "-o", target)
     assert (code, out, err) == (0, "", f"written: {target}\n")

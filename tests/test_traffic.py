@@ -88,7 +88,7 @@ def run(monkeypatch, capsys, *options: object) -> tuple[int, str]:
 def test_a_run_is_reported(server, photos, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(traffic, "SAMPLE", 0.1)
     monkeypatch.setattr(traffic, "GROWTH", 100)
-    options = ("--url", server.url, "--images", photos[0].parent, "--minutes", 0.03)
+    options = ("--url", server.url, "--images", photos[0].parent, "--minutes", 0.08)
     code, told = run(monkeypatch, capsys, *options, "--json", tmp_path / "report.json")
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["faults"] == []

@@ -10,9 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
 Work = Callable[[list[Any]], Sequence[Any]]  # items to results, one each
 OnDone = Callable[[float, float, int], None]  # seconds waited, seconds worked, items
@@ -51,7 +51,10 @@ class Batcher:
                 raise RuntimeError("closed")
             self._waiting.append(job)
             self._changed.notify()
-        job.future.add_done_callback(lambda future: self._drop(job) if future.cancelled() else None)
+        there = ref(job)  # a job and its future that held each other would stay for long
+        job.future.add_done_callback(
+            lambda future: self._drop(there()) if future.cancelled() else None
+        )
         return job.future
 
     def waiting(self) -> int:
@@ -77,9 +80,10 @@ class Batcher:
             self._on_done(waited, time.monotonic() - started, items)
             del batch  # nothing is kept while the thread waits
 
-    def _drop(self, job: _Job) -> None:
-        with self._changed, suppress(ValueError):  # it may have had its turn just now
-            self._waiting.remove(job)
+    def _drop(self, job: _Job | None) -> None:
+        with self._changed:
+            if job is not None and job in self._waiting:  # it may have had its turn just now
+                self._waiting.remove(job)
 
     def _next(self) -> list[_Job]:
         """The oldest job and those of its kind; none once closed."""

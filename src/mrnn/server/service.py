@@ -274,7 +274,7 @@ class Service:
                 image = self._image(source, how.least_side)
                 return _Seen(name, preprocess(image, how), seen_area(image.size, how))
         except ImageError as error:
-            return error
+            return ImageError(error.code, str(error))  # without the frames that hold the picture
 
     def _image(self, source: Source, at_least: int) -> Image.Image:
         """A picture decoded; large ones one at a time, since some take a gigabyte on the way."""
