@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import hashlib
 import io
 import json
@@ -27,6 +28,7 @@ from mrnn.demo import sample_photos
 from mrnn.library import Library
 from mrnn.records import caption_document, explanation_document, ranking_document, score_document
 from mrnn.server import Access, Limits, create_app
+from mrnn.server.requests import Sent
 
 HERE = "http://localhost"
 LIMITS = Limits(items=4, sentences=5, characters=40, results=12, beam=5, bytes=100_000, words=60)
@@ -124,6 +126,20 @@ def test_a_bad_picture_does_not_stop_the_others(client, photos, tmp_path):
     assert document["detail"] == found[0]["error"]["message"]
     document = problem(client.post("/v1/explain", files=sent(text, cut)), 422, "unreadable")
     assert [r["error"]["code"] for r in document["results"]] == ["not-an-image", "damaged"]
+
+
+def test_no_picture_stays_until_the_next_collection_of_garbage(client, photos, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(photos[0].read_bytes()[:300])
+    gc.collect()
+    gc.disable()
+    try:
+        client.post("/v1/caption", files=sent(bad, photos[0]))
+        client.post("/v1/explain", files=sent(bad))
+        client.get("/livez")
+        assert not [kept for kept in gc.get_objects() if isinstance(kept, Sent)]
+    finally:
+        gc.enable()
 
 
 def test_explanations_are_those_of_the_captioner(client, captioner, photos):

@@ -58,8 +58,8 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     const how = settings();
     const isDrawn = "temperature" in how;
     if (isDrawn) seed += 1;
-    offer(isDrawn);
     ask(isDrawn ? { ...how, seed } : how, { first, written: true });
+    offer(isDrawn);
   }
 
   /** Follow other settings; what a person asked for stays until they want it written anew. */
@@ -69,6 +69,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
   }
 
   function offer(is) {
+    if (!is && another === document.activeElement) status.focus();
     another.hidden = !is;
     another.textContent = "temperature" in settings() ? "Another one" : "Write anew";
   }
@@ -106,12 +107,11 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
   }
 
   function busy(is, text = "") {
-    const active = document.activeElement;
-    const isLost = fault.contains(active) || (active === another && another.hidden);
+    const hadFocus = fault.contains(document.activeElement);
     node.setAttribute("aria-busy", String(is));
     status.textContent = text;
     fault.replaceChildren();
-    if (isLost) status.focus(); // until there is an answer
+    if (hadFocus) status.focus(); // until there is an answer
   }
 
   /** Say why the photo is not even sent. */
@@ -121,19 +121,19 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
   }
 
   function fail(error, again) {
-    const hasFocus = status === document.activeElement;
+    const hadFocus = status === document.activeElement;
     busy(false);
     const isProblem = error instanceof api.Problem;
     const said = isProblem ? error.message : "The page has a fault; load it again.";
     const retry = again && button("Try again", again, { class: "quiet" });
     node.classList.toggle("failed", !current);
     fault.replaceChildren(element("p", { text: said }), ...(retry ? [retry] : []));
-    if (hasFocus) retry?.focus();
+    if (hadFocus) retry?.focus();
     if (!isProblem) console.error(error);
   }
 
   function show(next, place = null) {
-    const hasFocus = [status, story].some((part) => part.contains(document.activeElement));
+    const hadFocus = [status, story].some((part) => part.contains(document.activeElement));
     const hadChoice = document.activeElement.matches(".choice");
     busy(false);
     current = next;
@@ -153,7 +153,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     undo.hidden = !former.length;
     copy.hidden = !navigator.clipboard || !explanation.caption;
     if (place !== null) parts.choose(place);
-    else if (hasFocus) {
+    else if (hadFocus) {
       const chosen = hadChoice && story.querySelector(".choice[aria-pressed=true]");
       (chosen || story.querySelector(".word")).focus();
     }

@@ -56,20 +56,20 @@ export function searchView(run, limits) {
       if (!signal.aborted) show(query, k, answer, signal);
     } catch (error) {
       if (signal.aborted) return;
-      const hasFocus = holdsFocus();
+      const hadFocus = holdsFocus();
       if (k === PAGE) empty();
       grid.setAttribute("aria-busy", "false");
       tell(error.message, "fault");
       const retry = button("Try again", () => ask(query, k, signal), { class: "quiet" });
       note.append(retry);
-      if (hasFocus) retry.focus();
+      if (hadFocus) retry.focus();
     }
   }
 
   const holdsFocus = () => [note, grid, more].some((part) => part.contains(document.activeElement));
 
   function show(query, k, answer, signal) {
-    const hasFocus = holdsFocus();
+    const hadFocus = holdsFocus();
     if (k === PAGE) empty();
     grid.setAttribute("aria-busy", "false");
     tell(summary(query, answer));
@@ -83,7 +83,7 @@ export function searchView(run, limits) {
     const most = Math.min(answer.pictures, limits().results ?? Infinity);
     more.hidden = k >= most;
     more.onclick = () => ask(query, Math.min(k + PAGE, most), signal);
-    if (hasFocus && !grid.contains(document.activeElement)) {
+    if (hadFocus && !grid.contains(document.activeElement)) {
       (tiles[0]?.querySelector("button") ?? text).focus({ preventScroll: true });
     }
   }
