@@ -137,7 +137,7 @@ def test_no_picture_stays_until_the_next_collection_of_garbage(client, photos, t
         client.post("/v1/caption", files=sent(bad, photos[0]))
         client.post("/v1/explain", files=sent(bad))
         client.get("/livez")
-        assert not [kept for kept in gc.get_objects() if isinstance(kept, Sent)]
+        assert not [kept for kept in gc.get_objects() if type(kept) is Sent]
     finally:
         gc.enable()
 
