@@ -26,7 +26,7 @@ QUARTERS = 64  # that are tried of each picture
 _SHARE = 0.25  # of the parts are hidden at once
 _REACH = 1.2  # parts nearer than about so many sides are thought alike
 _NOISE = 0.2  # variance that is no part's, as a share of all
-_BATCH = 32  # filled pictures in memory at once
+_BATCH = 16  # filled pictures in memory at once
 
 
 def cells(size: int, side: int) -> np.ndarray:

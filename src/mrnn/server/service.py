@@ -29,7 +29,6 @@ from ..captioner import Captioner
 from ..config import Decoding
 from ..devices import processors
 from ..errors import ImageError
-from ..features import BATCH
 from ..images import (
     Picture,
     decode_image,
@@ -51,6 +50,7 @@ Document = dict[str, Any]
 T = TypeVar("T")
 
 _LARGE = 8_000_000  # pixels of pictures that are decoded one at a time
+_TOGETHER = 16  # pictures: twice as many take twice the memory, and are no sooner done
 _MOMENT = 2.0  # seconds
 
 
@@ -79,7 +79,7 @@ class Service:
         self._telemetry = telemetry
         self._large = threading.Lock()  # held while a large picture is decoded
         self._pool = ThreadPoolExecutor(processors(), thread_name_prefix="decode")
-        self._model = Batcher(BATCH, telemetry.worked)
+        self._model = Batcher(_TOGETHER, telemetry.worked)
         telemetry.watch("mrnn_queue", "Jobs that wait for the model.", self._model.waiting)
 
     def close(self) -> None:
@@ -221,9 +221,10 @@ class Service:
         }
 
     async def warm_up(self) -> None:
-        """Do once what the first client would otherwise wait for."""
+        """Do once what the first client would otherwise wait for, and what takes most memory."""
         side = self.captioner.encoder.preprocessing.size
         blank = np.zeros((3, side, side), dtype=np.float32)
+        await self._modelled(self.captioner.caption_pixels, [blank] * _TOGETHER)
         await self._modelled(
             lambda items: [self.captioner.explain_pixels(items[0], quick=True)], [blank]
         )
