@@ -22,6 +22,9 @@ from mrnn.text import SIGNS, Vocabulary
 FLICKR8K = Path(__file__).parents[2] / "shared" / "flickr8k"
 LONGEST = (
     "test_web.py",
+    "test_web_search.py",
+    "test_server_faults.py",
+    "test_openapi.py",
     "test_evaluation.py",
     "test_metrics_reference.py",
     "test_train_your_own.py",

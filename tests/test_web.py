@@ -85,6 +85,18 @@ def test_a_map_is_warm_and_cool_where_the_model_looks(browser, server, photos):
         assert browser.one(".veil").text == "not seen by the model"
 
 
+def test_a_closer_look_brings_other_maps_of_the_same_sentence(page, photos):
+    sentence = explained(page, photos[0])
+    point_at(page, 1)
+    before = heat(page)
+    [closer] = [b for b in page.all(".tools button") if b.text == "Look closer"]
+    closer.click()
+    page.until(lambda: closer.get_attribute("hidden"), "better maps")
+    assert said(page) == sentence
+    assert page.all(".word")[1].get_attribute("aria-pressed") == "true"
+    assert heat(page) != before
+
+
 def test_a_runner_up_continues_the_sentence_and_undo_goes_back(page, server, photos):
     before = explained(page, photos[0])
     place = 1

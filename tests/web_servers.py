@@ -59,8 +59,8 @@ def save_sightless(folder: Path) -> Path:
 
 
 def explain(server: str, photo: Path, **fields: object) -> Any:
-    """What the server explains of a photo."""
-    return _post(server, "explain", photo, **fields)
+    """What the server explains of a photo, as quickly as for the page."""
+    return _post(server, "explain", photo, **{"quick": True, **fields})
 
 
 def score(server: str, photo: Path, sentence: str) -> Any:

@@ -24,7 +24,8 @@ export async function model() {
 }
 
 /** A sentence about a photo with the evidence for its words; raises Problem. */
-export const explain = (photo, fields, how) => first("v1/explain", photo, fields, how);
+export const explain = (photo, fields, how) =>
+  first("v1/explain", photo, { quick: true, ...fields }, how);
 
 /** How well a sentence fits a photo; raises Problem. */
 export async function score(photo, sentence, how) {

@@ -22,6 +22,11 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
   const story = element("div", { class: "story" });
   const undo = button("Undo", back, { class: "quiet", hidden: true });
   const another = button("Another one", () => write(true), { class: "quiet", hidden: true });
+  const closer = button("Look closer", lookCloser, {
+    class: "quiet",
+    hidden: true,
+    title: "Heat maps by hiding parts of the photo: truer, and slower",
+  });
   const copy = button("Copy", copied, { class: "quiet", hidden: true });
   const own = ownSentence(longest, (sentence) => ask({ sentence, typed: true }));
   const remove = button("×", close, {
@@ -41,12 +46,13 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
       status,
       fault,
       story,
-      element("div", { class: "tools" }, another, undo, copy),
+      element("div", { class: "tools" }, another, undo, closer, copy),
       own,
     ),
   );
   const former = []; // what was shown before, to go back to
   let current = null; // { explanation, scored, list, written }
+  let parts = null; // of what is shown (see evidence.js)
   let asking = null; // the AbortController of the question under way
   let isWritten = true; // as the settings say; else a person's own, or one that they chose
   let isRefused = false;
@@ -142,7 +148,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     const { explanation, scored, list } = next;
     frame.clear();
     frame.describe(explanation.caption || photo.name);
-    const parts = evidence(explanation, frame, goOn);
+    parts = evidence(explanation, frame, goOn);
     story.replaceChildren(
       parts.line,
       scored ? scoreLine(scored) : figures(explanation),
@@ -151,6 +157,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
       parts.panel,
     );
     undo.hidden = !former.length;
+    closer.hidden = explanation.heat.method !== "positions";
     copy.hidden = !navigator.clipboard || !explanation.caption;
     if (place !== null) parts.choose(place);
     else if (hadFocus) {
@@ -171,6 +178,12 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
   }
 
   const choose = (sentence) => ask({ sentence }, { list: current.list });
+
+  /** The same sentence with better maps. */
+  function lookCloser() {
+    const how = { list: current.list, place: parts.shown() ?? 0 };
+    ask({ sentence: current.explanation.caption, quick: false }, how);
+  }
 
   function back() {
     asking?.abort();

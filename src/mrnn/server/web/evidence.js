@@ -28,6 +28,7 @@ export function evidence(explanation, photo, onContinue) {
   const panel = element("div", { class: "panel" }, hint(explanation));
   const buttons = words.map((word, i) => wordButton(word, i));
   let pinned = null;
+  let at = null; // the word that is shown
   let timer = 0;
 
   function wordButton(word, i) {
@@ -58,10 +59,11 @@ export function evidence(explanation, photo, onContinue) {
 
   /** Show a word's evidence; null: none. */
   function show(i) {
-    buttons.forEach((made, at) => {
-      made.classList.toggle("shown", at === i);
-      made.setAttribute("aria-pressed", String(at === pinned));
-      if (i !== null) made.tabIndex = at === i ? 0 : -1;
+    at = i;
+    buttons.forEach((made, place) => {
+      made.classList.toggle("shown", place === i);
+      made.setAttribute("aria-pressed", String(place === pinned));
+      if (i !== null) made.tabIndex = place === i ? 0 : -1;
     });
     if (i === null) {
       photo.clear();
@@ -75,9 +77,9 @@ export function evidence(explanation, photo, onContinue) {
   }
 
   line.addEventListener("keydown", (event) => {
-    const at = buttons.indexOf(document.activeElement);
+    const from = buttons.indexOf(document.activeElement);
     const last = buttons.length - 1;
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: last }[event.key];
+    const to = { ArrowRight: from + 1, ArrowLeft: from - 1, Home: 0, End: last }[event.key];
     if (event.key === "Escape" && panel.querySelector("h3")) {
       event.preventDefault();
       pin(null);
@@ -91,6 +93,8 @@ export function evidence(explanation, photo, onContinue) {
   return {
     line,
     panel,
+    /** The place of the word that is shown, or null. */
+    shown: () => at,
     /** Choose a word as a click does. */
     choose(i) {
       buttons[i]?.focus();
