@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -199,7 +199,7 @@ def _texts(form: FormData) -> dict[str, Any]:
     return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
 
 
-def _validated(validate: Any) -> Any:
+def _validated(validate: Callable[[], R]) -> R:
     try:
         return validate()
     except ValidationError as error:
