@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 
 import traffic_bad
@@ -122,10 +122,10 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
 async def _run(url: str, options: argparse.Namespace, log: Log) -> float:
     """Have all clients ask until the time is up; the seconds that it took."""
     photos = find_images([options.images]).images
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         base_url=url,
         timeout=PATIENCE,
-        limits=httpx.Limits(max_connections=None),
+        limits=httpx2.Limits(max_connections=None),
         event_hooks={"response": [_require_id]},
     ) as http:
         target = Target(url, photos, http)
@@ -145,7 +145,7 @@ async def _run(url: str, options: argparse.Namespace, log: Log) -> float:
         return time.monotonic() - started
 
 
-async def _require_id(response: httpx.Response) -> None:
+async def _require_id(response: httpx2.Response) -> None:
     if "x-request-id" not in response.headers:
         raise WrongError("an answer without X-Request-ID")
 
@@ -188,7 +188,7 @@ async def _watch(target: Target, started: float, end: float, log: Log) -> None:
     """Note the memory now and then, and show how far it has come."""
     with progress("traffic", "seconds") as show:
         while (now := time.monotonic()) < end:
-            with suppress(httpx.HTTPError):
+            with suppress(httpx2.HTTPError):
                 log.memory.append((now - started, await target.memory()))
             asked = sum(map(Counter.total, log.outcomes.values()))
             megabytes = log.memory[-1][1] / 1e6 if log.memory else 0

@@ -1,4 +1,4 @@
-"""The server that `traffic.py` asks: good requests by httpx, the others by bare sockets."""
+"""The server that `traffic.py` asks: good requests by httpx2, the others by bare sockets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 PATIENCE = 120.0  # seconds until a request counts as lost
 
@@ -23,7 +23,7 @@ class WrongError(Exception):
 class Target:
     """A server, pictures to send to it, and what is known of its library."""
 
-    def __init__(self, url: str, photos: Sequence[Path], http: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, photos: Sequence[Path], http: httpx2.AsyncClient) -> None:
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 80
         self.photos = photos
@@ -98,7 +98,7 @@ async def _send(
         first = False
 
 
-def outcome(response: httpx.Response) -> str:
+def outcome(response: httpx2.Response) -> str:
     """What became of a request: its status, and the code of a problem. Raises WrongError."""
     if response.status_code == 429 and not response.headers.get("retry-after", "").isdigit():
         raise WrongError("429 without a time to come back")

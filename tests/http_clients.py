@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 from PIL import Image
 
@@ -33,7 +33,7 @@ class Live:
 
     port: int
     captioner: Captioner
-    http: httpx.Client
+    http: httpx2.Client
 
     @property
     def url(self) -> str:
@@ -68,7 +68,7 @@ def live(
         )
         thread.start()
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as http:
+            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as http:
                 yield Live(port, captioner, http)
         finally:
             server.should_exit = True
@@ -149,7 +149,7 @@ def form(name: str, content: bytes, field: str = "image") -> bytes:
     return opening.encode() + content + b"\r\n--b--\r\n"
 
 
-def caption(server: Live, *contents: bytes, name: str = "a.jpg", **fields) -> httpx.Response:
+def caption(server: Live, *contents: bytes, name: str = "a.jpg", **fields) -> httpx2.Response:
     files = [("image", (name, content)) for content in contents]
     return server.http.post("/v1/caption", files=files, data=fields)
 
@@ -162,7 +162,7 @@ def require_works(server: Live) -> None:
     assert found.json()["results"][0]["words"]
 
 
-def problem(found: Answer | httpx.Response, status: int, code: str) -> str:
+def problem(found: Answer | httpx2.Response, status: int, code: str) -> str:
     """The detail of a problem document, once all else in it is as it should be."""
     document = found.json()
     assert (document["status"], document["code"]) == (status, code), document
@@ -170,7 +170,7 @@ def problem(found: Answer | httpx.Response, status: int, code: str) -> str:
     return document["detail"]
 
 
-def require_problem(found: Answer | httpx.Response) -> None:
+def require_problem(found: Answer | httpx2.Response) -> None:
     """An answer that is an error is a problem document that tells nothing of the inside."""
     status = found.status if isinstance(found, Answer) else found.status_code
     document = found.json()

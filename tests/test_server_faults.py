@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -200,11 +200,11 @@ def test_a_client_cannot_fill_the_log(strict, caplog):
     for odd in (b"\0\r\n\r\n", head("GET /web/%00 HTTP/1.1"), head("GET / HTTP/1.1", host="X: y")):
         talk(strict.port, odd)
     require_works(strict)
-    told = [r.getMessage() for r in caplog.records if r.name != "httpx"]
+    told = [r.getMessage() for r in caplog.records if r.name != "httpx2"]
     assert told == ["Invalid HTTP request received."] * len(told)  # a line each, of uvicorn's
 
 
-def require_answer_or_problem(found: httpx.Response) -> None:
+def require_answer_or_problem(found: httpx2.Response) -> None:
     if found.status_code != 200:
         assert 400 <= found.status_code < 500
         require_problem(found)
@@ -311,7 +311,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body(strict, caplog):
         with connect(strict.port) as connection:
             connection.sendall(start + form("a.jpg", b"")[:-9])
     require_works(strict)
-    assert [r for r in caplog.records if r.name != "httpx"] == []  # nothing that is our fault
+    assert [r for r in caplog.records if r.name != "httpx2"] == []  # nothing that is our fault
 
 
 # When the model is busy, or fails

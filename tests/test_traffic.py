@@ -7,7 +7,7 @@ import json
 import random
 import sys
 
-import httpx
+import httpx2
 import pytest
 
 import traffic
@@ -43,7 +43,7 @@ def asked(server: Live, photos, kinds, together: bool = False) -> dict[str, str]
     """What became of a request of each kind."""
 
     async def ask() -> dict[str, str]:
-        async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=30) as http:
             target = Target(server.url, photos, http)
             await target.learn()
             draw = random.Random(1)
@@ -117,9 +117,9 @@ def test_what_is_not_intended_is_a_fault(server, photos, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("response", "told"),
     [
-        (httpx.Response(500, text="oh"), "500 without a problem document"),
-        (httpx.Response(429, text="oh"), "429 without a time to come back"),
-        (httpx.Response(404, headers={"content-type": "application/problem+json"}, content=b"{}"),
+        (httpx2.Response(500, text="oh"), "500 without a problem document"),
+        (httpx2.Response(429, text="oh"), "429 without a time to come back"),
+        (httpx2.Response(404, headers={"content-type": "application/problem+json"}, content=b"{}"),
          "a problem document without type"),
     ],
 )  # fmt: skip

@@ -205,6 +205,7 @@ class Captioner:
 
         Equals stay in the given order. Raises ImageError if the image cannot be read.
         """
+        _require_places(k)  # before the image is read
         return self.rank_sentences_for(os.fspath(image), self.terms_of(image), sentences, k)
 
     def rank_sentences_for(
