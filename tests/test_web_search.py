@@ -10,8 +10,8 @@ from selenium.webdriver.common.keys import Keys
 
 from mrnn.demo import sample_photos
 from web_browser import focused, heat, point_at, said
-from web_fixtures import KEY
 from web_scripts import COUNT, GIVE, MANY, changing, refusing
+from web_servers import KEY
 
 # Its fixtures are those of the tests here.
 pytest_plugins = ["web_fixtures"]

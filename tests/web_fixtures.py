@@ -11,9 +11,7 @@ from typer.testing import CliRunner
 from mrnn.cli import app
 from mrnn.demo import sample_photos
 from web_browser import Browser, require_chromium
-from web_servers import address, save_sightless, serving
-
-KEY = "a-key-of-the-tests"
+from web_servers import KEY, address, save_sightless, serving
 
 
 @pytest.fixture(scope="session")

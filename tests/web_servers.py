@@ -21,6 +21,8 @@ from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.images import Preprocessing
 from mrnn.text import SIGNS, Vocabulary
 
+KEY = "a-key-of-the-tests"
+
 
 @contextmanager
 def serving(log: Path, *options: object) -> Iterator[subprocess.Popen[bytes]]:

@@ -145,8 +145,8 @@ function summary(query, { pictures, results, note }) {
   const of = typeof query === "string" ? `“${query}”` : `Like ${query.name}`;
   const matches = results.filter((found) => found.match).length;
   const judged = results.some((found) => typeof found.match === "boolean");
-  const good = `, ${matches || "no"} good ${matches === 1 ? "match" : "matches"}`;
-  const said = judged && !note ? good : "";
+  const standing = `${matches || "none"} ${matches > 1 ? "stand" : "stands"} out`;
+  const said = judged && !note ? `, ${standing}` : "";
   const line = `${of}: the best ${results.length} of ${counted(pictures, "picture")}${said}.`;
   return note ? `${line} ${note}` : line;
 }
