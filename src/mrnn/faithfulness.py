@@ -19,10 +19,9 @@ import numpy as np
 from torch import Tensor
 
 from .encoders import Encoder
-from .errors import ImageError
 from .evidence import find_evidence
-from .features import OnProgress, read_ahead
-from .images import Picture, preprocess, read_image
+from .features import OnProgress, read_ahead, read_pixels
+from .images import Picture
 from .model import MRNN
 from .occlusion import cells, losses
 from .packing import Corpus
@@ -66,10 +65,10 @@ def measure(
     """
     generator = np.random.default_rng(seed)
     found: list[np.ndarray] = []
-    read = partial(_pixels, encoder=encoder)
+    read = partial(read_pixels, how=encoder.preprocessing)
     everything = zip(read_ahead(pictures, read, _AHEAD), captions, strict=True)
     for done, (pixels, caption) in enumerate(everything, 1):
-        if pixels is not None:
+        if isinstance(pixels, np.ndarray):
             words = [*vocabulary.encode(caption), END]
             content = _content(caption)
             found += _losses(model, encoder, usual, pixels, words, content, generator, quick)
@@ -124,11 +123,3 @@ def quarters(heat: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 def _content(caption: str) -> list[int]:
     """The places of content words."""
     return [i for i, word in enumerate(tokenise(caption)) if word not in FUNCTION_WORDS]
-
-
-def _pixels(picture: Picture, encoder: Encoder) -> np.ndarray | None:
-    how = encoder.preprocessing
-    try:
-        return preprocess(read_image(picture, at_least=how.least_side), how)
-    except ImageError:
-        return None

@@ -64,7 +64,7 @@ def encode_images(
 
     Threads decode the next batches while the encoder works on this one.
     """
-    items = read_ahead(paths, partial(_decode, how=encoder.preprocessing), 2 * batch)
+    items = read_ahead(paths, partial(read_pixels, how=encoder.preprocessing), 2 * batch)
     while part := list(islice(items, batch)):
         decoded = [item for item in part if isinstance(item, np.ndarray)]
         encoded = iter(encoder.encode(np.stack(decoded)) if decoded else ())
@@ -217,7 +217,8 @@ def _error_of(path: Picture, tried: Picture | None, error: ImageError | None) ->
     return ImageError(error.code, str(error).replace(printable(tried), printable(path), 1))
 
 
-def _decode(path: Picture, how: Preprocessing) -> np.ndarray | ImageError:
+def read_pixels(path: Picture, how: Preprocessing) -> np.ndarray | ImageError:
+    """A picture as the encoder takes it, (3, S, S), or the error that it met."""
     try:
         return preprocess(read_image(path, at_least=how.least_side), how)
     except ImageError as error:

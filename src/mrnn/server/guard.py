@@ -110,7 +110,7 @@ class Guard:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        body = _Body(receive, self._limits, headers, self._telemetry)
+        body = _Body(receive, self._limits, headers)
         answer = _Answer(send, request_id, self._limits.sending)
         try:
             self._admit(scope, headers)
@@ -187,12 +187,9 @@ class Guard:
 class _Body:
     """A request's body, counted while it is read."""
 
-    def __init__(
-        self, receive: Receive, limits: Limits, headers: Headers, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, receive: Receive, limits: Limits, headers: Headers) -> None:
         self._receive = receive
         self._limits = limits
-        self._telemetry = telemetry
         self._declared = headers.get("content-length", "")
         self._expects = "expect" in headers
         self._started = monotonic()
