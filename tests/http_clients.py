@@ -11,12 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
 from PIL import Image
 
+from libraries import seeing
 from mrnn.captioner import Captioner
 from mrnn.library import Library
 from mrnn.server import Access, Limits, create_app
@@ -75,6 +77,17 @@ def live(
             thread.join(PATIENCE)
             assert not thread.is_alive()
             gc.collect()  # what is left over is complained of here, not in another test
+
+
+@contextmanager
+def stocked(folder: Path, limits: Limits = LIMITS) -> Iterator[Live]:
+    """`live` with a library of one picture, which lies in the folder, too."""
+    (folder / "photo.png").write_bytes(drawn())
+    captioner = seeing()
+    with Library.open(folder / "library", captioner) as library:
+        library.add([folder / "photo.png"])
+        with live(captioner, library, limits) as found:
+            yield found
 
 
 @dataclass(frozen=True)

@@ -8,30 +8,24 @@ import pytest
 
 from http_clients import (
     connect,
-    drawn,
     everything,
     head,
     live,
     problem,
     require_problem,
     require_works,
+    stocked,
     talk,
 )
 from libraries import seeing
-from mrnn.library import Library
 from mrnn.server import Access
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """With a library of one picture, and room enough."""
-    folder = tmp_path_factory.mktemp("faults")
-    (folder / "photo.png").write_bytes(drawn())
-    captioner = seeing()
-    with Library.open(folder / "library", captioner) as library:
-        library.add([folder / "photo.png"])
-        with live(captioner, library) as found:
-            yield found
+    with stocked(tmp_path_factory.mktemp("faults")) as found:
+        yield found
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ from http_clients import (
     problem,
     require_problem,
     require_works,
+    stocked,
     talk,
 )
 from libraries import seeing
-from mrnn.library import Library
 from mrnn.server import Limits
 
 LIMITS = Limits(requests=8, items=4, sentences=5, characters=60, beam=5, bytes=8_000_000)
@@ -53,13 +53,8 @@ QUIET = settings(
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """With a library of one picture, and room enough."""
-    folder = tmp_path_factory.mktemp("faults")
-    (folder / "photo.png").write_bytes(drawn())
-    captioner = seeing()
-    with Library.open(folder / "library", captioner) as library:
-        library.add([folder / "photo.png"])
-        with live(captioner, library, LIMITS) as found:
-            yield found
+    with stocked(tmp_path_factory.mktemp("faults"), LIMITS) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
