@@ -1,8 +1,9 @@
 """A bundle: the model directory that explains itself and loads strictly.
 
 `config.json` (sizes, tokeniser, encoder, what it was trained on, scores, digests), `vocab.json`,
-`model.safetensors` (weights and the prior features, fp16), `README.md` (the card) and, for an
-encoder that no pip package has, its weights: `encoder.safetensors` or `encoder.onnx`.
+`model.safetensors` (weights and the prior features, fp16), `README.md` (the card), how training
+images were described: `consensus.safetensors`, and, for an encoder that no pip package has, its
+weights: `encoder.safetensors` or `encoder.onnx`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 
 from .alexnet import VARIANT
 from .config import ModelConfig
+from .consensus import Consensus
 from .encoders import FEATURES, files_of
 from .errors import BundleError
 from .images import Preprocessing, printable
@@ -39,6 +41,7 @@ _CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
     "model.safetensors",
     "README.md",
 )
+_CONSENSUS = "consensus.safetensors"  # bundles of before it was there have none
 _CARRIED = {SAFETENSORS, ONNX}
 _SCORES = (
     "signature",
@@ -77,6 +80,7 @@ class Bundle:
     scores: tuple[Mapping[str, Any], ...] = ()  # results of `mrnn evaluate`, with their signatures
     encoder_file: EncoderFile | None = None  # the encoder's weights where no pip package has them
     match: MatchThreshold | None = None  # none where there were too few dev pictures
+    consensus: Consensus | None = None
 
 
 def find_bundle(name: str) -> Path:
@@ -105,6 +109,8 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
         _VOCABULARY: bundle.vocabulary.to_json().encode(),
         _WEIGHTS: to_safetensors(tensors),
     }
+    if bundle.consensus is not None:
+        contents[_CONSENSUS] = bundle.consensus.to_bytes()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     if bundle.encoder_file is not None:
         contents[bundle.encoder_file.name] = bundle.encoder_file.content
@@ -163,7 +169,14 @@ def load_bundle(directory: Path) -> Bundle:
         match = MatchThreshold.from_json(config["match"]) if "match" in config else None
     except ValueError as error:
         raise _wrong(path, str(error)) from None
-    bundle = Bundle(model, vocabulary, identity, prior, training, scores, file, match)
+    consensus = None
+    if _CONSENSUS in contents:
+        try:
+            content = contents[_CONSENSUS]
+            consensus = Consensus.from_bytes(content, sizes.vocabulary, sizes.multimodal)
+        except ValueError as error:
+            raise _wrong(directory / _CONSENSUS, str(error)) from None
+    bundle = Bundle(model, vocabulary, identity, prior, training, scores, file, match, consensus)
     try:
         card(bundle, 0)
     except Exception as error:  # whatever wrong keys and types lead to
@@ -201,6 +214,7 @@ def card(bundle: Bundle, size: int) -> str:
         f"- Encoder: {_encoder_line(bundle)}.",
         f"- Sizes: embedding {c.embedding}, recurrent {c.recurrent}, multimodal {c.multimodal}, "
         f"feature {c.feature}; {size / 1e6:.1f} MB.",
+        *_how_made(bundle),
         "",
         "## Scores",
         "",
@@ -221,6 +235,17 @@ def _more_about_data(training: Mapping[str, Any]) -> list[str]:
         lines.append(f"- Splits: {origin}.")
     if text := training.get("text_sentences"):
         lines.append(f"- Read before: {text:,} sentences without pictures.")
+    return lines
+
+
+def _how_made(bundle: Bundle) -> list[str]:
+    """The command, and what came with it, where a bundle says so."""
+    lines = []
+    if command := bundle.training.get("command"):
+        lines.append(f"- Made by: `{command}`.")
+    if bundle.consensus:
+        images = len(bundle.consensus.codes)
+        lines.append(f"- `--consensus` goes by n-grams of the captions of {images:,} images.")
     return lines
 
 
@@ -333,7 +358,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     carried = _CARRIED & config["files"].keys()
     if len(carried) > 1:
         raise _wrong(path, f"two encoders: {' and '.join(sorted(carried))}")
-    _check_keys(config["files"], {_VOCABULARY, _WEIGHTS, *carried}, path, "files.")
+    optional = carried | ({_CONSENSUS} & config["files"].keys())
+    _check_keys(config["files"], {_VOCABULARY, _WEIGHTS, *optional}, path, "files.")
     for name, digest in config["files"].items():
         if not isinstance(digest, str):
             raise _wrong(path, f"the SHA-256 of {name!r} is not a str")
@@ -414,7 +440,7 @@ def _is_replaceable(directory: Path) -> bool:
         return True
     try:
         found = {path.name for path in directory.iterdir()}
-        ours = found <= {_CONFIG, _VOCABULARY, _WEIGHTS, _CARD, *_CARRIED}
+        ours = found <= {_CONFIG, _VOCABULARY, _WEIGHTS, _CARD, _CONSENSUS, *_CARRIED}
         return not found or (ours and bool(_read_config(directory / _CONFIG)))
     except (OSError, BundleError):
         return False

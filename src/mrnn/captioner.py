@@ -377,10 +377,16 @@ class Captioner:
         if how.temperature is not None:
             drawn = sample(self._step, state, generator, how.temperature, prefix, how.max_length)
             found = [[sentence] for sentence in drawn]
-        elif how.beam == 1:
+        elif how.width == 1:
             found = [[sentence] for sentence in greedy(self._step, state, prefix, how.max_length)]
         else:
-            found = beam(self._step, state, how.beam, max(how.n_best, 1), prefix, how.max_length)
+            wanted = how.width if how.consensus else max(how.n_best, 1)
+            found = beam(self._step, state, how.width, wanted, prefix, how.max_length)
+        if how.consensus:
+            found = [
+                self._by_consensus(sentences, term)
+                for sentences, term in zip(found, terms.cpu().numpy(), strict=True)
+            ]
         captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
         return [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
 
@@ -388,6 +394,18 @@ class Captioner:
         recurrent, terms = state
         logp, recurrent = in_blocks(self.model.step, words, recurrent, terms)
         return logp, (recurrent, terms)
+
+    def _by_consensus(self, sentences: list[Generated], term: np.ndarray) -> list[Generated]:
+        """The sentences for an image term (M,), those first on which its neighbours agree most."""
+        if self.bundle.consensus is None:
+            raise UsageError(
+                "this model does not know how training images were described, so that there is no "
+                "consensus; use another model, or train it anew"
+            )
+        spoken = [s.words[: len(s.words) - s.complete] for s in sentences]
+        scores = self.bundle.consensus.scores(term, spoken)
+        order = sorted(range(len(scores)), key=lambda i: -scores[i])
+        return [sentences[i] for i in order]
 
     def _caption(self, sentence: Generated) -> Caption:
         texts = self.vocabulary.decode(sentence.words)

@@ -13,6 +13,8 @@ ENCODER = "efficientnet-lite2"  # unless another is named
 
 WIDEST_BEAM = 100  # 64 images of so many hypotheses still fit into memory
 
+CONSENSUS_BEAM = 10  # sentences among which a consensus is sought
+
 MEMORY_GB = 2.0  # that scoring may take beside the model
 
 
@@ -82,6 +84,7 @@ class Decoding:
 
     beam: int = 1  # width; 1 is greedy
     n_best: int = 0  # how many of the beam's sentences to return
+    consensus: bool = False  # order the beam's sentences by `consensus.Consensus`
     temperature: float | None = None  # sample at this temperature
     seed: int = 1  # of sampling
     prefix: str = ""  # the first words
@@ -99,5 +102,14 @@ class Decoding:
             raise UsageError(f"the temperature must be above 0, not {self.temperature}")
         if self.temperature is not None and (self.beam > 1 or self.n_best):
             raise UsageError("sampling goes with neither a beam nor n-best")
-        if self.n_best > self.beam:
-            raise UsageError(f"n-best {self.n_best} needs a beam at least as wide, not {self.beam}")
+        if self.temperature is not None and self.consensus:
+            raise UsageError("sampling does not go with consensus")
+        if self.n_best > self.width:
+            raise UsageError(
+                f"n-best {self.n_best} needs a beam at least as wide, not {self.width}"
+            )
+
+    @property
+    def width(self) -> int:
+        """Of the beam; with consensus, 1 stands for CONSENSUS_BEAM."""
+        return CONSENSUS_BEAM if self.consensus and self.beam == 1 else self.beam

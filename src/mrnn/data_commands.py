@@ -23,7 +23,7 @@ from .console import (
 )
 from .errors import DataError, UsageError
 from .images import printable
-from .options import Data, Device, Images, Json, Model
+from .options import Consensus, Data, Device, Images, Json, Model
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -57,6 +57,7 @@ def evaluate(
     images: Images = None,
     split: Annotated[str, typer.Option(help="train, dev or test.", metavar="NAME")] = "dev",
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    consensus: Consensus = False,
     protocol: Annotated[
         Protocol, typer.Option(help="How captions are generated and compared.")
     ] = Protocol.coco,
@@ -115,7 +116,7 @@ def evaluate(
     from .report import write_report
 
     plan = Plan(
-        Decoding(beam=beam),
+        Decoding(beam=beam, consensus=consensus),
         protocol.value,
         context,
         retrieval.value,

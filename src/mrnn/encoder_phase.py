@@ -6,7 +6,6 @@ The sentences of a picture share an update, so that an epoch looks at every pict
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +13,12 @@ import torch
 from torch import Tensor
 
 from .bundle import Bundle
+from .computed_rows import ComputedRows
 from .config import TrainConfig
 from .datasets import Example
-from .devices import processors
 from .encoders import Encoder, encoder_of
 from .errors import ImageError
-from .features import encode_images
+from .features import default_cache, encode_images
 from .fit import Learned, Phase, shuffled
 from .images import Picture, preprocess, read_image
 from .material import Material
@@ -45,6 +44,12 @@ class EncoderPhase:
         self._model, self._network, self._material = model, network, material
         self._config = config
         self._encoder: Encoder | None = None  # as of the last epoch's end
+        is_frozen = config.encoder_blocks < network.blocks  # at least in part
+        self._entering = (
+            ComputedRows(self._entering_one, default_cache()).of
+            if is_frozen
+            else lambda rows: np.stack([self._entering_one(row) for row in rows])
+        )
         self.phase = Phase(
             "encoder",
             (config.seed, 2),
@@ -85,8 +90,8 @@ class EncoderPhase:
     def _features(self, chosen: np.ndarray, packed: Packed) -> Tensor:
         rows = self._material.train.images[chosen[packed.order.numpy()]]
         distinct, which = np.unique(rows, return_inverse=True)
-        pixels = self._decoded([self._material.train_examples[row] for row in distinct])
-        features = self._network.features(pixels.to(self._model.wo.device))
+        entering = torch.from_numpy(self._entering(distinct.tolist())).float()
+        features = self._network.features_of_frozen(entering.to(self._model.wo.device))
         return features.index_select(0, torch.from_numpy(which).to(features.device))
 
     def _dev(self) -> Pairs:
@@ -101,14 +106,16 @@ class EncoderPhase:
         assert self._encoder is not None  # noqa: S101 - set at the end of the epoch
         return np.stack([_sound(f) for f in encode_images(_images(examples), self._encoder)])
 
-    def _decoded(self, examples: Sequence[Example]) -> Tensor:
-        """Encoder input (I, 3, S, S) float32."""
+    def _entering_one(self, row: int) -> np.ndarray:
+        """What a training picture is to the blocks that learn, (C, H, W) fp16.
+
+        Pictures go one by one through the frozen blocks: beside others the bits could differ.
+        """
         how = self._network.preprocessing
-        with ThreadPoolExecutor(processors()) as pool:
-            pixels = pool.map(
-                lambda i: preprocess(read_image(i, how.least_side), how), _images(examples)
-            )
-            return torch.from_numpy(np.stack(list(pixels)))
+        image = self._material.train_examples[row].image
+        pixels = torch.from_numpy(preprocess(read_image(image, how.least_side), how))
+        made = self._network.frozen(pixels[None].to(self._model.wo.device))[0]
+        return made.half().cpu().numpy()
 
 
 def _images(examples: Sequence[Example]) -> list[Picture]:

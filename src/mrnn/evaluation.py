@@ -98,7 +98,7 @@ class Plan:
                 f"the memory for scoring must be above 0 and finite, not {self.memory}"
             )
         if self.protocol == "paper2014" and self.decoding != Decoding():
-            raise UsageError("protocol paper2014 is greedy: leave out --beam")
+            raise UsageError("protocol paper2014 is greedy: leave out --beam and --consensus")
         if self.protocol == "paper2014" and self.meteor:
             raise UsageError("METEOR is not of protocol paper2014: leave out --meteor")
         if self.protocol == "paper2014" and self.faithfulness:
@@ -365,7 +365,8 @@ def _signature(
 def _describe_decoding(plan: Plan) -> str:
     if plan.protocol == "paper2014":
         return f"greedy, as long as the reference, its first {plan.context} words given"
-    how = "greedy" if plan.decoding.beam == 1 else f"beam {plan.decoding.beam}"
+    how = "greedy" if plan.decoding.width == 1 else f"beam {plan.decoding.width}"
+    how += " by consensus" if plan.decoding.consensus else ""
     return f"{how}, at most {plan.decoding.max_length} words"
 
 

@@ -12,6 +12,14 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="D")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is random.", metavar="N")]
+Consensus = Annotated[
+    bool,
+    typer.Option(
+        "--consensus",
+        help="Of a beam's sentences (10 if not given), the one most like how similar pictures were "
+        "described.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Images = Annotated[
     Optional[Path],

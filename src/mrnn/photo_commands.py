@@ -13,7 +13,7 @@ from .config import MAX_LENGTH, Decoding
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
 from .errors import DataError, ImageError, UsageError
 from .images import SUFFIXES, FoundImages, find_images, printable
-from .options import Device, Json, Model
+from .options import Consensus, Device, Json, Model
 
 if TYPE_CHECKING:
     from .results import Explanation, Match, Ranking, Score
@@ -58,6 +58,7 @@ def caption(
     paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH")],
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
     n_best: Annotated[int, typer.Option(help="Show the N best of the beam.", metavar="N")] = 0,
+    consensus: Consensus = False,
     sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
     temperature: Annotated[
         Optional[float],
@@ -91,6 +92,7 @@ def caption(
     how = Decoding(
         beam=max(beam, n_best) if beam > 0 else beam,
         n_best=n_best,
+        consensus=consensus,
         temperature=(1.0 if temperature is None else temperature) if sample else None,
         seed=1 if seed is None else seed,
         prefix=prefix,

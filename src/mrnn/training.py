@@ -21,6 +21,7 @@ import torch
 
 from .bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
 from .captioner import Captioner
+from .consensus import IMAGES, Consensus, gathered
 from .datasets import DataSet
 from .encoder_phase import EncoderPhase
 from .encoders import features_only, reopen_encoder
@@ -62,6 +63,7 @@ class Plan:
     resume: bool = False  # go on where an interrupted run stopped
     checkpoint_minutes: float = 5.0  # between checkpoints; there is one after every epoch, too
     tensorboard: bool = False  # write events into the run's folder, too
+    command: str = ""  # what gives the model again, for its card
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
                 plan.settings.train_config(),
                 plan.text,
                 plan.start,
+                plan.command,
                 listeners.on_features,
             )
         writes_events = plan.tensorboard and workers.leads
@@ -194,7 +197,7 @@ class _Run:
                 return True
         if self._workers.leads:
             if self._plan.output.exists():
-                self._add_match()
+                self._complete()
             self._write_report("all that was planned is done")
             self._folder.finish(self._identity)
         return False
@@ -318,31 +321,35 @@ class _Run:
             bundle = self._network.in_bundle(bundle)
         save_bundle(bundle, self._plan.output)
 
-    def _add_match(self) -> None:
-        """Give the best bundle its threshold for matches: a function of it and the dev pictures."""
+    def _complete(self) -> None:
+        """Give the best bundle what follows from it and the pictures: threshold and consensus."""
         bundle = load_bundle(self._plan.output)
         model = bundle.model.to(self._plan.device)
+        train, dev = self._as_seen_by(bundle)
         match = fit_match(
             model,
-            self._dev_as_seen_by(bundle),
+            dev,
             image_terms(model, bundle.prior),
             self._config.seed,
             self._listeners.on_match,
         )
-        if match != bundle.match:
-            save_bundle(replace(bundle, match=match), self._plan.output)
+        consensus = _consensus(model, train, self._config.seed) if model.config.feature else None
+        save_bundle(replace(bundle, match=match, consensus=consensus), self._plan.output)
 
-    def _dev_as_seen_by(self, bundle: Bundle) -> Pairs:
-        """The dev pairs with features of the bundle's encoder, which may have learned."""
+    def _as_seen_by(self, bundle: Bundle) -> tuple[Pairs, Pairs]:
+        """Train and dev pairs with features of the bundle's encoder, which may have learned."""
         identity = bundle.encoder
         if identity == self._plan.images.identity:
-            return self._material.dev
+            return self._material.train, self._material.dev
         encoder = reopen_encoder(
             identity.name, bundle.encoder_file, identity.preprocessing, self._plan.device.type
         )
         source = encoded_by(encoder, default_cache())
-        examples = self._material.dev_examples
-        return read_pairs(examples, bundle.vocabulary, source, self._listeners.on_features)[0]
+        train, dev = (
+            read_pairs(examples, bundle.vocabulary, source, self._listeners.on_features)[0]
+            for examples in (self._material.train_examples, self._material.dev_examples)
+        )
+        return train, dev
 
     def _save(self, number: int, fit: Fit, phase: Phase) -> None:
         adam, counters = fit.state()
@@ -362,6 +369,16 @@ class _Run:
             if name.startswith("adam.")
         }
         fit.restore(adam, checkpoint.values["counters"])
+
+
+def _consensus(model: MRNN, train: Pairs, seed: int) -> Consensus:
+    """How some of the training images, all if they are few, were described."""
+    count = len(train.features)
+    images = np.sort(np.random.default_rng(seed).permutation(count)[:IMAGES])
+    starts = np.searchsorted(train.images, np.arange(count + 1))  # images never fall
+    captions = [train.corpus.sentences(np.arange(starts[i], starts[i + 1])) for i in images]
+    terms = image_terms(model, np.asarray(train.features[images])).cpu().numpy()
+    return gathered(captions, terms)
 
 
 def _split_table(data: DataSet) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -177,12 +178,28 @@ def train(
         resume,
         checkpoint_minutes,
         tensorboard,
+        _command(data, {"config": config, "text": text, "from": start}, settings, output),
     )
     if leads():
         _announce(plan)
     with _listening() as listeners:
         trained = run(plan, listeners)
     return _conclude(plan, trained) if trained else 0
+
+
+def _command(
+    data: Path, given: Mapping[str, Path | str | None], settings: Settings, output: Path
+) -> str:
+    """What gives this model again; of files and folders only the names, for others will read it."""
+    words = ["mrnn", "train", data.resolve().name]
+    for name, value in given.items():
+        words += [f"--{name}", Path(value).name] if value is not None else []
+    for name, setting in settings.by_name.items():
+        if setting.origin != "flag":
+            continue
+        words.append(f"--{name}")
+        words += [] if setting.value is True else [Path(str(setting.value)).name]
+    return shlex.join([*words, "-o", output.name])
 
 
 def _announce(plan: Plan) -> None:

@@ -67,6 +67,11 @@ class CaptionRequest(Pictures):
 
     beam: int = Field(1, ge=1, description="Beam width; 1 is greedy.")
     n_best: int = Field(0, ge=0, description="How many of the beam's sentences to return.")
+    consensus: bool = Field(
+        False,
+        description="Of a beam's sentences (10 if not given), the one most like how similar "
+        "pictures were described.",
+    )
     temperature: float | None = Field(
         None, ge=0.01, le=100, description="Draw the words at random; below 1 safer, above bolder."
     )
@@ -80,6 +85,7 @@ class CaptionRequest(Pictures):
         return Decoding(
             beam=max(self.beam, self.n_best),
             n_best=self.n_best,
+            consensus=self.consensus,
             temperature=self.temperature,
             seed=self.seed,
             prefix=self.prefix,
