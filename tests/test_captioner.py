@@ -15,6 +15,7 @@ from libraries import save_seeing, seeing, threshold
 from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.captioner import Captioner
 from mrnn.config import Decoding
+from mrnn.consensus import gathered
 from mrnn.errors import BundleError, ImageError, UsageError
 from mrnn.text import SIGNS, Vocabulary
 
@@ -52,6 +53,55 @@ def test_options_may_be_given_by_name(captioner, picture):
     assert many.text == by_name.text
     with pytest.raises(TypeError, match="beams"):
         captioner.caption_many([photo], beams=3)
+
+
+def agreeing_on(captioner, photo, sentence):
+    """The captioner, made to know training images that are like a photo and were called this."""
+    term = captioner.terms_of(photo)[0].numpy()
+    rng = np.random.default_rng(0)
+    near = term + rng.normal(size=(30, len(term))) * 0.01
+    terms = np.concatenate([near, -near]).astype(np.float32)
+    words = captioner.vocabulary.encode(sentence)
+    others = captioner.vocabulary.encode("snow in the snow in the snow")
+    found = gathered([[words]] * 30 + [[others]] * 30, terms)
+    bundle = replace(captioner.bundle, consensus=found)
+    return Captioner(bundle, captioner.encoder, captioner.device)
+
+
+def test_consensus_puts_first_what_similar_pictures_were_called(picture):
+    captioner, photo = seeing(), picture("a.jpg")
+    beam = captioner.caption(photo, Decoding(beam=10, n_best=10))
+    for wanted in beam.n_best[2::3]:
+        agreeing = agreeing_on(captioner, photo, wanted.text)
+        found = agreeing.caption(photo, Decoding(consensus=True, n_best=10))
+        assert found.text == wanted.text
+        assert found.logprob == pytest.approx(wanted.logprob)
+        assert {c.text for c in found.n_best} == {c.text for c in beam.n_best}
+        one = agreeing.caption(photo, consensus=True, alternatives=0)
+        assert (one.text, one.n_best) == (wanted.text, ())
+
+
+def test_a_consensus_does_not_depend_on_the_pictures_beside(picture):
+    photos = [picture(f"{i}.jpg") for i in range(5)]
+    captioner = agreeing_on(seeing(), photos[3], "a dog sits in the snow")
+    together = list(captioner.caption_many(photos, consensus=True, n_best=4))
+    assert together == [
+        captioner.caption(p, consensus=True, n_best=4, alternatives=0) for p in photos
+    ]
+
+
+def test_consensus_keeps_the_prefix_and_a_sentence_that_was_cut_off(picture):
+    photo = picture("a.jpg")
+    captioner = agreeing_on(seeing(), photo, "a cat")
+    how = Decoding(consensus=True, beam=4, n_best=4, prefix="the cat", max_length=3)
+    for caption in captioner.caption(photo, how).n_best:
+        assert caption.text.startswith("the cat")
+        assert caption.complete == (caption.words[-1].text == "##END##")
+
+
+def test_a_model_without_consensus_says_so(picture):
+    with pytest.raises(UsageError, match="how training images were described"):
+        seeing().caption(picture("a.jpg"), consensus=True)
 
 
 def test_alternatives_are_the_most_probable_words(captioner, picture):
@@ -277,6 +327,8 @@ def test_nearest_words_equal_a_plain_search(captioner):
         ({"n_best": 4, "beam": 3}, "needs a beam at least as wide"),
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"temperature": 1.0, "beam": 3}, "sampling goes with neither"),
+        ({"temperature": 1.0, "consensus": True}, "sampling does not go with consensus"),
+        ({"n_best": 11, "consensus": True}, "n-best 11 needs a beam at least as wide, not 10"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):

@@ -168,9 +168,11 @@ def test_the_encoder_of_learned_weights_is_that_of_their_halves(pixels):
 def test_the_learned_encoder_is_known_by_its_bytes():
     weights = learned()
     encoder = encoder_of(LITE, weights)
-    assert encoder.file.content == save({k: v.half() for k, v in weights.items()})
+    packaged = open_trainable(LITE).weights()
+    own = {k: v.half() for k, v in weights.items() if not torch.equal(v, packaged[k])}
+    assert encoder.file.content == save(own)
     assert encoder.digest == hashlib.sha256(encoder.file.content).hexdigest()
-    assert encoder.digest == encoder_of(LITE, load(encoder.file.content)).digest
+    assert encoder.digest == encoder_of(LITE, packaged | load(encoder.file.content)).digest
     assert encoder.preprocessing == open_encoder(LITE).preprocessing
 
 
@@ -205,8 +207,28 @@ def test_a_saved_encoder_gives_the_same_bits(tmp_path, pixels, picture):
     assert captioner.caption(picture("a.jpg")).words
 
     again = open_trainable(LITE, weights=captioner.bundle.encoder_file)
-    weights = {k: v.half() for k, v in again.weights().items()}
-    assert save(weights) == encoder.file.content
+    assert encoder_of(LITE, again.weights()).file.content == encoder.file.content
+
+
+def test_only_what_is_not_as_in_the_package_is_carried(pixels):
+    original = open_trainable(LITE)
+    weights = original.weights()
+    weights["_conv_head.bias"] += 0.5
+    original.parameters(1)
+    encoder = encoder_of(LITE, weights)
+    assert load(encoder.file.content).keys() == {"_conv_head.bias"}
+    x = torch.from_numpy(pixels)
+    again = open_trainable(LITE, weights=encoder.file)
+    again.parameters(1)
+    assert torch.equal(again.frozen(x), original.frozen(x))
+    assert (again.features(x) > original.features(x)).any()
+
+
+def test_a_name_that_the_network_does_not_have_is_refused():
+    encoder = encoder_of(LITE, learned())
+    broken = replace(encoder.file, content=save({"_conv_foot.bias": torch.zeros(3)}))
+    with pytest.raises(BundleError, match=r"unknown key '_conv_foot\.bias'"):
+        open_trainable(LITE, weights=broken)
 
 
 def test_a_bundles_weights_that_do_not_fit_are_named():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import signal
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from conftest import WORDS
 from mrnn import fit, training
 from mrnn.bundle import EncoderIdentity, load_bundle
 from mrnn.captioner import load
+from mrnn.consensus import Consensus, gathered
 from mrnn.datasets import read_dataset
 from mrnn.encoders import FEATURES, Encoder, open_encoder
 from mrnn.errors import BundleError, DataError, UsageError
@@ -193,6 +195,23 @@ def test_the_best_model_gets_its_threshold_at_the_end(well_described, tmp_path):
     prior = image_terms(bundle.model, bundle.prior)
     assert fit_match(bundle.model, pairs, prior, seed=1) == bundle.match
     assert "A match in a search" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_the_best_model_knows_how_training_images_were_described(well_described, tmp_path):
+    bundle = run_seeing(well_described, tmp_path / "model").bundle
+    train = read_dataset(well_described).split("train")
+    captions = [[bundle.vocabulary.encode(s) for s in e.sentences] for e in train]
+    features, _ = seen_as_numbers().source([e.image for e in train], quiet)
+    expected = gathered(captions, image_terms(bundle.model, features).numpy())
+    again = Consensus.from_bytes(expected.to_bytes(), len(bundle.vocabulary), 16)
+    for field in fields(Consensus):
+        found = getattr(bundle.consensus, field.name)
+        assert np.array_equal(found, getattr(again, field.name)), field.name
+    assert f"captions of {len(train)} images" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_a_model_without_images_has_no_neighbours(flickr_layout, tmp_path):
+    assert run(flickr_layout, tmp_path / "model").bundle.consensus is None
 
 
 def test_the_seed_of_the_run_is_that_of_the_threshold(well_described, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
+from weakref import finalize
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class ComputedRows:
             self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - as long as this
         except OSError as error:
             raise self._failed(error) from None
+        finalize(self, self._file.close)
         self._places: dict[int, int] = {}  # of the rows that are there, in bytes
 
     def of(self, rows: Sequence[int]) -> np.ndarray:

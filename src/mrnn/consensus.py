@@ -26,7 +26,7 @@ from .text import PADDING
 IMAGES = 10_000  # training images that are kept, at most
 _ORDERS = (1, 2, 3, 4)
 _COMPONENTS = 96  # principal ones of image terms
-_LEAST = 10  # images that an n-gram must be said of to be kept
+_LEAST = 10  # images that an n-gram must be said of to be kept; in small sets one of each 500, or 2
 _NGRAMS = 1 << 16  # kept at most, so that two bytes tell them apart
 _NEIGHBOURS = 40
 _SHARPNESS = 10.0  # a neighbour's vote grows by this factor e for each unit of cosine
@@ -131,7 +131,8 @@ def gathered(captions: Sequence[Sequence[Sentence]], terms: np.ndarray) -> Conse
         ngram for several in captions for ngram in set(chain.from_iterable(map(_ngrams, several)))
     )
     rarity = {ngram: math.log(len(captions) / count) for ngram, count in images_with.items()}
-    frequent = [(g, n) for g, n in images_with.most_common(_NGRAMS) if n >= _LEAST]
+    least = min(_LEAST, max(2, len(captions) // 500))
+    frequent = [(g, n) for g, n in images_with.most_common(_NGRAMS) if n >= least]
     places = {ngram: i for i, (ngram, _) in enumerate(frequent)}
     entries: list[int] = []
     weights: list[float] = []

@@ -31,6 +31,7 @@ from .networks import (
     in_onnx_runtime,
     in_torch,
     network,
+    packaged,
     read_weights,
     refuse_weights,
 )
@@ -71,12 +72,17 @@ def open_encoder(name: str = DEFAULT, device: str = "cpu", weights: Path | None 
 def encoder_of(name: str, weights: Mapping[str, Tensor], device: str = "cpu") -> Encoder:
     """The encoder of fine-tuned weights, rounded to float16 as a bundle will carry them.
 
-    Raises BundleError for NaN or numbers too large.
+    What is as in the pip package is not carried. Raises BundleError for NaN or numbers too large.
     """
+    import torch
+
     from .weight_files import to_half
 
+    found = network(name)
+    known = packaged(found) if name in PACKAGES else {}
+    own = {k: v for k, v in weights.items() if k not in known or not torch.equal(v, known[k])}
     try:
-        return _carried(network(name), to_half(weights), device)
+        return _carried(found, to_half(own), device)
     except ValueError as error:
         raise BundleError(f"{name}: {error}") from None
 
@@ -179,7 +185,7 @@ def _carried(network: Network, weights: Mapping[str, Tensor], device: str) -> En
     from .weight_files import to_safetensors
 
     file = EncoderFile.of(SAFETENSORS, to_safetensors(weights))
-    return _encoder(network, weights, file.digest, file, device)
+    return _encoder(network, read_weights(network, file), file.digest, file, device)
 
 
 def _encoder(

@@ -83,17 +83,23 @@ def network(name: str) -> Network:
 
 
 def read_weights(network: Network, source: Path | EncoderFile | None) -> dict[str, Tensor]:
-    """Weights of a network: those of a bundle's file, of alexnet's file, or of the pip package."""
-    from . import alexnet, efficientnet
+    """Weights of a network: those of a bundle's file, of alexnet's file, or of the pip package.
+
+    A bundle's file needs to hold only what is not as in the pip package.
+    """
+    from . import alexnet
     from .weight_files import check_tensors, from_safetensors
 
     if isinstance(source, EncoderFile):
         try:
             tensors = from_safetensors(source.content)
-            check_tensors(tensors, network.shapes, network.name)
+            expected = network.shapes
+            if network.name in PACKAGES:
+                expected = {name: expected[name] for name in expected.keys() & tensors.keys()}
+            check_tensors(tensors, expected, network.name)
         except ValueError as error:
             raise BundleError(f"{source.place}: {error}; get a fresh copy of the bundle") from None
-        return tensors
+        return tensors if len(tensors) == len(network.shapes) else packaged(network) | tensors
     if network.name == "alexnet":
         if source is None:
             raise UsageError(
@@ -102,6 +108,13 @@ def read_weights(network: Network, source: Path | EncoderFile | None) -> dict[st
             )
         return alexnet.read_weights(source)
     refuse_weights(source, network.name)
+    return packaged(network)
+
+
+def packaged(network: Network) -> dict[str, Tensor]:
+    """The weights that the pip package has, with batch normalisation folded in."""
+    from . import efficientnet
+
     return efficientnet.fold(PACKAGES[network.name].read(), efficientnet.SIZES[network.name])
 
 

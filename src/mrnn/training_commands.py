@@ -190,15 +190,18 @@ def train(
 def _command(
     data: Path, given: Mapping[str, Path | str | None], settings: Settings, output: Path
 ) -> str:
-    """What gives this model again; of files and folders only the names, for others will read it."""
+    """What gives this model again; others will read it, so that no folders of the user's show."""
+
+    def shown(path: Path) -> str:
+        return path.name if path.is_absolute() or ".." in path.parts else str(path)
+
     words = ["mrnn", "train", data.resolve().name]
     for name, value in given.items():
-        words += [f"--{name}", Path(value).name] if value is not None else []
+        words += [f"--{name}", shown(Path(value))] if value is not None else []
     for name, setting in settings.by_name.items():
-        if setting.origin != "flag":
-            continue
-        words.append(f"--{name}")
-        words += [] if setting.value is True else [Path(str(setting.value)).name]
+        if setting.origin == "flag":
+            words.append(f"--{name}")
+            words += [] if setting.value is True else [shown(Path(str(setting.value)))]
     return shlex.join([*words, "-o", output.name])
 
 
