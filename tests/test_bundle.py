@@ -302,7 +302,7 @@ def test_scores_measured_otherwise_stand_beside_each_other(change):
 
 def test_shipped_names_and_directories(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find_bundle("default") == find_bundle("plain")
+    assert find_bundle("default") != find_bundle("plain")
     assert find_bundle("plain").parent.name == "bundles"
     assert find_bundle("some/dir") == Path("some/dir")
     (tmp_path / "plain").mkdir()

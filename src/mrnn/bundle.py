@@ -34,7 +34,7 @@ from .threshold import MatchThreshold
 from .weight_files import check_tensors, from_safetensors, read_whole, to_half, to_safetensors
 
 FORMAT = 1
-SHIPPED: Mapping[str, str] = {"default": "plain", "plain": "plain"}
+SHIPPED = ("default", "plain")
 _CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
     "config.json",
     "vocab.json",
@@ -89,7 +89,7 @@ def find_bundle(name: str) -> Path:
     A folder of one's own with such a name is "./plain".
     """
     if name in SHIPPED:
-        return Path(str(resources.files(__package__).joinpath("bundles", SHIPPED[name])))
+        return Path(str(resources.files(__package__).joinpath("bundles", name)))
     return Path(name)
 
 
@@ -297,8 +297,8 @@ def _match_lines(match: MatchThreshold | None) -> list[str]:
 
 
 _LIMITS = (
-    "The weights carry no pictures. They were learned from the data named above, whose own terms",
-    "apply to what may be done with them.",
+    "The weights carry no pictures and no captions. They were learned from the data named above,",
+    "whose own terms apply to what may be done with them.",
     "The model knows only the words of its vocabulary and the kinds of pictures it was trained on.",
     "It repeats the habits of those who wrote the captions (guesses of sex, age and mood among",
     "them) and is often wrong: do not let it decide anything about a person.",
