@@ -14,6 +14,7 @@ from PIL import Image
 from mrnn.bundle import Bundle, EncoderIdentity
 from mrnn.captioner import Captioner
 from mrnn.config import ModelConfig
+from mrnn.consensus import Consensus, gathered
 from mrnn.encoders import open_encoder
 from mrnn.images import Preprocessing
 from mrnn.model import MRNN
@@ -98,6 +99,14 @@ def tiny_model(vocabulary: int = 12, feature: int = 6, seed: int = 0, **sizes: i
     return MRNN(config).initialise(torch.Generator().manual_seed(seed)).requires_grad_(False)
 
 
+def described(multimodal: int = 7) -> Consensus:
+    """How 30 training images that nobody has seen were described, for a `tiny_model`."""
+    rng = np.random.default_rng(0)
+    first = len(SIGNS)
+    captions = [[rng.integers(first, first + len(WORDS), 5).tolist()] for _ in range(30)]
+    return gathered(captions, rng.normal(size=(30, multimodal)).astype(np.float32))
+
+
 @pytest.fixture
 def tiny_bundle():
     """An untrained RNN-Base that needs no encoder weights."""
@@ -121,4 +130,5 @@ def captioner():
     model.vi.sub_(model.vi.mean(1, keepdim=True)).mul_(10)  # blind to what all pictures share
     prior = np.random.default_rng(0).random((5, 1280)).astype(np.float16)
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
-    return Captioner(Bundle(model, vocabulary, identity, prior, {}), encoder, torch.device("cpu"))
+    bundle = Bundle(model, vocabulary, identity, prior, {}, consensus=described())
+    return Captioner(bundle, encoder, torch.device("cpu"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from conftest import TRAINING, WORDS, tiny_model
+from conftest import TRAINING, WORDS, described, tiny_model
 from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.captioner import Captioner
 from mrnn.encoders import Encoder, open_encoder
@@ -64,7 +64,8 @@ def bundle(
     model.wo.mul_(4)  # an untrained model is flat; this one has opinions
     prior = np.random.default_rng(0).random((5, dimension)).astype(np.float16)
     file = encoder.file if encoder else None
-    return Bundle(model, VOCABULARY, identity, prior, TRAINING, (), file, match)
+    consensus = described(MULTIMODAL)
+    return Bundle(model, VOCABULARY, identity, prior, TRAINING, (), file, match, consensus)
 
 
 def dump(library: Path) -> dict[str, object]:

@@ -22,7 +22,13 @@ from mrnn.text import SIGNS, Vocabulary
 
 @pytest.mark.parametrize(
     "how",
-    [Decoding(), Decoding(beam=3, n_best=3), Decoding(temperature=2.0), Decoding(prefix="a dog")],
+    [
+        Decoding(),
+        Decoding(beam=3, n_best=3),
+        Decoding(consensus=True, n_best=3),
+        Decoding(temperature=2.0),
+        Decoding(prefix="a dog"),
+    ],
 )
 def test_a_caption_has_the_log_probability_that_score_gives_it(captioner, picture, how):
     photo = picture("a.jpg")
@@ -100,8 +106,10 @@ def test_consensus_keeps_the_prefix_and_a_sentence_that_was_cut_off(picture):
 
 
 def test_a_model_without_consensus_says_so(picture):
+    captioner = seeing()
+    captioner.bundle = replace(captioner.bundle, consensus=None)
     with pytest.raises(UsageError, match="how training images were described"):
-        seeing().caption(picture("a.jpg"), consensus=True)
+        captioner.caption(picture("a.jpg"), consensus=True)
 
 
 def test_alternatives_are_the_most_probable_words(captioner, picture):

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mrnn import benchmark, measuring
+from libraries import save_seeing
+from mrnn import benchmark, load, measuring
 from mrnn.bundle import load_bundle, save_bundle
 from mrnn.cli import app
 from mrnn.datasets import read_dataset
@@ -208,6 +209,27 @@ def test_evaluate_with_a_beam_and_a_limit(flickr_layout, model):
     assert code == 0
     assert "images=2" in out
     assert "beam 2" in out
+
+
+def test_a_consensus_may_be_asked_for(flickr_layout, tmp_path, picture):
+    seeing = save_seeing(tmp_path / "seeing")
+    photo = picture("a.jpg")
+    code, out, err = run("caption", photo, "-m", seeing, "--consensus", "--n-best", 3, "--json")
+    assert (code, err) == (0, "")
+    found = document("caption", out)
+    expected = load(seeing).caption(photo, consensus=True, n_best=3)
+    assert [c["caption"] for c in found["n_best"]] == [c.text for c in expected.n_best]
+    code, out, _ = run(
+        "evaluate", flickr_layout, "-m", seeing, "--consensus", "--retrieval", "none", "--json"
+    )
+    decoding = document("evaluate", out)["signature"]["decoding"]
+    assert decoding == "beam 10 by consensus, at most 30 words"
+
+
+def test_a_model_that_knows_no_descriptions_says_so(model, picture):
+    code, _, err = run("caption", picture("a.jpg"), "-m", model, "--consensus")
+    assert code == 2
+    assert "how training images were described" in err
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,11 @@ class Decoding:
                 f"n-best {self.n_best} needs a beam at least as wide, not {self.width}"
             )
 
+    @staticmethod
+    def at_least(beam: int, n_best: int, consensus: bool) -> int:
+        """The beam for those who leave its width to us: wide enough for the n best."""
+        return beam if beam < 1 or (consensus and beam == 1) else max(beam, n_best)
+
     @property
     def width(self) -> int:
         """Of the beam; with consensus, 1 stands for CONSENSUS_BEAM."""

@@ -90,7 +90,7 @@ def caption(
     if overwrite and not sidecar:
         raise UsageError("--overwrite goes with --sidecar")
     how = Decoding(
-        beam=max(beam, n_best) if beam > 0 else beam,
+        beam=Decoding.at_least(beam, n_best, consensus),
         n_best=n_best,
         consensus=consensus,
         temperature=(1.0 if temperature is None else temperature) if sample else None,

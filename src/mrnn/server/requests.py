@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from ..config import MAX_LENGTH, Decoding
+from ..config import CONSENSUS_BEAM, MAX_LENGTH, Decoding
 from ..text import tokenise
 from .limits import Limits
 from .problems import Problem
@@ -83,7 +83,7 @@ class CaptionRequest(Pictures):
     def decoding(self) -> Decoding:
         """How to generate, as the command line has it; raises UsageError."""
         return Decoding(
-            beam=max(self.beam, self.n_best),
+            beam=Decoding.at_least(self.beam, self.n_best, self.consensus),
             n_best=self.n_best,
             consensus=self.consensus,
             temperature=self.temperature,
@@ -231,11 +231,18 @@ def _require_modest(sources: Sequence[Source], fields: Pictures, limits: Limits)
         ("sentences", len(texts) - 2, limits.sentences),
         ("characters of a sentence", max(map(len, texts)), limits.characters),
         ("words of the sentences, times pictures", _scored(fields, len(sources)), limits.words),
-        ("beam", max(getattr(fields, "beam", 0), getattr(fields, "n_best", 0)), limits.beam),
+        ("beam", _beam(fields), limits.beam),
         ("k", getattr(fields, "k", 0), limits.results),
     ):
         if number > most:
             raise Problem("invalid", f"{what}: {number:,} is more than the {most:,} allowed")
+
+
+def _beam(fields: Pictures) -> int:
+    """Hypotheses that a picture takes, as `Decoding.width` has it."""
+    asked = max(getattr(fields, "beam", 0), getattr(fields, "n_best", 0))
+    is_ours = getattr(fields, "consensus", False) and getattr(fields, "beam", 0) == 1
+    return max(CONSENSUS_BEAM, asked) if is_ours else asked
 
 
 def _scored(fields: Pictures, pictures: int) -> int:
