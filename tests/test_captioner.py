@@ -100,7 +100,10 @@ def test_consensus_keeps_the_prefix_and_a_sentence_that_was_cut_off(picture):
     photo = picture("a.jpg")
     captioner = agreeing_on(seeing(), photo, "a cat")
     how = Decoding(consensus=True, beam=4, n_best=4, prefix="the cat", max_length=3)
-    for caption in captioner.caption(photo, how).n_best:
+    found = captioner.caption(photo, how).n_best
+    assert [c.complete for c in found] == sorted((c.complete for c in found), reverse=True)
+    assert {c.complete for c in found} == {True, False}  # though cut off, some agree better
+    for caption in found:
         assert caption.text.startswith("the cat")
         assert caption.complete == (caption.words[-1].text == "##END##")
 
@@ -109,7 +112,7 @@ def test_a_model_without_consensus_says_so(picture):
     captioner = seeing()
     captioner.bundle = replace(captioner.bundle, consensus=None)
     with pytest.raises(UsageError, match="how training images were described"):
-        captioner.caption(picture("a.jpg"), consensus=True)
+        captioner.caption_many([picture("a.jpg")], consensus=True)  # before any picture is read
 
 
 def test_alternatives_are_the_most_probable_words(captioner, picture):
@@ -336,7 +339,8 @@ def test_nearest_words_equal_a_plain_search(captioner):
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"temperature": 1.0, "beam": 3}, "sampling goes with neither"),
         ({"temperature": 1.0, "consensus": True}, "sampling does not go with consensus"),
-        ({"n_best": 11, "consensus": True}, "n-best 11 needs a beam at least as wide, not 10"),
+        ({"n_best": 4, "beam": 3, "consensus": True}, "needs a beam at least as wide, not 3"),
+        ({"n_best": 101, "consensus": True}, "too wide"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):

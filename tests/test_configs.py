@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mrnn.bundle import SHIPPED, find_bundle, load_bundle
+from mrnn.bundle import find_bundle, load_bundle
+from mrnn.config import SHIPPED
 from mrnn.settings import read_toml, settle
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ def test_a_shipped_bundle_was_made_with_the_settings_of_its_name(name):
 def test_the_card_says_the_command(name):
     command = f"mrnn train flickr8k --config configs/{name}.toml -o {name}"
     assert load_bundle(find_bundle(name)).training["command"] == command
-    assert f"Made by: `{command}`" in (find_bundle(name) / "README.md").read_text()
+    assert f"Made by\n\n    {command}\n" in (find_bundle(name) / "README.md").read_text()
     assert (ROOT / shlex.split(command)[4]).exists()
 
 
@@ -41,9 +42,3 @@ def test_no_setting_is_left_to_defaults_that_may_change(path):
     assert left <= {"text-epochs"} | (
         set() if told.get("train-encoder") else {name for name in left if "encoder" in name}
     )
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_bundle_is_small(name):
-    files = find_bundle(name).iterdir()
-    assert sum(path.stat().st_size for path in files) < 20_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -111,6 +112,13 @@ def test_only_what_many_images_share_is_kept():
     found = gathered(captions, np.eye(21, TERM))
     kept = {tuple(word for word in row if word) for row in found.ngrams.tolist()}
     assert kept == {(4,), (5,), (4, 5)}
+
+
+def test_entries_do_not_keep_the_order_of_the_captions():
+    captions, terms = example(images=40)
+    found = gathered(captions, terms)
+    for start, end in pairwise(found.starts.tolist()):
+        assert (np.diff(found.entries[start:end].astype(int)) > 0).all()
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Consensus)])

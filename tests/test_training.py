@@ -16,6 +16,7 @@ from conftest import WORDS
 from mrnn import fit, training
 from mrnn.bundle import EncoderIdentity, load_bundle
 from mrnn.captioner import load
+from mrnn.computed_rows import ComputedRows
 from mrnn.consensus import Consensus, gathered
 from mrnn.datasets import read_dataset
 from mrnn.encoders import FEATURES, Encoder, open_encoder
@@ -413,6 +414,13 @@ def test_settings_keep_their_origin_when_a_run_is_gone_on_with(flickr_layout, tm
     assert settings.read_text() == before
 
 
+def test_a_run_that_is_gone_on_with_keeps_the_command_it_was_begun_with(flickr_layout, tmp_path):
+    output = tmp_path / "model"
+    run(flickr_layout, output, on_progress=stopped_after(1), command="mrnn train --epochs 3")
+    bundle = run(flickr_layout, output, resume=True, command="mrnn train").bundle
+    assert bundle.training["command"] == "mrnn train --epochs 3"
+
+
 def test_training_goes_on_from_a_bundle_with_more_words(flickr_layout, tmp_path):
     begun = run(flickr_layout, tmp_path / "begun").bundle
     captions = flickr_layout / "Flickr8k.token.txt"
@@ -462,10 +470,10 @@ LEARNING = {
 }  # fmt: skip
 
 
-def learn_to_see(data, output, **options):
+def learn_to_see(data, output, flags=LEARNING, **options):
     network = open_trainable("efficientnet-lite0")
     return run(
-        data, output, encoder="efficientnet-lite0", trainable=network, flags=LEARNING, **options
+        data, output, encoder="efficientnet-lite0", trainable=network, flags=flags, **options
     )
 
 
@@ -505,6 +513,19 @@ def test_an_encoder_that_was_interrupted_learns_on_as_if_it_were_not(flickr_layo
         learn_to_see(flickr_layout, output, resume=True)
         for name in ("model.safetensors", "encoder.safetensors"):
             assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("blocks", [2, 18])  # of 18
+def test_what_is_read_again_trains_like_what_is_computed(
+    flickr_layout, tmp_path, monkeypatch, blocks
+):
+    flags = {**LEARNING, "encoder-blocks": blocks, "epochs": 1}
+    learn_to_see(flickr_layout, tmp_path / "kept", flags=flags)
+    monkeypatch.setattr(ComputedRows, "_read", lambda self, row: None)
+    learn_to_see(flickr_layout, tmp_path / "computed", flags=flags)
+    for name in ("model.safetensors", "encoder.safetensors"):
+        kept, computed = (tmp_path / run / name for run in ("kept", "computed"))
+        assert kept.read_bytes() == computed.read_bytes()
 
 
 def test_all_sentences_of_a_picture_come_in_one_update(flickr_layout, tmp_path):

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from .alexnet import VARIANT
-from .config import ModelConfig
+from .config import SHIPPED, ModelConfig
 from .consensus import Consensus
 from .encoders import FEATURES, files_of
 from .errors import BundleError
@@ -34,7 +34,6 @@ from .threshold import MatchThreshold
 from .weight_files import check_tensors, from_safetensors, read_whole, to_half, to_safetensors
 
 FORMAT = 1
-SHIPPED = ("default", "plain")
 _CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
     "config.json",
     "vocab.json",
@@ -241,11 +240,11 @@ def _more_about_data(training: Mapping[str, Any]) -> list[str]:
 def _how_made(bundle: Bundle) -> list[str]:
     """The command, and what came with it, where a bundle says so."""
     lines = []
-    if command := bundle.training.get("command"):
-        lines.append(f"- Made by: `{command}`.")
     if bundle.consensus:
         images = len(bundle.consensus.codes)
         lines.append(f"- `--consensus` goes by n-grams of the captions of {images:,} images.")
+    if command := bundle.training.get("command"):
+        lines += ["", "Made by", "", f"    {command}"]
     return lines
 
 
@@ -297,8 +296,8 @@ def _match_lines(match: MatchThreshold | None) -> list[str]:
 
 
 _LIMITS = (
-    "The weights carry no pictures and no captions. They were learned from the data named above,",
-    "whose own terms apply to what may be done with them.",
+    "The weights carry no pictures. They, and the words that several images were described with,",
+    "come from the data named above, whose own terms apply to what may be done with them.",
     "The model knows only the words of its vocabulary and the kinds of pictures it was trained on.",
     "It repeats the habits of those who wrote the captions (guesses of sex, age and mood among",
     "them) and is often wrong: do not let it decide anything about a person.",

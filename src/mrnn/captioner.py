@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from .blocks import in_blocks
-from .bundle import SHIPPED, Bundle, find_bundle, load_bundle
-from .config import Decoding
+from .bundle import Bundle, find_bundle, load_bundle
+from .config import SHIPPED, Decoding
 from .devices import choose_device
 from .encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .errors import BundleError, ImageError, UsageError
@@ -91,7 +91,7 @@ class Captioner:
         Options are the fields of Decoding: caption_many(paths, beam=3).
         """
         how = replace(how, **options)
-        return self._stream(images, how, self._prefix(how))
+        return self._stream(images, how, self.require(how))
 
     def caption_features(
         self, features: np.ndarray, how: Decoding = Decoding(), **options: Any
@@ -99,7 +99,7 @@ class Captioner:
         """Captions for encoder features (B, D); options are the fields of Decoding."""
         how = replace(how, **options)
         generator = torch.Generator(self.device).manual_seed(how.seed)
-        return self._generate(list(features), how, self._prefix(how), generator)
+        return self._generate(list(features), how, self.require(how), generator)
 
     def caption_pixels(
         self, pixels: Sequence[np.ndarray], how: Decoding = Decoding()
@@ -110,7 +110,7 @@ class Captioner:
     def caption_terms(self, terms: Tensor, how: Decoding = Decoding()) -> list[Caption]:
         """Captions for image terms (B, M); `how` cannot ask for alternatives."""
         generator = torch.Generator(self.device).manual_seed(how.seed)
-        return self._search(terms, how, self._prefix(how), generator)
+        return self._search(terms, how, self.require(how), generator)
 
     def score(self, image: ImagePath, sentences: Sequence[str]) -> list[Score]:
         """Score sentences against one image, in order; raises ImageError."""
@@ -346,7 +346,13 @@ class Captioner:
             for item in batch:
                 yield item if isinstance(item, ImageError) else next(captions)
 
-    def _prefix(self, how: Decoding) -> list[int]:
+    def require(self, how: Decoding) -> list[int]:
+        """The prefix by its words' indices; raises UsageError for what this model cannot do."""
+        if how.consensus and self.bundle.consensus is None:
+            raise UsageError(
+                "this model has no consensus: it does not know how training images were described "
+                "(models without images, and those of older versions, do not); use another"
+            )
         words = tokenise(how.prefix)
         for word in words:
             if word not in self.vocabulary:
@@ -396,15 +402,14 @@ class Captioner:
         return logp, (recurrent, terms)
 
     def _by_consensus(self, sentences: list[Generated], term: np.ndarray) -> list[Generated]:
-        """The sentences for an image term (M,), those first on which its neighbours agree most."""
-        if self.bundle.consensus is None:
-            raise UsageError(
-                "this model does not know how training images were described, so that there is no "
-                "consensus; use another model, or train it anew"
-            )
+        """The sentences for an image term (M,), those first on which its neighbours agree most.
+
+        Complete ones come before those cut off, as in a beam.
+        """
+        assert self.bundle.consensus is not None  # noqa: S101 - so says `require`
         spoken = [s.words[: len(s.words) - s.complete] for s in sentences]
         scores = self.bundle.consensus.scores(term, spoken)
-        order = sorted(range(len(scores)), key=lambda i: -scores[i])
+        order = sorted(range(len(scores)), key=lambda i: (not sentences[i].complete, -scores[i]))
         return [sentences[i] for i in order]
 
     def _caption(self, sentence: Generated) -> Caption:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from .errors import UsageError
 
+SHIPPED = ("default", "plain")  # names of the bundles that come with the package
+
 MAX_LENGTH = 30  # words of a caption; 9 of Flickr8K's 35,000 training and dev captions are longer
 
 ENCODER = "efficientnet-lite2"  # unless another is named
@@ -96,8 +98,8 @@ class Decoding:
             raise UsageError(
                 "beam and max length must be 1 or more, n-best and alternatives 0 or more"
             )
-        if self.beam > WIDEST_BEAM:
-            raise UsageError(f"a beam of {self.beam} is too wide; the widest is {WIDEST_BEAM}")
+        if self.width > WIDEST_BEAM:
+            raise UsageError(f"a beam of {self.width} is too wide; the widest is {WIDEST_BEAM}")
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise UsageError(f"the temperature must be above 0, not {self.temperature}")
         if self.temperature is not None and (self.beam > 1 or self.n_best):
@@ -111,10 +113,11 @@ class Decoding:
 
     @staticmethod
     def at_least(beam: int, n_best: int, consensus: bool) -> int:
-        """The beam for those who leave its width to us: wide enough for the n best."""
+        """A beam made wide enough for the n best, but where consensus sees to that itself."""
         return beam if beam < 1 or (consensus and beam == 1) else max(beam, n_best)
 
     @property
     def width(self) -> int:
-        """Of the beam; with consensus, 1 stands for CONSENSUS_BEAM."""
-        return CONSENSUS_BEAM if self.consensus and self.beam == 1 else self.beam
+        """Of the beam; with consensus, 1 stands for CONSENSUS_BEAM or as many as are wanted."""
+        is_ours = self.consensus and self.beam == 1
+        return max(CONSENSUS_BEAM, self.n_best) if is_ours else self.beam

@@ -1,8 +1,9 @@
 """Consensus: of the sentences of a beam, the one most like how similar pictures were described.
 
 After Devlin et al. 2015 (arXiv:1505.04467) and Mao et al. 2015 (arXiv:1412.6632, sec. 8): the
-training images nearest to a picture vote by their captions. Only n-grams that many images share are
-kept of these, as CIDEr weighs them (Vedantam et al. 2015): no caption can be read from them.
+training images nearest to a picture vote by their captions. Only n-grams that several images share
+are kept of these, as CIDEr weighs them (Vedantam et al. 2015); short and common captions can be
+pieced together from them, others cannot.
 
 Dimension key: I training images, M multimodal layer, C components, G n-grams, E entries (n-grams
 of all images together).
@@ -55,7 +56,7 @@ class Consensus:
     def scores(self, term: np.ndarray, sentences: Sequence[Sentence]) -> list[float]:
         """How well each sentence agrees with the neighbours of an image term (M,): 0 to 4.
 
-        The cosine with the neighbours' mean caption, summed over the four orders, less for a
+        The mean cosine with the neighbours' captions, summed over the four orders, less for a
         sentence longer or shorter than theirs.
         """
         neighbours, votes = self._neighbours(term)
@@ -142,7 +143,8 @@ def gathered(captions: Sequence[Sequence[Sentence]], terms: np.ndarray) -> Conse
         for sentence in several:
             for ngram, x in _vector(sentence, rarity):
                 mean[ngram] += x / len(several)  # type: ignore[assignment]
-        kept = [(places[ngram], x) for ngram, x in mean.items() if ngram in places and x > 0]
+        # In the order of the table: that of the captions would give them away.
+        kept = sorted((places[ngram], x) for ngram, x in mean.items() if ngram in places and x > 0)
         entries += [place for place, _ in kept]
         weights += [x for _, x in kept]
         starts.append(len(entries))

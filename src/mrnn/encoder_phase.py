@@ -5,8 +5,9 @@ The sentences of a picture share an update, so that an epoch looks at every pict
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,9 +19,9 @@ from .config import TrainConfig
 from .datasets import Example
 from .encoders import Encoder, encoder_of
 from .errors import ImageError
-from .features import default_cache, encode_images
+from .features import default_cache, encode_images, read_ahead, read_pixels
 from .fit import Learned, Phase, shuffled
-from .images import Picture, preprocess, read_image
+from .images import Picture
 from .material import Material
 from .model import MRNN
 from .packing import Packed
@@ -44,12 +45,7 @@ class EncoderPhase:
         self._model, self._network, self._material = model, network, material
         self._config = config
         self._encoder: Encoder | None = None  # as of the last epoch's end
-        is_frozen = config.encoder_blocks < network.blocks  # at least in part
-        self._entering = (
-            ComputedRows(self._entering_one, default_cache()).of
-            if is_frozen
-            else lambda rows: np.stack([self._entering_one(row) for row in rows])
-        )
+        self._frozen = ComputedRows(self._after_frozen, default_cache())
         self.phase = Phase(
             "encoder",
             (config.seed, 2),
@@ -90,8 +86,13 @@ class EncoderPhase:
     def _features(self, chosen: np.ndarray, packed: Packed) -> Tensor:
         rows = self._material.train.images[chosen[packed.order.numpy()]]
         distinct, which = np.unique(rows, return_inverse=True)
-        entering = torch.from_numpy(self._entering(distinct.tolist())).float()
-        features = self._network.features_of_frozen(entering.to(self._model.wo.device))
+        device = self._model.wo.device
+        if self._config.encoder_blocks < self._network.blocks:
+            entering = torch.from_numpy(self._frozen.of(distinct.tolist())).to(device).float()
+            features = self._network.features_of_frozen(entering)
+        else:
+            pixels = np.stack(list(self._pixels(distinct.tolist())))
+            features = self._network.features(torch.from_numpy(pixels).to(device))
         return features.index_select(0, torch.from_numpy(which).to(features.device))
 
     def _dev(self) -> Pairs:
@@ -106,23 +107,27 @@ class EncoderPhase:
         assert self._encoder is not None  # noqa: S101 - set at the end of the epoch
         return np.stack([_sound(f) for f in encode_images(_images(examples), self._encoder)])
 
-    def _entering_one(self, row: int) -> np.ndarray:
-        """What a training picture is to the blocks that learn, (C, H, W) fp16.
+    def _after_frozen(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
+        """What the frozen blocks make of training pictures, (C, H, W) fp16 each.
 
-        Pictures go one by one through the frozen blocks: beside others the bits could differ.
+        They go through one by one: beside others the bits of a picture could differ.
         """
-        how = self._network.preprocessing
-        image = self._material.train_examples[row].image
-        pixels = torch.from_numpy(preprocess(read_image(image, how.least_side), how))
-        made = self._network.frozen(pixels[None].to(self._model.wo.device))[0]
-        return made.half().cpu().numpy()
+        for pixels in self._pixels(rows):
+            one = torch.from_numpy(pixels[None]).to(self._model.wo.device)
+            yield self._network.frozen(one)[0].half().cpu().numpy()
+
+    def _pixels(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
+        """Encoder input of training pictures, (3, S, S) each; threads decode ahead."""
+        pictures = _images([self._material.train_examples[row] for row in rows])
+        how = partial(read_pixels, how=self._network.preprocessing)
+        return map(_sound, read_ahead(pictures, how, len(rows)))
 
 
 def _images(examples: Sequence[Example]) -> list[Picture]:
     return [example.image for example in examples]
 
 
-def _sound(feature: np.ndarray | ImageError) -> np.ndarray:
-    if isinstance(feature, ImageError):
-        raise feature
-    return feature
+def _sound(values: np.ndarray | ImageError) -> np.ndarray:
+    if isinstance(values, ImageError):
+        raise values
+    return values

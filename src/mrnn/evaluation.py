@@ -135,6 +135,7 @@ def evaluate(
     Raises DataError when no image can be read and DependencyError for a missing package; images
     that cannot be read are left out and returned as errors.
     """
+    captioner.require(plan.decoding)
     metric = bleu_signature()  # first what may be missing or too little: before minutes of work
     if plan.meteor:
         require_meteor()

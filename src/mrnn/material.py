@@ -73,7 +73,6 @@ def prepare(
     config: TrainConfig,
     text: Sequence[str],
     start: Bundle | None,
-    command: str,
     on_features: OnProgress,
 ) -> Material:
     """Read and encode everything; raises DataError when a split cannot be used.
@@ -110,7 +109,6 @@ def prepare(
             "sentences": len(train.corpus),
             "text_sentences": len(text),
             "config": asdict(config),
-            **({"command": command} if command else {}),
         },
         encoder_file=images.file,
     )

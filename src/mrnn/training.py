@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import torch
 from .bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
 from .captioner import Captioner
 from .consensus import IMAGES, Consensus, gathered
-from .datasets import DataSet
+from .datasets import DataSet, Example
 from .encoder_phase import EncoderPhase
 from .encoders import features_only, reopen_encoder
 from .errors import BundleError, DataError, ImageError, UsageError
@@ -111,7 +112,6 @@ def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
                 plan.settings.train_config(),
                 plan.text,
                 plan.start,
-                plan.command,
                 listeners.on_features,
             )
         writes_events = plan.tensorboard and workers.leads
@@ -175,6 +175,7 @@ class _Run:
         self._model: MRNN = material.bundle.model.to(plan.device)
         self._network: EncoderPhase | None = None  # while the image network is trained
         self._records: list[EpochRecord] = []
+        self._command = plan.command
         self._identity = {
             "config": asdict(self._config) | asdict(plan.settings.model_config()),
             "sentences": material.sentences_fingerprint(),
@@ -238,6 +239,7 @@ class _Run:
         _require_alike(json.loads(ours), self._identity)
         if checkpoint:
             _require_same(checkpoint.values["identity"], self._identity, self._plan.output)
+            self._command = checkpoint.values["command"]
         if not self._workers.leads:
             return
         if checkpoint and folder.metrics.exists():
@@ -315,7 +317,13 @@ class _Run:
         calibrated = MRNN(self._model.config)
         calibrated.load_state_dict(self._model.state_dict())
         calibrated.divide_logits(temperature)
-        reached = {"epoch": epoch, "dev_perplexity": score, "temperature": temperature}
+        reached: dict[str, Any] = {
+            "epoch": epoch,
+            "dev_perplexity": score,
+            "temperature": temperature,
+        }
+        if self._command:
+            reached["command"] = self._command
         bundle = replace(bundle, model=calibrated, training={**bundle.training, **reached})
         if self._network:
             bundle = self._network.in_bundle(bundle)
@@ -325,35 +333,46 @@ class _Run:
         """Give the best bundle what follows from it and the pictures: threshold and consensus."""
         bundle = load_bundle(self._plan.output)
         model = bundle.model.to(self._plan.device)
-        train, dev = self._as_seen_by(bundle)
         match = fit_match(
             model,
-            dev,
+            self._as_seen_by(bundle, self._material.dev_examples),
             image_terms(model, bundle.prior),
             self._config.seed,
             self._listeners.on_match,
         )
-        consensus = _consensus(model, train, self._config.seed) if model.config.feature else None
+        consensus = self._consensus(bundle) if model.config.feature else None
         save_bundle(replace(bundle, match=match, consensus=consensus), self._plan.output)
 
-    def _as_seen_by(self, bundle: Bundle) -> tuple[Pairs, Pairs]:
-        """Train and dev pairs with features of the bundle's encoder, which may have learned."""
-        identity = bundle.encoder
-        if identity == self._plan.images.identity:
-            return self._material.train, self._material.dev
-        encoder = reopen_encoder(
-            identity.name, bundle.encoder_file, identity.preprocessing, self._plan.device.type
-        )
-        source = encoded_by(encoder, default_cache())
-        train, dev = (
-            read_pairs(examples, bundle.vocabulary, source, self._listeners.on_features)[0]
-            for examples in (self._material.train_examples, self._material.dev_examples)
-        )
-        return train, dev
+    def _consensus(self, bundle: Bundle) -> Consensus:
+        """How some of the training images, all if they are few, were described."""
+        count = len(self._material.train_examples)
+        drawn = np.random.default_rng(self._config.seed).permutation(count)[:IMAGES]
+        examples = [self._material.train_examples[row] for row in np.sort(drawn)]
+        pairs = self._as_seen_by(bundle, examples)
+        starts = np.searchsorted(pairs.images, np.arange(len(examples) + 1))  # they never fall
+        captions = [
+            pairs.corpus.sentences(np.arange(start, end)) for start, end in pairwise(starts)
+        ]
+        return gathered(captions, image_terms(bundle.model, pairs.features).cpu().numpy())
+
+    def _as_seen_by(self, bundle: Bundle, examples: Sequence[Example]) -> Pairs:
+        """Examples with features of the bundle's encoder, which may have learned."""
+        identity, source = bundle.encoder, self._plan.images.source
+        if identity != self._plan.images.identity:
+            encoder = reopen_encoder(
+                identity.name, bundle.encoder_file, identity.preprocessing, self._plan.device.type
+            )
+            source = encoded_by(encoder, default_cache())
+        return read_pairs(examples, bundle.vocabulary, source, self._listeners.on_features)[0]
 
     def _save(self, number: int, fit: Fit, phase: Phase) -> None:
         adam, counters = fit.state()
-        values = {"identity": self._identity, "phase": number, "counters": counters}
+        values = {
+            "identity": self._identity,
+            "command": self._command,
+            "phase": number,
+            "counters": counters,
+        }
         weights = {f"weights.{i}": w for i, w in enumerate(phase.weights)}
         self._folder.save(
             Checkpoint(values, weights | {f"adam.{name}": value for name, value in adam.items()})
@@ -369,16 +388,6 @@ class _Run:
             if name.startswith("adam.")
         }
         fit.restore(adam, checkpoint.values["counters"])
-
-
-def _consensus(model: MRNN, train: Pairs, seed: int) -> Consensus:
-    """How some of the training images, all if they are few, were described."""
-    count = len(train.features)
-    images = np.sort(np.random.default_rng(seed).permutation(count)[:IMAGES])
-    starts = np.searchsorted(train.images, np.arange(count + 1))  # images never fall
-    captions = [train.corpus.sentences(np.arange(starts[i], starts[i + 1])) for i in images]
-    terms = image_terms(model, np.asarray(train.features[images])).cpu().numpy()
-    return gathered(captions, terms)
 
 
 def _split_table(data: DataSet) -> str:

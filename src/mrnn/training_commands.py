@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from .config import SHIPPED
 from .console import (
     INTERRUPTED,
     exit_code,
@@ -166,6 +167,15 @@ def train(
     side = _image_side(settings, encoder_weights, features, beginning, where)
     settings = _as_they_are(settings, beginning, features)
     training = settings.train_config()
+    files = {
+        "config": config,
+        "images": images,
+        "features": features,
+        "encoder-weights": encoder_weights,
+        "text": text,
+        "from": start,
+    }
+    command = _command(data, files, settings, output)
     plan = Plan(
         dataset,
         side,
@@ -178,7 +188,7 @@ def train(
         resume,
         checkpoint_minutes,
         tensorboard,
-        _command(data, {"config": config, "text": text, "from": start}, settings, output),
+        command,
     )
     if leads():
         _announce(plan)
@@ -190,19 +200,26 @@ def train(
 def _command(
     data: Path, given: Mapping[str, Path | str | None], settings: Settings, output: Path
 ) -> str:
-    """What gives this model again; others will read it, so that no folders of the user's show."""
-
-    def shown(path: Path) -> str:
-        return path.name if path.is_absolute() or ".." in path.parts else str(path)
-
-    words = ["mrnn", "train", data.resolve().name]
+    """What gives this model again. Others will read it: files and folders by their names alone."""
+    words = ["mrnn", "train", data.absolute().name]
     for name, value in given.items():
-        words += [f"--{name}", shown(Path(value))] if value is not None else []
+        if value is not None:
+            words += [f"--{name}", _name(name, value)]
     for name, setting in settings.by_name.items():
         if setting.origin == "flag":
             words.append(f"--{name}")
-            words += [] if setting.value is True else [shown(Path(str(setting.value)))]
-    return shlex.join([*words, "-o", output.name])
+            words += [] if setting.value is True else [_name(name, str(setting.value))]
+    return printable(shlex.join([*words, "-o", output.absolute().name]))
+
+
+def _name(option: str, value: Path | str) -> str:
+    """The last part of a path; but settings lie in `configs`, and a bundle is no shipped one."""
+    path = Path(value)
+    if option == "config" and path.parent.name == "configs":
+        return f"configs/{path.name}"
+    if option == "from" and str(value) not in SHIPPED:
+        return f"./{path.name}"
+    return path.name
 
 
 def _announce(plan: Plan) -> None:

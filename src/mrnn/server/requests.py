@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from ..config import CONSENSUS_BEAM, MAX_LENGTH, Decoding
+from ..config import MAX_LENGTH, Decoding
 from ..text import tokenise
 from .limits import Limits
 from .problems import Problem
@@ -231,18 +231,11 @@ def _require_modest(sources: Sequence[Source], fields: Pictures, limits: Limits)
         ("sentences", len(texts) - 2, limits.sentences),
         ("characters of a sentence", max(map(len, texts)), limits.characters),
         ("words of the sentences, times pictures", _scored(fields, len(sources)), limits.words),
-        ("beam", _beam(fields), limits.beam),
+        ("beam", fields.decoding().width if isinstance(fields, CaptionRequest) else 0, limits.beam),
         ("k", getattr(fields, "k", 0), limits.results),
     ):
         if number > most:
             raise Problem("invalid", f"{what}: {number:,} is more than the {most:,} allowed")
-
-
-def _beam(fields: Pictures) -> int:
-    """Hypotheses that a picture takes, as `Decoding.width` has it."""
-    asked = max(getattr(fields, "beam", 0), getattr(fields, "n_best", 0))
-    is_ours = getattr(fields, "consensus", False) and getattr(fields, "beam", 0) == 1
-    return max(CONSENSUS_BEAM, asked) if is_ours else asked
 
 
 def _scored(fields: Pictures, pictures: int) -> int:
