@@ -53,11 +53,21 @@ class Table:
         return sum(self.logprobs(image, words))
 
 
-def naive_greedy(table, image, prefix, max_length):
+def allowed(words, no_repeat):
+    """The words that may follow, none of which says something twice."""
+
+    def repeats(word):
+        runs = list(zip(*([*words, word][i:] for i in range(no_repeat)), strict=False))
+        return len(runs) > 1 and runs[-1] in runs[:-1]
+
+    return (END, *(word for word in REAL if not repeats(word)))
+
+
+def naive_greedy(table, image, prefix, max_length, no_repeat=0):
     words = list(prefix)
     while True:
         logp = table.after(image, words)
-        best = max((END, *REAL), key=lambda word: logp[word])
+        best = max(allowed(words, no_repeat), key=lambda word: logp[word])
         if best == END:
             return (*words, END)
         if len(words) == max_length:
@@ -65,14 +75,15 @@ def naive_greedy(table, image, prefix, max_length):
         words.append(best)
 
 
-def naive_beam(table, image, width, n_best, prefix, max_length):
+def naive_beam(table, image, width, n_best, prefix, max_length, no_repeat=0):
     """Beam search to the bitter end: no early stop, no tensors."""
     live, finished = [(table.score(image, prefix), tuple(prefix))], []
     for length in range(len(prefix), max_length + 1):
         candidates = []
         for score, words in live:
             logp = table.after(image, words)
-            candidates += [(score + logp[word], (*words, word)) for word in (END, *REAL)]
+            following = allowed(words, no_repeat)
+            candidates += [(score + logp[word], (*words, word)) for word in following]
         candidates.sort(reverse=True)
         finished += [c for c in candidates[:width] if c[1][-1] == END]
         if length < max_length:
@@ -106,13 +117,13 @@ def check(table, image, found, prefix, max_length):
     assert found.logprob == pytest.approx(table.score(image, found.words))
 
 
-@given(SEEDS, PREFIXES, st.integers(2, 6))
+@given(SEEDS, PREFIXES, st.integers(2, 9), st.integers(0, 4))
 @fast
-def test_greedy_equals_a_naive_loop(seed, prefix, max_length):
-    table = Table(seed)
-    results = greedy(table.step, table.start(0, 1, 2), prefix, max_length)
+def test_greedy_equals_a_naive_loop(seed, prefix, max_length, no_repeat):
+    table = Table(seed, end=-2.0 if no_repeat else 0.0)
+    results = greedy(table.step, table.start(0, 1, 2), prefix, max_length, no_repeat)
     for image, found in enumerate(results):
-        assert found.words == naive_greedy(table, image, prefix, max_length)
+        assert found.words == naive_greedy(table, image, prefix, max_length, no_repeat)
         check(table, image, found, prefix, max_length)
 
 
@@ -126,16 +137,17 @@ def test_beam_of_width_1_is_greedy(seed, prefix, max_length):
     ]
 
 
-@given(SEEDS, PREFIXES, st.integers(2, 5), st.integers(1, 5), st.data())
+@given(SEEDS, PREFIXES, st.integers(2, 6), st.integers(1, 5), st.integers(0, 3), st.data())
 @fast
-def test_beam_equals_a_naive_search_for_every_image(seed, prefix, max_length, width, data):
-    table = Table(seed)
+def test_beam_equals_a_naive_search_for_every_image(
+    seed, prefix, max_length, width, no_repeat, data
+):
+    table = Table(seed, end=-2.0 if no_repeat else 0.0)
     n_best = data.draw(st.integers(1, width))
-    results = beam(table.step, table.start(0, 1, 2), width, n_best, prefix, max_length)
+    limits = prefix, max_length, no_repeat
+    results = beam(table.step, table.start(0, 1, 2), width, n_best, *limits)
     for image, found in enumerate(results):
-        assert [f.words for f in found] == naive_beam(
-            table, image, width, n_best, prefix, max_length
-        )
+        assert [f.words for f in found] == naive_beam(table, image, width, n_best, *limits)
         for sentence in found:
             check(table, image, sentence, prefix, max_length)
 
@@ -226,6 +238,17 @@ def test_samples_carry_the_models_own_probabilities(seed, prefix, temperature):
     results = sample(table.step, table.start(0, 1, 2), generator, temperature, prefix, 5)
     for image, found in enumerate(results):
         check(table, image, found, prefix, 5)
+
+
+@pytest.mark.parametrize("no_repeat", [1, 2, 3])
+def test_no_sample_says_something_twice(no_repeat):
+    table, generator = Table(3, end=-9.0), torch.Generator().manual_seed(1)
+    results = sample(table.step, table.start(*range(50)), generator, 1.0, (), 9, no_repeat)
+    for image, found in enumerate(results):
+        check(table, image, found, (), 9)
+        said = found.words[: len(found.words) - found.complete]
+        runs = list(zip(*(said[i:] for i in range(no_repeat)), strict=False))
+        assert len(set(runs)) == len(runs)
 
 
 def test_sampling_follows_its_seed():

@@ -380,14 +380,14 @@ class Captioner:
         self, terms: Tensor, how: Decoding, prefix: list[int], generator: torch.Generator
     ) -> list[Caption]:
         state: State = (self.model.initial_state(len(terms)), terms)
+        limits = prefix, how.max_length, how.no_repeat
         if how.temperature is not None:
-            drawn = sample(self._step, state, generator, how.temperature, prefix, how.max_length)
-            found = [[sentence] for sentence in drawn]
+            found = [[s] for s in sample(self._step, state, generator, how.temperature, *limits)]
         elif how.width == 1:
-            found = [[sentence] for sentence in greedy(self._step, state, prefix, how.max_length)]
+            found = [[s] for s in greedy(self._step, state, *limits)]
         else:
             wanted = how.width if how.consensus else max(how.n_best, 1)
-            found = beam(self._step, state, how.width, wanted, prefix, how.max_length)
+            found = beam(self._step, state, how.width, wanted, *limits)
         if how.consensus:
             found = [
                 self._by_consensus(sentences, term)

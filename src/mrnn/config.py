@@ -91,13 +91,14 @@ class Decoding:
     seed: int = 1  # of sampling
     prefix: str = ""  # the first words
     max_length: int = MAX_LENGTH  # words, the prefix included
+    no_repeat: int = 3  # words in a row that no sentence says twice; 0 lets it
     alternatives: int = 0  # runners-up to return a word
 
     def __post_init__(self) -> None:
-        if self.beam < 1 or self.n_best < 0 or self.max_length < 1 or self.alternatives < 0:
-            raise UsageError(
-                "beam and max length must be 1 or more, n-best and alternatives 0 or more"
-            )
+        if self.beam < 1 or self.max_length < 1:
+            raise UsageError("beam and max length must be 1 or more")
+        if min(self.n_best, self.alternatives, self.no_repeat) < 0:
+            raise UsageError("n-best, alternatives and no-repeat must be 0 or more")
         if self.width > WIDEST_BEAM:
             raise UsageError(f"a beam of {self.width} is too wide; the widest is {WIDEST_BEAM}")
         if self.temperature is not None and not 0 < self.temperature < math.inf:

@@ -23,7 +23,7 @@ from .console import (
 )
 from .errors import DataError, UsageError
 from .images import printable
-from .options import Consensus, Data, Device, Images, Json, Model
+from .options import Consensus, Data, Device, Images, Json, Model, NoRepeat
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -58,6 +58,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, dev or test.", metavar="NAME")] = "dev",
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
     consensus: Consensus = False,
+    no_repeat: NoRepeat = Decoding.no_repeat,
     protocol: Annotated[
         Protocol, typer.Option(help="How captions are generated and compared.")
     ] = Protocol.coco,
@@ -116,7 +117,7 @@ def evaluate(
     from .report import write_report
 
     plan = Plan(
-        Decoding(beam=beam, consensus=consensus),
+        Decoding(beam=beam, consensus=consensus, no_repeat=no_repeat),
         protocol.value,
         context,
         retrieval.value,

@@ -368,6 +368,8 @@ def _describe_decoding(plan: Plan) -> str:
         return f"greedy, as long as the reference, its first {plan.context} words given"
     how = "greedy" if plan.decoding.width == 1 else f"beam {plan.decoding.width}"
     how += " by consensus" if plan.decoding.consensus else ""
+    if plan.decoding.no_repeat:
+        how += f", no {plan.decoding.no_repeat} words twice"
     return f"{how}, at most {plan.decoding.max_length} words"
 
 

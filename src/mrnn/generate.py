@@ -40,10 +40,14 @@ class Generated:
 
 
 def greedy(
-    step: Step, state: State, prefix: Sequence[int] = (), max_length: int = MAX_LENGTH
+    step: Step,
+    state: State,
+    prefix: Sequence[int] = (),
+    max_length: int = MAX_LENGTH,
+    no_repeat: int = 0,
 ) -> list[Generated]:
     """The most probable word at each step, for all B sentences at once."""
-    return _generate(step, state, lambda logp: logp.argmax(1), prefix, max_length)
+    return _generate(step, state, lambda logp: logp.argmax(1), prefix, max_length, no_repeat)
 
 
 def sample(
@@ -53,6 +57,7 @@ def sample(
     temperature: float = 1.0,
     prefix: Sequence[int] = (),
     max_length: int = MAX_LENGTH,
+    no_repeat: int = 0,
 ) -> list[Generated]:
     """Each word drawn from P^(1/temperature), renormalised without the forbidden words."""
 
@@ -60,7 +65,7 @@ def sample(
         weights = torch.softmax((logp - logp.amax(1, keepdim=True)) / temperature, dim=1)
         return torch.multinomial(weights, 1, generator=generator)[:, 0]
 
-    return _generate(step, state, draw, prefix, max_length)
+    return _generate(step, state, draw, prefix, max_length, no_repeat)
 
 
 def beam(
@@ -70,6 +75,7 @@ def beam(
     n_best: int = 1,
     prefix: Sequence[int] = (),
     max_length: int = MAX_LENGTH,
+    no_repeat: int = 0,
 ) -> list[list[Generated]]:
     """Beam search for the most probable sentences; `n_best` <= `width` for each, best first.
 
@@ -86,7 +92,7 @@ def beam(
     logp = logp.repeat_interleave(width, 0)
     state = tuple(part.repeat_interleave(width, 0) for part in state)
     for length in range(len(prefix), max_length + 1):
-        candidates, parents = live.extended(logp)
+        candidates, parents = live.extended(logp, no_repeat)
         ends = candidates.words[:, :, -1] == END
         finished = finished.merged(candidates.where(ends & likely[: ends.shape[1]]))
         if length < max_length:
@@ -160,14 +166,15 @@ class _Hypotheses:
         """Keep only some rows, by a mask (B,)."""
         return _Hypotheses(self.words[chosen], self.logprobs[chosen], self.scores[chosen])
 
-    def extended(self, logp: Tensor) -> tuple[_Hypotheses, Tensor]:
+    def extended(self, logp: Tensor, no_repeat: int) -> tuple[_Hypotheses, Tensor]:
         """The 2K best continuations by (B * K, V) log P, and the place each came from, (B, 2K).
 
         Among them at least K do not end.
         """
         rows, width = self.scores.shape
         vocabulary = logp.shape[1]
-        totals = (self.scores.view(-1, 1) + _allowed(logp)).view(rows, width * vocabulary)
+        allowed = _allowed(logp, self.words.flatten(0, 1), no_repeat)
+        totals = (self.scores.view(-1, 1) + allowed).view(rows, width * vocabulary)
         scores, flat = totals.topk(min(2 * width, totals.shape[1]), dim=1)
         parents, words = flat // vocabulary, flat % vocabulary
         logprobs = logp.view(rows, width * vocabulary).gather(1, flat)
@@ -218,6 +225,7 @@ def _generate(
     choose: Callable[[Tensor], Tensor],
     prefix: Sequence[int],
     max_length: int,
+    no_repeat: int,
 ) -> list[Generated]:
     """Follow one choice a sentence and step until every sentence has ended."""
     logp, state, given = _read(step, state, prefix)
@@ -225,7 +233,7 @@ def _generate(
     words, logprobs = [_words(prefix, given).expand(rows, -1)], [given]
     ended = given.new_zeros(rows, dtype=torch.bool)
     for length in range(len(prefix), max_length + 1):
-        chosen = choose(_allowed(logp))
+        chosen = choose(_allowed(logp, torch.cat(words, 1), no_repeat))
         words.append(chosen[:, None])
         logprobs.append(logp.gather(1, chosen[:, None]))
         ended = ended | (chosen == END)
@@ -254,8 +262,18 @@ def _read(step: Step, state: State, prefix: Sequence[int]) -> tuple[Tensor, Stat
     return logp, state, torch.stack(given, 1) if given else logp.new_zeros(rows, 0)
 
 
-def _allowed(logp: Tensor) -> Tensor:
-    return logp.index_fill(1, _words(_FORBIDDEN, logp), -torch.inf)
+def _allowed(logp: Tensor, said: Tensor, no_repeat: int) -> Tensor:
+    """Log P (N, V) without what is forbidden after the words said so far (N, T).
+
+    Forbidden are signs, and what would say `no_repeat` words in a row a second time.
+    """
+    allowed = logp.index_fill(1, _words(_FORBIDDEN, logp), -torch.inf)
+    if 0 < no_repeat <= said.shape[1]:
+        runs = said.unfold(1, no_repeat, 1)  # (N, T - no_repeat + 1, no_repeat)
+        last = said[:, said.shape[1] - no_repeat + 1 :]
+        rows, places = (runs[:, :, :-1] == last[:, None]).all(2).nonzero(as_tuple=True)
+        allowed[rows, runs[rows, places, -1]] = -torch.inf
+    return allowed
 
 
 def _words(indices: Sequence[int], beside: Tensor) -> Tensor:

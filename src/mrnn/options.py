@@ -20,6 +20,12 @@ Consensus = Annotated[
         "described.",
     ),
 ]
+NoRepeat = Annotated[
+    int,
+    typer.Option(
+        "--no-repeat", help="Words in a row that no sentence says twice; 0 lets it.", metavar="N"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Images = Annotated[
     Optional[Path],

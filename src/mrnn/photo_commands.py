@@ -13,7 +13,7 @@ from .config import MAX_LENGTH, Decoding
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
 from .errors import DataError, ImageError, UsageError
 from .images import SUFFIXES, FoundImages, find_images, printable
-from .options import Consensus, Device, Json, Model
+from .options import Consensus, Device, Json, Model, NoRepeat
 
 if TYPE_CHECKING:
     from .results import Explanation, Match, Ranking, Score
@@ -66,6 +66,7 @@ def caption(
     ] = None,
     prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
     max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = MAX_LENGTH,
+    no_repeat: NoRepeat = Decoding.no_repeat,
     sidecar: Annotated[
         bool,
         typer.Option(
@@ -97,6 +98,7 @@ def caption(
         seed=1 if seed is None else seed,
         prefix=prefix,
         max_length=max_length,
+        no_repeat=no_repeat,
     )
     found = find_images(paths)
     _require_images(found, paths)

@@ -78,6 +78,11 @@ class CaptionRequest(Pictures):
     seed: int = Field(1, ge=0, lt=2**63, description="Of what is drawn at random.")
     prefix: str = Field("", description="The first words of the sentence.")
     max_length: int = Field(MAX_LENGTH, ge=1, le=100, description="Most words.")
+    no_repeat: int = Field(
+        Decoding.no_repeat,
+        ge=0,
+        description="Words in a row that no sentence says twice; 0 lets it.",
+    )
     alternatives: int = Field(0, ge=0, le=20, description="Runners-up to return for each word.")
 
     def decoding(self) -> Decoding:
@@ -90,6 +95,7 @@ class CaptionRequest(Pictures):
             seed=self.seed,
             prefix=self.prefix,
             max_length=self.max_length,
+            no_repeat=self.no_repeat,
             alternatives=self.alternatives,
         )
 
