@@ -415,3 +415,23 @@ def test_maps_of_faithfulness_may_be_quick(run, monkeypatch):
         plan = Plan(retrieval="none", faithfulness=True, quick=quick)
         assert run(plan).document["faithfulness"] is None
     assert asked == [False, True]
+
+
+def test_the_default_model_is_better_than_the_plain_one(cache):
+    """On the first 150 dev images; docs/results.md has the figures of all."""
+    if not FLICKR8K.is_dir():
+        pytest.skip(f"needs the Flickr8K data in {FLICKR8K}")
+    examples = read_dataset(FLICKR8K).split("dev")[:150]
+    found = {}
+    for name, how in (("plain", Decoding(beam=5)), ("default", Decoding(consensus=True))):
+        captioner = mrnn.load(name, "cpu")
+        source = encoded_by(captioner.encoder, cache)
+        plan = Plan(how, retrieval="none")
+        found[name] = evaluate(captioner, "flickr8k", "dev", examples, plan, source, silent)
+    default, plain = (found[name].document for name in ("default", "plain"))
+    assert default["perplexity"] < plain["perplexity"]
+    assert default["bleu"]["4"] > plain["bleu"]["4"]
+    assert default["cider"] > plain["cider"] + 0.03
+    assert default["signature"]["decoding"] == (
+        "beam 10 by consensus, no 3 words twice, at most 30 words"
+    )

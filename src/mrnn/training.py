@@ -239,7 +239,7 @@ class _Run:
         _require_alike(json.loads(ours), self._identity)
         if checkpoint:
             _require_same(checkpoint.values["identity"], self._identity, self._plan.output)
-            self._command = checkpoint.values["command"]
+            self._command = checkpoint.values.get("command", self._command)
         if not self._workers.leads:
             return
         if checkpoint and folder.metrics.exists():
