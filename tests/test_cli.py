@@ -223,7 +223,7 @@ def test_a_consensus_may_be_asked_for(flickr_layout, tmp_path, picture):
         "evaluate", flickr_layout, "-m", seeing, "--consensus", "--retrieval", "none", "--json"
     )
     decoding = document("evaluate", out)["signature"]["decoding"]
-    assert decoding == "beam 10 by consensus, at most 30 words"
+    assert decoding == "beam 10 by consensus, no 3 words twice, at most 30 words"
 
 
 def test_a_model_that_knows_no_descriptions_says_so(model, picture):

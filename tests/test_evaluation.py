@@ -96,7 +96,9 @@ def test_perplexity_and_caption_metrics_equal_figures_computed_one_by_one(run, c
     assert result.document["distinct_captions"] == distinct(candidates)
     assert result.document["image_to_text"] == NOTHING
     assert result.text_to_image is None
-    assert result.document["signature"]["decoding"] == "greedy, at most 30 words"
+    assert result.document["signature"]["decoding"] == (
+        "greedy, no 3 words twice, at most 30 words"
+    )
     assert result.document["signature"]["references"] == "2"
     assert result.document["signature"]["retrieval"] == "none"
 

@@ -96,7 +96,7 @@ def test_killed_while_the_encoder_learns_it_ends_with_the_same_weights(flickr_la
 
 def both(data: Path, folder: Path, options: list[str], kills: list[int]) -> tuple[Path, Path]:
     """A model trained in one go, and one whose training was killed again and again."""
-    outputs = folder / "whole", folder / "killed"
+    outputs = folder / "whole" / "model", folder / "killed" / "model"  # the command is in the card
     records = []
     for output, points in zip(outputs, ([], kills), strict=True):
         command = ["train", str(data), "-o", str(output), "--checkpoint-minutes", "0", *options]

@@ -273,6 +273,7 @@ def _allowed(logp: Tensor, said: Tensor, no_repeat: int) -> Tensor:
         last = said[:, said.shape[1] - no_repeat + 1 :]
         rows, places = (runs[:, :, :-1] == last[:, None]).all(2).nonzero(as_tuple=True)
         allowed[rows, runs[rows, places, -1]] = -torch.inf
+        allowed[:, END] = logp[:, END]  # whose rows have ended go on ending
     return allowed
 
 

@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from ..config import MAX_LENGTH, Decoding
+from ..config import CONSENSUS_BEAM, MAX_LENGTH, Decoding
 from ..text import tokenise
 from .limits import Limits
 from .problems import Problem
@@ -237,11 +237,19 @@ def _require_modest(sources: Sequence[Source], fields: Pictures, limits: Limits)
         ("sentences", len(texts) - 2, limits.sentences),
         ("characters of a sentence", max(map(len, texts)), limits.characters),
         ("words of the sentences, times pictures", _scored(fields, len(sources)), limits.words),
-        ("beam", fields.decoding().width if isinstance(fields, CaptionRequest) else 0, limits.beam),
+        ("beam", _beam(fields), limits.beam),
         ("k", getattr(fields, "k", 0), limits.results),
     ):
         if number > most:
             raise Problem("invalid", f"{what}: {number:,} is more than the {most:,} allowed")
+
+
+def _beam(fields: Pictures) -> int:
+    """Hypotheses that are asked for, before anything else is checked of them."""
+    if not isinstance(fields, CaptionRequest):
+        return 0
+    consensus = CONSENSUS_BEAM if fields.consensus and fields.beam == 1 else 0
+    return max(fields.beam, fields.n_best, consensus)
 
 
 def _scored(fields: Pictures, pictures: int) -> int:
