@@ -74,7 +74,7 @@ class Consensus:
     def _neighbours(self, term: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The nearest images (K,) and their votes (K,), which sum to 1."""
         direction = self.basis @ (term - self.centre)
-        cosines = self.codes.astype(np.float32) @ _unit(direction[None])[0] / _CODE
+        cosines = self._directions @ _unit(direction[None])[0] / _CODE
         nearest = np.argsort(-cosines, kind="stable")[:_NEIGHBOURS]
         votes = np.exp(_SHARPNESS * (cosines[nearest] - cosines[nearest[0]]))
         return nearest, votes / votes.sum()
@@ -86,6 +86,10 @@ class Consensus:
             for ngram in _ngrams(sentence)
         }
         return _vector(sentence, rarity)
+
+    @cached_property
+    def _directions(self) -> np.ndarray:
+        return self.codes.astype(np.float32)  # (I, C), once and not for every picture
 
     @cached_property
     def _places(self) -> Mapping[NGram, int]:
