@@ -12,6 +12,7 @@ import torch
 from .bundle import Bundle, EncoderFile, EncoderIdentity
 from .config import ModelConfig, TrainConfig
 from .datasets import DataSet, Example
+from .ensemble import as_one
 from .errors import ImageError
 from .features import OnProgress
 from .model import MRNN
@@ -38,7 +39,8 @@ class ImageSide:
 class Material:
     """All that the phases of a run learn from."""
 
-    bundle: Bundle  # not yet trained, or what is gone on from
+    members: Sequence[MRNN]  # not yet trained, or the one that is gone on from
+    bundle: Bundle  # of these as one
     train: Pairs
     dev: Pairs
     text: Corpus  # sentences without pictures
@@ -89,14 +91,14 @@ def prepare(
     dev, dev_used, dev_errors = read_pairs(dev_split, vocabulary, images.source, on_features)
     generator = torch.Generator().manual_seed(config.seed)
     if start:
-        model = grown(start.model, len(vocabulary), generator)
+        members = [grown(start.model, len(vocabulary), generator)]
     else:
         sizes = replace(sizes, vocabulary=len(vocabulary), feature=images.dimension)
-        model = MRNN(sizes).initialise(generator)
+        members = [MRNN(sizes).initialise(generator) for _ in range(config.members)]
     drawn = np.random.default_rng(config.seed).permutation(len(used))[:PRIOR_IMAGES]
     prior_rows = np.sort(drawn)
     bundle = Bundle(
-        model,
+        as_one(members),
         vocabulary,
         images.identity,
         np.asarray(train.features[prior_rows], dtype=np.float16),
@@ -113,6 +115,7 @@ def prepare(
         encoder_file=images.file,
     )
     return Material(
+        members,
         bundle,
         train,
         dev,
