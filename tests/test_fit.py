@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from conftest import tiny_model
 from mrnn import fit as fitting
 from mrnn.config import DropoutShares, TrainConfig
-from mrnn.ensemble import as_one
 from mrnn.fit import Fit, calibrate, captions_phase, one_cycle, shuffled, text_phase
 from mrnn.model import MRNN, Dropout
 from mrnn.packing import Corpus
@@ -35,7 +34,7 @@ def learner(config: TrainConfig, seed: int = 0, feature: int = 6, **options) -> 
     model = tiny_model(feature=feature, seed=seed).requires_grad_(True)
     pairs = told_by_the_picture()
     pairs = Pairs(pairs.corpus, pairs.images, pairs.features[:, :feature])
-    return model, Fit([model], captions_phase([model], pairs, pairs, config), config, **options)
+    return model, Fit(model, captions_phase(model, pairs, pairs, config), config, **options)
 
 
 def test_the_image_is_learned_from():
@@ -79,30 +78,6 @@ def test_training_is_the_same_every_time_and_another_seed_differs():
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
-
-
-def test_members_learn_side_by_side_as_each_would_alone():
-    config = TrainConfig(epochs=3, batch=4, clip=1e9, dropout=NO_DROPOUT)
-    pairs = told_by_the_picture()
-    alone = []
-    for seed in (1, 2):
-        model, fit = learner(config, seed=seed)
-        alone.append((model, [p.train_perplexity for p in fit.run()]))
-    members = [tiny_model(seed=seed).requires_grad_(True) for seed in (1, 2)]
-    together = list(Fit(members, captions_phase(members, pairs, pairs, config), config).run())
-    for member, (model, _) in zip(members, alone, strict=True):
-        assert torch.allclose(member.wo, model.wo, atol=1e-6)
-        assert torch.allclose(member.vi, model.vi, atol=1e-6)
-    geometric = [math.sqrt(a * b) for a, b in zip(alone[0][1], alone[1][1], strict=True)]
-    assert [p.train_perplexity for p in together] == pytest.approx(geometric)
-    assert together[-1].dev_perplexity == calibrate(as_one(members), pairs)[0]
-
-
-def test_members_drop_units_of_their_own():
-    twins = [tiny_model(seed=1).requires_grad_(True) for _ in range(2)]
-    pairs, config = told_by_the_picture(), TrainConfig(epochs=1, batch=4)
-    list(Fit(twins, captions_phase(twins, pairs, pairs, config), config).run())
-    assert not torch.equal(twins[0].wo, twins[1].wo)
 
 
 @given(stop=st.integers(0, 11))
@@ -158,9 +133,7 @@ def test_every_update_of_every_phase_and_process_drops_other_units(monkeypatch):
     list(fit.run())
     list(
         Fit(
-            [model],
-            text_phase([model], Corpus([[4, 5]] * 8), told_by_the_picture(), config),
-            config,
+            model, text_phase(model, Corpus([[4, 5]] * 8), told_by_the_picture(), config), config
         ).run()
     )
     assert len(set(seeds)) == len(seeds) == 8
@@ -192,7 +165,7 @@ def test_every_sentence_comes_once_an_epoch(count, batch, epoch):
 
 def test_epochs_differ_in_their_order():
     pairs, config = told_by_the_picture(), TrainConfig(batch=8)
-    phase = captions_phase([tiny_model()], pairs, pairs, config)
+    phase = captions_phase(tiny_model(), pairs, pairs, config)
     assert not np.array_equal(phase.batches(1)[0], phase.batches(2)[0])
 
 
@@ -209,8 +182,8 @@ def test_what_was_reached_before_has_to_be_beaten(monkeypatch):
     monkeypatch.setattr(fitting, "calibrate", lambda model, pairs: (next(scores), 1.0))
     pairs, config = told_by_the_picture(), TrainConfig(epochs=3, patience=3, batch=8)
     model = tiny_model().requires_grad_(True)
-    phase = replace(captions_phase([model], pairs, pairs, config), to_beat=4.2)
-    ends = [p for p in Fit([model], phase, config).run() if p.dev_perplexity is not None]
+    phase = replace(captions_phase(model, pairs, pairs, config), to_beat=4.2)
+    ends = [p for p in Fit(model, phase, config).run() if p.dev_perplexity is not None]
     assert [p.is_best for p in ends] == [False, True, False]
 
 
@@ -219,8 +192,8 @@ def test_text_is_learned_without_touching_what_sees():
     before = model.vi.detach().clone()
     text, pairs = Corpus([[4, 5, 6]] * 20), told_by_the_picture()
     config = TrainConfig(text_epochs=30, batch=5, learning_rate=0.02, l2=1e-3, dropout=NO_DROPOUT)
-    phase = text_phase([model], text, pairs, replace(config, patience=99))
-    list(Fit([model], phase, replace(config, patience=99)).run())
+    phase = text_phase(model, text, pairs, replace(config, patience=99))
+    list(Fit(model, phase, replace(config, patience=99)).run())
     assert torch.equal(model.vi, before)
     blind = Pairs(text, np.zeros(20, dtype=np.int64), np.zeros((1, 6), dtype=np.float32))
     assert perplexity(model, blind) < 1.2

@@ -515,40 +515,6 @@ def test_an_encoder_that_was_interrupted_learns_on_as_if_it_were_not(flickr_layo
             assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-ENSEMBLE = {**LEARNING, "members": 2}
-
-
-def test_the_members_of_an_ensemble_are_kept_as_one(flickr_layout, tmp_path):
-    told = []
-    bundle = run(
-        flickr_layout, tmp_path / "model", flags={**FAST, "members": 2}, on_epoch=told.append
-    ).bundle
-    assert bundle.model.config.multimodal == 2 * FAST["multimodal"]
-    assert bundle.training["config"]["members"] == 2
-    first, second = bundle.model.vr.chunk(2)
-    sides = (first[:, 8:], second[:, :8])
-    assert all(not side.any() for side in sides)  # neither reads what the other remembers
-    assert not torch.equal(first[:, :8], second[:, 8:])
-    dev = read_dataset(flickr_layout).split("dev")
-    pairs, _, _ = read_pairs(dev, bundle.vocabulary, image_side(open_encoder("none")).source, quiet)
-    best = min(record.dev_perplexity for record in told)
-    assert perplexity(bundle.model, pairs) == pytest.approx(best, rel=1e-2)
-
-
-def test_an_ensemble_that_was_interrupted_learns_on_as_if_it_were_not(flickr_layout, tmp_path):
-    text = ["the zebra sits", "a dog sits"]
-    learn_to_see(flickr_layout, tmp_path / "whole", flags=ENSEMBLE, text=text)
-    one = load_bundle(tmp_path / "whole").model
-    assert one.vr.chunk(2)[0][:, 8:].any()  # with the encoder they learned as one
-    for update in (2, 6, 14):  # of text, of captions, of the encoder
-        output = tmp_path / f"model{update}"
-        options = {"flags": ENSEMBLE, "text": text}
-        learn_to_see(flickr_layout, output, on_progress=stopped_after(update), **options)
-        learn_to_see(flickr_layout, output, resume=True, **options)
-        for name in ("model.safetensors", "encoder.safetensors"):
-            assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
 @pytest.mark.parametrize("blocks", [2, 18])  # of 18
 def test_what_is_read_again_trains_like_what_is_computed(
     flickr_layout, tmp_path, monkeypatch, blocks

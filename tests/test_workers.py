@@ -37,7 +37,7 @@ with joined(torch.device("cpu")) as workers:
         config = TrainConfig(epochs=3, batch=11, patience=9, dropout=DropoutShares(0, 0, 0))
         sizes = ModelConfig(12, feature, embedding=4, recurrent=5, multimodal=7)
         model = MRNN(sizes).initialise(torch.Generator().manual_seed(workers.rank))
-        fit = Fit([model], captions_phase([model], pairs, pairs, config), config, workers)
+        fit = Fit(model, captions_phase(model, pairs, pairs, config), config, workers)
         reports = [(p.words, p.train_perplexity, p.dev_perplexity or 0) for p in fit.run()]
         if workers.leads:
             weights = {name: value.tolist() for name, value in model.state_dict().items()}

@@ -242,7 +242,7 @@ def _training_speed(pairs: Pairs, words: int) -> float:
     model = MRNN(ModelConfig(_VOCABULARY, _FEATURE)).initialise(torch.Generator().manual_seed(0))
     few = Pairs(Corpus([[4]]), np.zeros(1, dtype=np.int64), pairs.features)
     config = TrainConfig(epochs=2, patience=2)
-    steps = list(Fit([model], captions_phase([model], pairs, few, config), config).run())
+    steps = list(Fit(model, captions_phase(model, pairs, few, config), config).run())
     return words / steps[-1].seconds
 
 

@@ -62,7 +62,6 @@ class TrainConfig:
     clip: float = 5.0  # largest Euclidean norm of the gradient
     minimum_count: int = 5  # a word seen less often in training becomes the unknown word
     text_epochs: int = 3  # passes over sentences without pictures, before the others
-    members: int = 1  # networks that learn side by side and are joined into one as wide as all
     train_encoder: bool = False  # the image network, too, after the rest
     encoder_epochs: int = 2  # passes over the pictures for that
     encoder_learning_rate: float = 5e-5  # of the encoder's weights
@@ -71,11 +70,9 @@ class TrainConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        counts = (self.epochs, self.patience, self.batch, self.minimum_count, self.members)
+        counts = (self.epochs, self.patience, self.batch, self.minimum_count)
         if min(*counts, self.text_epochs, self.encoder_epochs, self.encoder_blocks) < 1:
-            raise UsageError(
-                "epochs, patience, batch, minimum count, members and blocks must be at least 1"
-            )
+            raise UsageError("epochs, patience, batch, minimum count and blocks must be at least 1")
         rates = (self.learning_rate, self.encoder_learning_rate, self.clip)
         if not (min(rates) > 0 and self.l2 >= 0):
             raise UsageError("learning rates and clip must be above 0, l2 at least 0")

@@ -1,8 +1,5 @@
 """One phase of training, an update at a time: the cost of eq. 6, full back-propagation in time.
 
-The members of an ensemble learn side by side from the same sentences, each by its own likelihood;
-what is scored on dev is all of them as one.
-
 Every random choice is a function of the seed and of where training stands (phase, epoch, update,
 process). So the state of a run is its weights, Adam's moments and a few counters: what is resumed
 goes on as if it had never stopped, and there is no random state to keep.
@@ -25,7 +22,6 @@ from torch import Tensor, nn
 
 from .config import TrainConfig
 from .devices import reduced_precision
-from .ensemble import as_one
 from .model import MRNN, Dropout
 from .packing import Corpus, Packed
 from .pairs import Pairs
@@ -96,11 +92,11 @@ class _Counters:
 
 
 class Fit:
-    """Fits models in one phase; between two updates its state can be saved and restored."""
+    """Fits a model in one phase; between two updates its state can be saved and restored."""
 
     def __init__(
         self,
-        members: Sequence[MRNN],
+        model: MRNN,
         phase: Phase,
         config: TrainConfig,
         workers: Workers = ALONE,
@@ -108,10 +104,10 @@ class Fit:
     ) -> None:
         self._config, self._phase, self._workers = config, phase, workers
         self._wants_stop = wants_stop
-        self._loss = workers.wrap(_SummedLoss(members, phase))
+        self._loss = workers.wrap(_SummedLoss(model, phase))
         self._weights = phase.weights
         self._counters = _Counters(best=phase.to_beat)
-        self._members = members
+        self._model = model
         self.was_stopped = False
         self.dev: Pairs | None = None  # as scored after the last epoch, on the process that leads
         # Coupled L2: the gradient of lambda ||theta||^2 in bits, brought to nats like the loss.
@@ -168,7 +164,7 @@ class Fit:
         dropout = Dropout(config.dropout, (*self._phase.seed, update, workers.rank))
         loss = share * self._loss(mine if share else batch[:1], packed, dropout)
         words, total, stop = workers.sum(
-            share * len(packed.targets), loss.item() / len(self._members), float(self._wants_stop())
+            share * len(packed.targets), loss.item(), float(self._wants_stop())
         )
         self._optimiser.zero_grad()
         (loss * (workers.count / words)).backward()  # wrapped, gradients are averaged
@@ -191,7 +187,7 @@ class Fit:
         found = (0.0, 0.0)
         if self._workers.leads:
             self.dev = self._phase.dev()
-            found = calibrate(as_one(self._members), self.dev)
+            found = calibrate(self._model, self.dev)
         score, temperature = self._workers.from_leader(*found)
         c = self._counters
         is_best = score < c.best
@@ -202,33 +198,25 @@ class Fit:
 
 
 class _SummedLoss(nn.Module):
-    """The sum of -log P over the words of a batch and the members, in nats.
+    """The sum of -log P over the words of a batch, in nats; it holds all weights of a phase."""
 
-    It holds all weights of a phase.
-    """
-
-    def __init__(self, members: Sequence[MRNN], phase: Phase) -> None:
+    def __init__(self, model: MRNN, phase: Phase) -> None:
         super().__init__()
-        self._members = members
+        self.model = model
         self.weights = nn.ParameterList(phase.weights)
         self._features = phase.features
 
     def forward(self, chosen: np.ndarray, packed: Packed, dropout: Dropout) -> Tensor:
-        device = self.weights[0].device
+        model, device = self.model, self.model.wo.device
         with reduced_precision(device):
             features = self._features(chosen, packed)
             packed = packed.to(device)
-            losses = []
-            for member in self._members:
-                logits = member(packed, member.image_terms(features, dropout), dropout)
-                losses.append(F.cross_entropy(logits.float(), packed.targets, reduction="sum"))
-            return torch.stack(losses).sum()
+            logits = model(packed, model.image_terms(features, dropout), dropout)
+            return F.cross_entropy(logits.float(), packed.targets, reduction="sum")
 
 
-def captions_phase(members: Sequence[MRNN], train: Pairs, dev: Pairs, config: TrainConfig) -> Phase:
-    """Learn the whole of each model from sentences with their images."""
-    device = members[0].wo.device
-    learned = [weight for member in members for weight in member.parameters()]
+def captions_phase(model: MRNN, train: Pairs, dev: Pairs, config: TrainConfig) -> Phase:
+    """Learn the whole model from sentences with their images."""
     seed = (config.seed, 1)
     return Phase(
         "captions",
@@ -236,18 +224,18 @@ def captions_phase(members: Sequence[MRNN], train: Pairs, dev: Pairs, config: Tr
         config.epochs,
         train.corpus,
         lambda epoch: shuffled(len(train.corpus), config.batch, (*seed, epoch)),
-        lambda chosen, packed: train.features_of(chosen, packed, device),
-        [Learned(learned, config.learning_rate, config.l2)],
+        lambda chosen, packed: train.features_of(chosen, packed, model.wo.device),
+        [Learned(list(model.parameters()), config.learning_rate, config.l2)],
         lambda: dev,
     )
 
 
-def text_phase(members: Sequence[MRNN], text: Corpus, dev: Pairs, config: TrainConfig) -> Phase:
+def text_phase(model: MRNN, text: Corpus, dev: Pairs, config: TrainConfig) -> Phase:
     """Learn the language part from sentences without images: their image term is zero."""
-    width, like = members[0].config.feature, members[0].wo
+    width = model.config.feature
     blind = Pairs(dev.corpus, np.zeros(len(dev.corpus), np.int64), np.zeros((1, width), np.float32))
     # Adam turns even the faint pull of L2 into full steps, and would wipe VI out meanwhile.
-    learned = [w for member in members for name, w in member.named_parameters() if name != "vi"]
+    learned = [weight for name, weight in model.named_parameters() if name != "vi"]
     seed = (config.seed, 0)
     return Phase(
         "text",
@@ -255,7 +243,7 @@ def text_phase(members: Sequence[MRNN], text: Corpus, dev: Pairs, config: TrainC
         config.text_epochs,
         text,
         lambda epoch: shuffled(len(text), config.batch, (*seed, epoch)),
-        lambda chosen, packed: like.new_zeros(len(chosen), width),
+        lambda chosen, packed: model.wo.new_zeros(len(chosen), width),
         [Learned(learned, config.learning_rate, config.l2)],
         lambda: blind,
     )

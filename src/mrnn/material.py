@@ -12,7 +12,6 @@ import torch
 from .bundle import Bundle, EncoderFile, EncoderIdentity
 from .config import ModelConfig, TrainConfig
 from .datasets import DataSet, Example
-from .ensemble import as_one
 from .errors import ImageError
 from .features import OnProgress
 from .model import MRNN
@@ -39,8 +38,7 @@ class ImageSide:
 class Material:
     """All that the phases of a run learn from."""
 
-    members: Sequence[MRNN]  # not yet trained, or the one that is gone on from
-    bundle: Bundle  # of these as one
+    bundle: Bundle  # not yet trained, or what is gone on from
     train: Pairs
     dev: Pairs
     text: Corpus  # sentences without pictures
@@ -91,14 +89,14 @@ def prepare(
     dev, dev_used, dev_errors = read_pairs(dev_split, vocabulary, images.source, on_features)
     generator = torch.Generator().manual_seed(config.seed)
     if start:
-        members = [grown(start.model, len(vocabulary), generator)]
+        model = grown(start.model, len(vocabulary), generator)
     else:
         sizes = replace(sizes, vocabulary=len(vocabulary), feature=images.dimension)
-        members = [MRNN(sizes).initialise(generator) for _ in range(config.members)]
+        model = MRNN(sizes).initialise(generator)
     drawn = np.random.default_rng(config.seed).permutation(len(used))[:PRIOR_IMAGES]
     prior_rows = np.sort(drawn)
     bundle = Bundle(
-        as_one(members),
+        model,
         vocabulary,
         images.identity,
         np.asarray(train.features[prior_rows], dtype=np.float16),
@@ -115,7 +113,6 @@ def prepare(
         encoder_file=images.file,
     )
     return Material(
-        members,
         bundle,
         train,
         dev,

@@ -26,7 +26,6 @@ from .consensus import IMAGES, Consensus, gathered
 from .datasets import DataSet, Example
 from .encoder_phase import EncoderPhase
 from .encoders import features_only, reopen_encoder
-from .ensemble import as_one
 from .errors import BundleError, DataError, ImageError, UsageError
 from .features import OnProgress, default_cache
 from .files import write_whole
@@ -173,7 +172,7 @@ class _Run:
         self._material, self._listeners = material, listeners
         self._write_events = write_events
         self._config = plan.settings.train_config()
-        self._members: Sequence[MRNN] = [m.to(plan.device) for m in material.members]
+        self._model: MRNN = material.bundle.model.to(plan.device)
         self._network: EncoderPhase | None = None  # while the image network is trained
         self._records: list[EpochRecord] = []
         self._command = plan.command
@@ -190,7 +189,7 @@ class _Run:
         for number, make in enumerate(self._phases()[first:], first):
             is_restored = checkpoint is not None and number == first
             phase = make(is_restored)
-            fit = Fit(self._members, phase, self._config, self._workers, wants_stop)
+            fit = Fit(self._model, phase, self._config, self._workers, wants_stop)
             if checkpoint and is_restored:
                 self._restore(fit, phase, checkpoint)
             elif self._workers.leads:
@@ -210,27 +209,26 @@ class _Run:
         The argument is whether a checkpoint of the phase is going to be restored.
         """
         m, config = self._material, self._config
-        phases = [lambda _: captions_phase(self._members, m.train, m.dev, config)]
+        phases = [lambda _: captions_phase(self._model, m.train, m.dev, config)]
         if len(m.text):
-            phases.insert(0, lambda _: text_phase(self._members, m.text, m.dev, config))
+            phases.insert(0, lambda _: text_phase(self._model, m.text, m.dev, config))
         if self._plan.trainable:
             phases.append(self._encoder_phase)
         return phases
 
     def _encoder_phase(self, is_restored: bool) -> Phase:
-        """The image network learns with the model, from where the best bundle stands."""
+        """The image network learns from where the best bundle stands."""
         assert self._plan.trainable is not None  # noqa: S101 - so says _phases
-        model, best = as_one(self._members), math.inf
-        self._members = [model]
+        best = math.inf
         if self._workers.leads and not is_restored:  # the others get its weights by joining
             if not self._plan.output.exists():
                 raise DataError(_DIVERGED)
             bundle = load_bundle(self._plan.output)
-            model.load_state_dict(bundle.model.state_dict())
+            self._model.load_state_dict(bundle.model.state_dict())
             best = bundle.training["dev_perplexity"]
         (best,) = self._workers.from_leader(best)
         self._network = EncoderPhase(
-            model, self._plan.trainable, self._material, self._config, best
+            self._model, self._plan.trainable, self._material, self._config, best
         )
         return self._network.phase
 
@@ -269,7 +267,7 @@ class _Run:
         if fit.was_stopped and self._workers.leads:
             self._save(number, fit, phase)
             if phase.name == "captions" and not self._plan.output.exists():
-                self._keep(0, *calibrate(as_one(self._members), self._material.dev))
+                self._keep(0, *calibrate(self._model, self._material.dev))
         return not fit.was_stopped
 
     def _close_epoch(self, progress: Progress, fit: Fit) -> None:
@@ -302,10 +300,9 @@ class _Run:
         assert fit.dev is not None  # noqa: S101 - on the process that leads
         shown = self._material.dev_examples[:_SAMPLES]
         rows = np.minimum(np.arange(len(shown)), len(fit.dev.features) - 1)  # one row for text
-        model = as_one(self._members)
         captioner = Captioner(
-            replace(self._material.bundle, model=model),
-            features_only(model.config.feature),
+            replace(self._material.bundle, model=self._model),
+            features_only(self._model.config.feature),
             self._plan.device,
         )
         found = captioner.caption_features(fit.dev.features[rows])
@@ -317,9 +314,8 @@ class _Run:
     def _keep(self, epoch: int, score: float, temperature: float) -> None:
         """Write the bundle, with the logits divided by the temperature."""
         bundle = self._material.bundle
-        model = as_one(self._members)
-        calibrated = MRNN(model.config)
-        calibrated.load_state_dict(model.state_dict())
+        calibrated = MRNN(self._model.config)
+        calibrated.load_state_dict(self._model.state_dict())
         calibrated.divide_logits(temperature)
         reached: dict[str, Any] = {
             "epoch": epoch,

@@ -126,9 +126,6 @@ def train(
     encoder_blocks: Annotated[
         Optional[int], _count("encoder-blocks", "Its last blocks, which are trained.")
     ] = None,
-    members: Annotated[
-        Optional[int], _count("members", "Networks that learn side by side, then are joined.")
-    ] = None,
     embedding: Annotated[Optional[int], _count("embedding", "Word embedding I.")] = None,
     recurrent: Annotated[
         Optional[int], _count("recurrent", "Word embedding II and recurrent layer.")
@@ -284,8 +281,8 @@ def _beginning(start: str | None, settings: Settings, device: str) -> Captioner 
     if start is None:
         return None
     captioner = load(start, device)
-    there = asdict(captioner.model.config) | {"encoder": captioner.encoder.name, "members": 1}
-    for name in (*_SIZES, "encoder", "members"):
+    there = asdict(captioner.model.config) | {"encoder": captioner.encoder.name}
+    for name in (*_SIZES, "encoder"):
         wanted = settings.by_name[name]
         if wanted.origin != "default" and wanted.value != there[name]:
             raise UsageError(
