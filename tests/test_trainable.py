@@ -224,7 +224,6 @@ def test_only_what_is_not_as_in_the_package_is_carried(pixels):
     x = torch.from_numpy(pixels)
     again = open_trainable(LITE, weights=encoder.file)
     again.parameters(1)
-    assert torch.equal(again.frozen(x), original.frozen(x))
     assert (again.features(x) > original.features(x)).any()
 
 

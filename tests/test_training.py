@@ -13,10 +13,9 @@ import pytest
 import torch
 
 from conftest import WORDS
-from mrnn import fit, training
+from mrnn import encoder_phase, fit, training
 from mrnn.bundle import EncoderIdentity, load_bundle
 from mrnn.captioner import load
-from mrnn.computed_rows import ComputedRows
 from mrnn.consensus import Consensus, gathered
 from mrnn.datasets import read_dataset
 from mrnn.encoders import FEATURES, Encoder, open_encoder
@@ -515,17 +514,16 @@ def test_an_encoder_that_was_interrupted_learns_on_as_if_it_were_not(flickr_layo
             assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-@pytest.mark.parametrize("blocks", [2, 18])  # of 18
-def test_what_is_read_again_trains_like_what_is_computed(
-    flickr_layout, tmp_path, monkeypatch, blocks
-):
-    flags = {**LEARNING, "encoder-blocks": blocks, "epochs": 1}
-    learn_to_see(flickr_layout, tmp_path / "kept", flags=flags)
-    monkeypatch.setattr(ComputedRows, "_read", lambda self, row: None)
-    learn_to_see(flickr_layout, tmp_path / "computed", flags=flags)
-    for name in ("model.safetensors", "encoder.safetensors"):
-        kept, computed = (tmp_path / run / name for run in ("kept", "computed"))
-        assert kept.read_bytes() == computed.read_bytes()
+def test_every_epoch_looks_at_other_parts_of_the_pictures(flickr_layout, tmp_path, monkeypatch):
+    seen, whole = [], encoder_phase.random_view
+
+    def noted(pixels, generator):
+        seen.append(whole(pixels, generator))
+        return seen[-1]
+
+    monkeypatch.setattr(encoder_phase, "random_view", noted)
+    learn_to_see(flickr_layout, tmp_path / "model")
+    assert len({view.tobytes() for view in seen}) == len(seen) == 2 * 8  # epochs, pictures
 
 
 def test_all_sentences_of_a_picture_come_in_one_update(flickr_layout, tmp_path):

@@ -1,11 +1,12 @@
 """Training the image network through the multimodal layer (paper sec. 5).
 
-The sentences of a picture share an update, so that an epoch looks at every picture once.
+The sentences of a picture share an update, so that an epoch looks at every picture once, each time
+at another part of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,12 +15,11 @@ import torch
 from torch import Tensor
 
 from .bundle import Bundle
-from .computed_rows import ComputedRows
 from .config import TrainConfig
 from .datasets import Example
 from .encoders import Encoder, encoder_of
 from .errors import ImageError
-from .features import default_cache, encode_images, read_ahead, read_pixels
+from .features import encode_images, read_ahead, read_pixels
 from .fit import Learned, Phase, shuffled
 from .images import Picture
 from .material import Material
@@ -27,6 +27,7 @@ from .model import MRNN
 from .packing import Packed
 from .pairs import Pairs
 from .trainable import TrainableEncoder
+from .views import random_view
 
 _MODEL_SHARE = 0.1  # of the learning rate, for a model that is trained already
 
@@ -45,7 +46,7 @@ class EncoderPhase:
         self._model, self._network, self._material = model, network, material
         self._config = config
         self._encoder: Encoder | None = None  # as of the last epoch's end
-        self._frozen = ComputedRows(self._after_frozen, default_cache())
+        self._epoch = 0  # for which batches were asked last
         self.phase = Phase(
             "encoder",
             (config.seed, 2),
@@ -74,6 +75,7 @@ class EncoderPhase:
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         """Sentences of whole pictures, `config.batch` of them or a few more or less."""
+        self._epoch = epoch
         images = self._material.train.images  # (S,) never falling
         count = len(self._material.train_examples)
         each = max(1, round(self._config.batch * count / len(images)))
@@ -86,13 +88,8 @@ class EncoderPhase:
     def _features(self, chosen: np.ndarray, packed: Packed) -> Tensor:
         rows = self._material.train.images[chosen[packed.order.numpy()]]
         distinct, which = np.unique(rows, return_inverse=True)
-        device = self._model.wo.device
-        if self._config.encoder_blocks < self._network.blocks:
-            entering = torch.from_numpy(self._frozen.of(distinct.tolist())).to(device).float()
-            features = self._network.features_of_frozen(entering)
-        else:
-            pixels = np.stack(list(self._pixels(distinct.tolist())))
-            features = self._network.features(torch.from_numpy(pixels).to(device))
+        pixels = torch.from_numpy(self._views(distinct.tolist()))
+        features = self._network.features(pixels.to(self._model.wo.device))
         return features.index_select(0, torch.from_numpy(which).to(features.device))
 
     def _dev(self) -> Pairs:
@@ -107,20 +104,17 @@ class EncoderPhase:
         assert self._encoder is not None  # noqa: S101 - set at the end of the epoch
         return np.stack([_sound(f) for f in encode_images(_images(examples), self._encoder)])
 
-    def _after_frozen(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
-        """What the frozen blocks make of training pictures, (C, H, W) fp16 each.
-
-        They go through one by one: beside others the bits of a picture could differ.
-        """
-        for pixels in self._pixels(rows):
-            one = torch.from_numpy(pixels[None]).to(self._model.wo.device)
-            yield self._network.frozen(one)[0].half().cpu().numpy()
-
-    def _pixels(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
-        """Encoder input of training pictures, (3, S, S) each; threads decode ahead."""
+    def _views(self, rows: Sequence[int]) -> np.ndarray:
+        """Encoder input (n, 3, S, S) of training pictures, other parts of them every epoch."""
         pictures = _images([self._material.train_examples[row] for row in rows])
         how = partial(read_pixels, how=self._network.preprocessing)
-        return map(_sound, read_ahead(pictures, how, len(rows)))
+        seed = (*self.phase.seed, self._epoch)
+        return np.stack(
+            [
+                random_view(_sound(pixels), np.random.default_rng((*seed, row)))
+                for row, pixels in zip(rows, read_ahead(pictures, how, len(rows)), strict=True)
+            ]
+        )
 
 
 def _images(examples: Sequence[Example]) -> list[Picture]:

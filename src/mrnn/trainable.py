@@ -68,21 +68,12 @@ class TrainableEncoder:
 
     def features(self, pixels: Tensor) -> Tensor:
         """Preprocessed pixels (B, 3, S, S) to features (B, D); only what learns keeps a graph."""
-        return self.features_of_frozen(self.frozen(pixels))
-
-    @torch.no_grad()
-    def frozen(self, pixels: Tensor) -> Tensor:
-        """What the blocks that do not learn make of pixels (B, 3, S, S): (B, ...)."""
         x = pixels.contiguous(memory_format=torch.channels_last)  # nearly twice as fast on a CPU
-        for stage in self._network.stages[: self._frozen]:
-            x = stage.run(self._weights, x)
-        return x
-
-    def features_of_frozen(self, x: Tensor) -> Tensor:
-        """Features (B, D) of what `frozen` gave."""
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        for stage in self._network.stages[self._frozen :]:
+        stages = self._network.stages
+        with torch.no_grad():
+            for stage in stages[: self._frozen]:
+                x = stage.run(self._weights, x)
+        for stage in stages[self._frozen :]:
             x = stage.run(self._weights, x)
         return pooled(x)
 
