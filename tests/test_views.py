@@ -27,7 +27,7 @@ def test_a_view_is_a_large_part_in_its_place(seed, side):
     assert np.allclose(columns, columns[:1])  # no column mixes with another's rows
     assert np.allclose(rows, rows[:, :1])
     assert (np.diff(rows[:, 0]) >= -1e-4).all()  # never upside down
-    assert -1e-4 <= view.min()
+    assert view.min() >= -1e-4
     assert max(columns.max(), rows.max()) <= side - 1 + 1e-4
     seen = (np.ptp(columns) + 1) * (np.ptp(rows) + 1) / side**2
     assert seen <= 1 + 1e-6
