@@ -177,6 +177,16 @@ def test_it_stops_when_dev_gets_no_better(monkeypatch):
     assert [p.is_best for p in ends] == [True, True, False, False]
 
 
+def test_a_phase_says_how_long_it_waits(monkeypatch):
+    scores = iter([5.0, 6.0, 7.0, 4.0])
+    monkeypatch.setattr(fitting, "calibrate", lambda model, pairs: (next(scores), 1.0))
+    config = TrainConfig(epochs=4, batch=4, patience=1)
+    model, pairs = tiny_model().requires_grad_(True), told_by_the_picture()
+    patient = replace(captions_phase(model, pairs, pairs, config), patience=4)
+    ends = [p for p in Fit(model, patient, config).run() if p.dev_perplexity is not None]
+    assert [p.is_best for p in ends] == [True, False, False, True]
+
+
 def test_what_was_reached_before_has_to_be_beaten(monkeypatch):
     scores = iter([5.0, 4.0, 4.5])
     monkeypatch.setattr(fitting, "calibrate", lambda model, pairs: (next(scores), 1.0))

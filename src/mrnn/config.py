@@ -64,7 +64,7 @@ class TrainConfig:
     text_epochs: int = 3  # passes over sentences without pictures, before the others
     train_encoder: bool = False  # the image network, too, after the rest
     encoder_epochs: int = 4  # passes over the pictures for that
-    encoder_learning_rate: float = 2e-4  # of the encoder's weights
+    encoder_learning_rate: float = 5e-5  # of the encoder's weights
     encoder_blocks: int = 4  # how many of the encoder's last blocks are trained
     split_seed: int = 1  # chooses dev and test pictures where the data does not
     seed: int = 1

@@ -51,6 +51,7 @@ class EncoderPhase:
             "encoder",
             (config.seed, 2),
             config.encoder_epochs,
+            config.encoder_epochs,  # it is worse at first: what it gains comes as the rate falls
             material.train.corpus,
             self._batches,
             self._features,

@@ -49,6 +49,7 @@ class Phase:
     name: str  # "text", "captions" or "encoder"
     seed: tuple[int, ...]  # of its random choices
     epochs: int  # at most
+    patience: int  # epochs without a better dev perplexity before it ends
     corpus: Corpus
     batches: Callable[[int], Sequence[np.ndarray]]  # an epoch's sentences, update by update
     features: Callable[[np.ndarray, Packed], Tensor]  # of packed sentences, (B, D)
@@ -124,7 +125,7 @@ class Fit:
         Ends between two updates, and says so in `was_stopped`, when a process was asked to stop.
         """
         c = self._counters
-        while c.epoch <= self._phase.epochs and c.epochs_since < self._config.patience:
+        while c.epoch <= self._phase.epochs and c.epochs_since < self._phase.patience:
             batches = self._phase.batches(c.epoch)
             updates = self._phase.epochs * len(batches)
             while c.position < len(batches):
@@ -222,6 +223,7 @@ def captions_phase(model: MRNN, train: Pairs, dev: Pairs, config: TrainConfig) -
         "captions",
         seed,
         config.epochs,
+        config.patience,
         train.corpus,
         lambda epoch: shuffled(len(train.corpus), config.batch, (*seed, epoch)),
         lambda chosen, packed: train.features_of(chosen, packed, model.wo.device),
@@ -241,6 +243,7 @@ def text_phase(model: MRNN, text: Corpus, dev: Pairs, config: TrainConfig) -> Ph
         "text",
         seed,
         config.text_epochs,
+        config.patience,
         text,
         lambda epoch: shuffled(len(text), config.batch, (*seed, epoch)),
         lambda chosen, packed: model.wo.new_zeros(len(chosen), width),
