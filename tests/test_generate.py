@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrnn.generate import MAX_LENGTH, beam, greedy, greedy_of_lengths, sample
+from mrnn.generate import MAX_LENGTH, beam, greedy, of_lengths, sample
 from mrnn.text import END, PADDING, START, UNKNOWN
 
 V = 8  # four signs and four words
@@ -294,7 +295,7 @@ def test_sentences_of_given_lengths_equal_a_naive_loop(seed, wanted):
     """Prefixes of any length, longer than the sentence too."""
     table, images = Table(seed), range(len(wanted))
     prefixes, lengths = zip(*wanted, strict=True)
-    found = greedy_of_lengths(table.step, table.start(*images), prefixes, lengths)
+    found = of_lengths(table.step, table.start(*images), prefixes, lengths)
     assert found == [
         naive_of_length(table, image, *each) for image, each in zip(images, wanted, strict=True)
     ]
@@ -309,7 +310,7 @@ def test_sentences_of_given_lengths_are_greedy_ones_until_they_end(seed, prefix)
         [word for word in found.words if word != END]
         for found in greedy(table.step, table.start(0, 1, 2), prefix, 9)
     ]
-    found = greedy_of_lengths(
+    found = of_lengths(
         table.step, table.start(0, 1, 2), [prefix] * 3, [len(words) for words in spoken]
     )
     assert [list(words) for words in found] == spoken
@@ -317,16 +318,30 @@ def test_sentences_of_given_lengths_are_greedy_ones_until_they_end(seed, prefix)
 
 def test_end_and_unknown_words_are_never_taken_for_a_given_length():
     for table in (Table(1, end=50.0), Table(1, forbidden=50.0)):
-        found = greedy_of_lengths(table.step, table.start(0, 1), [(), (UNKNOWN,)], [7, 7])
+        found = of_lengths(table.step, table.start(0, 1), [(), (UNKNOWN,)], [7, 7])
         assert set(found[0] + found[1][1:]) <= set(REAL)
         assert found[1][0] == UNKNOWN  # it was given
+
+
+def test_words_of_a_given_length_are_drawn_as_often_as_they_are_probable():
+    """Among words that can be said; after its prefix, which is kept."""
+    table, rows = Table(3, end=2.0), 4000
+    generator = torch.Generator().manual_seed(1)
+    prefix = (5,)
+    found = of_lengths(table.step, table.start(*[0] * rows), [prefix] * rows, [2] * rows, generator)
+    assert {words[0] for words in found} == {5}
+    shares = np.exp([float(table.after(0, [5])[word]) for word in REAL])
+    shares /= shares.sum()
+    counts = np.array([sum(words[1] == word for words in found) for word in REAL])
+    assert counts.sum() == rows  # neither END nor a sign
+    assert counts / rows == pytest.approx(shares, abs=0.03)
 
 
 def test_no_sentences_of_given_lengths():
     table = Table(1)
     nothing = tuple(part[:0] for part in table.start(0))
-    assert greedy_of_lengths(table.step, nothing, [], []) == []
-    assert greedy_of_lengths(table.step, table.start(0, 1), [(), (4, 5)], [0, 0]) == [(), ()]
+    assert of_lengths(table.step, nothing, [], []) == []
+    assert of_lengths(table.step, table.start(0, 1), [(), (4, 5)], [0, 0]) == [(), ()]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -341,6 +356,8 @@ def test_a_gpu_generates_the_same():
     )
     assert sample(there.step, there.start(*images), torch.Generator("cuda"), 1.0, prefix)
     each = [(), (5,), (4, 4)] * 2, [3, 5, 1] * 2
-    assert greedy_of_lengths(there.step, there.start(*images), *each) == greedy_of_lengths(
+    assert of_lengths(there.step, there.start(*images), *each) == of_lengths(
         here.step, here.start(*images), *each
     )
+    drawn = of_lengths(there.step, there.start(*images), *each, torch.Generator())  # of the CPU
+    assert [len(words) for words in drawn] == each[1]

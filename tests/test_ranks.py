@@ -15,7 +15,9 @@ from mrnn.ranks import (
     chance_recall,
     image_ranks,
     kept,
+    matches_curve,
     median_rank,
+    own_sentence_ranks,
     recall_at,
     recall_curve,
     recall_table,
@@ -275,3 +277,40 @@ def test_pairings_that_do_not_fit_are_refused(metric, images):
 def test_features_must_be_as_many_as_images():
     with pytest.raises(ValueError, match="2 features for 3 images"):
         shortlist_ranks(SCORES, IMAGES, np.eye(2))
+
+
+@given(st.integers(1, 5), st.data())
+def test_ranks_of_all_own_sentences_equal_naive_ones(images, data):
+    """The others that score as much stand before; one's own follow each other."""
+    owners = np.array(data.draw(st.lists(st.integers(0, images - 1), min_size=1, max_size=9)))
+    cells = data.draw(st.lists(st.integers(0, 3), min_size=9 * images, max_size=9 * images))
+    scores = np.array(cells, dtype=float).reshape(9, images)[: len(owners)]
+    expected = []
+    for s, image in enumerate(owners):
+        before = 0
+        for other, owner in enumerate(owners):
+            mine, theirs = scores[s, image], scores[other, image]
+            if owner != image:
+                before += theirs >= mine
+            elif other != s:
+                before += theirs > mine or (theirs == mine and other < s)
+        expected.append(1 + before)
+    assert own_sentence_ranks(scores, owners).tolist() == expected
+
+
+def test_the_first_of_an_images_own_sentences_has_its_rank():
+    rng = np.random.default_rng(0)
+    images = np.repeat(np.arange(8), 5)
+    scores = rng.integers(0, 6, (40, 8)).astype(float)
+    own = own_sentence_ranks(scores, images).reshape(8, 5).min(1)
+    assert own.tolist() == sentence_ranks(scores, images).tolist()
+
+
+def test_the_curve_of_matches_by_hand():
+    """Two queries among 200 candidates, the one with three right items, the other with one."""
+    curve = matches_curve(np.array([1, 3, 200, 2]), 2, 200)
+    assert len(curve) == 100
+    assert curve[0] == (1 + 1) / 2  # among the first 2: ranks 1 and 2
+    assert curve[1] == 3 / 2
+    assert curve[98] == 3 / 2
+    assert curve[99] == 2

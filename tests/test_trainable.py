@@ -71,7 +71,7 @@ def test_what_is_frozen_keeps_no_graph():
     encoder, kept = toy(), []
     encoder.parameters(1)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
-        encoder.features(torch.zeros(2, 3, 8, 8, requires_grad=True))
+        encoder.features(torch.zeros(2, 3, 8, 8))
     assert (2, 8, 4, 4) in kept  # what enters the last block
     assert (2, 3, 8, 8) not in kept
     assert (2, 4, 4, 4) not in kept
@@ -224,6 +224,9 @@ def test_only_what_is_not_as_in_the_package_is_carried(pixels):
     x = torch.from_numpy(pixels)
     again = open_trainable(LITE, weights=encoder.file)
     again.parameters(1)
+    expected = original.weights()
+    for name, weight in again.weights().items():
+        assert torch.equal(weight, expected[name]) == (name != "_conv_head.bias")
     assert (again.features(x) > original.features(x)).any()
 
 

@@ -25,11 +25,12 @@ from .encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .errors import BundleError, ImageError, UsageError
 from .evidence import find_evidence
 from .features import encode_images
-from .generate import Generated, State, beam, greedy, greedy_of_lengths, sample
+from .generate import Generated, State, beam, greedy, sample
 from .images import preprocess, printable, read_image, seen_area
 from .likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
 from .packing import Corpus
 from .pairs import Pairs, to_tensor
+from .paper2014 import written
 from .ranking import sentences_for
 from .results import Caption, Explanation, Match, Ranking, Score, Word
 from .scoring import score_words, to_perplexity
@@ -298,11 +299,7 @@ class Captioner:
         What the protocol `paper2014` generates; the given words count, and are returned as given.
         """
         state: State = (self.model.initial_state(len(features)), self.terms_of_features(features))
-        indices = [[self.vocabulary.index(word) for word in prefix] for prefix in prefixes]
-        found = greedy_of_lengths(self._step, state, indices, lengths)
-        texts = [self.vocabulary.decode(words) for words in found]
-        pairs = zip(prefixes, texts, strict=True)
-        return [[*prefix, *text[len(prefix) :]][: len(text)] for prefix, text in pairs]
+        return written(self._step, state, self.vocabulary, prefixes, lengths)
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""

@@ -9,6 +9,7 @@ import typer
 from .data_commands import benchmark, check, evaluate
 from .library_commands import index, search
 from .photo_commands import caption, demo, explain, info, rank_images, rank_sentences, score, words
+from .reproduction_commands import reproduce
 from .server_commands import serve
 from .training_commands import train
 
@@ -32,6 +33,7 @@ for command in (
     check,
     train,
     evaluate,
+    reproduce,
     info,
     benchmark,
 ):

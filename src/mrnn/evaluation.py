@@ -27,11 +27,11 @@ from .metrics import (
     cider_d,
     distinct,
     meteor,
-    paper_bleu,
     require_meteor,
     rouge_l,
 )
 from .pairs import FeatureSource, Pairs, read_pairs
+from .paper2014 import bleu_figures, perplexity_from
 from .ranking import (
     EXACT_PRIOR_SCORED,
     IMAGE_CANDIDATES,
@@ -51,7 +51,7 @@ from .ranks import (
     sentence_ranks,
     shortlist_ranks,
 )
-from .scoring import perplexity, score_words, to_perplexity
+from .scoring import perplexity, score_words
 from .text import TOKENISER, tokenise
 
 _BATCH = 100  # images captioned at once
@@ -236,24 +236,14 @@ def _paper2014(
     captioner: Captioner, pairs: Pairs, examples: Sequence[Example], context: int, stage: Stage
 ) -> dict[str, Any]:
     """A sentence of the length of each reference, which gives its first `context` words."""
-    references = _references(examples)
-    own = [sentence for every in references for sentence in every]
-    sentences = []
+
+    def write(images: np.ndarray, given: Sequence[Words], lengths: Sequence[int]) -> list[Any]:
+        return captioner.captions_of_lengths(pairs.features[images], given, lengths)
+
     with stage("captions", "sentences") as on_progress:
-        for start in range(0, len(own), _BATCH):
-            rows = np.arange(start, min(start + _BATCH, len(own)))
-            sentences += captioner.captions_of_lengths(
-                pairs.features[pairs.images[rows]],
-                [own[row][:context] for row in rows],
-                [len(own[row]) for row in rows],
-            )
-            on_progress(len(sentences), len(own))
-    scored = [words.logprobs[context:] for words in score_words(captioner.model, pairs)]
-    logprob, words = sum(float(part.sum()) for part in scored), sum(map(len, scored))
-    return {
-        "bleu_paper": paper_bleu(sentences, own, [references[image] for image in pairs.images]),
-        "perplexity_after_context": to_perplexity(logprob, words) if words else None,
-    }
+        found = bleu_figures(write, pairs, _references(examples), context, on_progress)
+    scored = [words.logprobs.tolist() for words in score_words(captioner.model, pairs)]
+    return {"bleu_paper": found, "perplexity_after_context": perplexity_from(scored, context)}
 
 
 def _ranked(rankings: Rankings, pairs: Pairs) -> dict[str, Ranked]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from .config import TrainConfig
 from .devices import reduced_precision
+from .language_model import LanguageModel
 from .model import MRNN, Dropout
 from .packing import Corpus, Packed
 from .pairs import Pairs
@@ -97,7 +98,7 @@ class Fit:
 
     def __init__(
         self,
-        model: MRNN,
+        model: LanguageModel,
         phase: Phase,
         config: TrainConfig,
         workers: Workers = ALONE,
@@ -201,7 +202,7 @@ class Fit:
 class _SummedLoss(nn.Module):
     """The sum of -log P over the words of a batch, in nats; it holds all weights of a phase."""
 
-    def __init__(self, model: MRNN, phase: Phase) -> None:
+    def __init__(self, model: LanguageModel, phase: Phase) -> None:
         super().__init__()
         self.model = model
         self.weights = nn.ParameterList(phase.weights)
@@ -216,7 +217,7 @@ class _SummedLoss(nn.Module):
             return F.cross_entropy(logits.float(), packed.targets, reduction="sum")
 
 
-def captions_phase(model: MRNN, train: Pairs, dev: Pairs, config: TrainConfig) -> Phase:
+def captions_phase(model: LanguageModel, train: Pairs, dev: Pairs, config: TrainConfig) -> Phase:
     """Learn the whole model from sentences with their images."""
     seed = (config.seed, 1)
     return Phase(
@@ -266,6 +267,6 @@ def one_cycle(update: int, updates: int) -> float:
     return (1 + math.cos(math.pi * (update - rise) / max(1, updates - rise))) / 2
 
 
-def calibrate(model: MRNN, dev: Pairs) -> tuple[float, float]:
+def calibrate(model: LanguageModel, dev: Pairs) -> tuple[float, float]:
     """The lowest perplexity on dev over TEMPERATURES, and the temperature that gives it."""
     return min(zip(tempered_perplexities(model, dev, TEMPERATURES), TEMPERATURES, strict=True))

@@ -62,8 +62,7 @@ def sample(
     """Each word drawn from P^(1/temperature), renormalised without the forbidden words."""
 
     def draw(logp: Tensor) -> Tensor:
-        weights = torch.softmax((logp - logp.amax(1, keepdim=True)) / temperature, dim=1)
-        return torch.multinomial(weights, 1, generator=generator)[:, 0]
+        return _drawn((logp - logp.amax(1, keepdim=True)) / temperature, generator)
 
     return _generate(step, state, draw, prefix, max_length, no_repeat)
 
@@ -115,12 +114,17 @@ def beam(
     return results
 
 
-def greedy_of_lengths(
-    step: Step, state: State, prefixes: Sequence[Sequence[int]], lengths: Sequence[int]
+def of_lengths(
+    step: Step,
+    state: State,
+    prefixes: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+    generator: torch.Generator | None = None,
 ) -> list[tuple[int, ...]]:
-    """Greedy sentences of exactly these lengths, each after its own prefix (which counts).
+    """Sentences of exactly these lengths, each after its own prefix (which counts).
 
-    END is never taken; the `paper2014` protocol compares sentences of equal length.
+    Greedy, or drawn from P with a generator. END is never taken; the `paper2014` protocol compares
+    sentences of equal length.
     """
     rows, longest = len(lengths), max(lengths, default=0)
     given = torch.full((rows, longest), -1)
@@ -131,8 +135,9 @@ def greedy_of_lengths(
     words = torch.empty_like(given)
     for position in range(longest):
         logp, state = step(word, state)
-        likeliest = logp.index_fill(1, _words((*_FORBIDDEN, END), logp), -torch.inf).argmax(1)
-        word = torch.where(given[:, position] < 0, likeliest, given[:, position])
+        allowed = logp.index_fill(1, _words((*_FORBIDDEN, END), logp), -torch.inf)
+        chosen = _drawn(allowed, generator) if generator else allowed.argmax(1)
+        word = torch.where(given[:, position] < 0, chosen, given[:, position])
         words[:, position] = word
     return [tuple(row[:n]) for row, n in zip(words.tolist(), lengths, strict=True)]
 
@@ -249,6 +254,12 @@ def _generate(
             Generated(tuple(sentence[:length]), tuple(scores[:length]), complete, len(prefix))
         )
     return results
+
+
+def _drawn(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """A word a row (N,), at random, of logits (N, V); drawn where the generator is."""
+    shares = torch.softmax(logits, dim=1).to(generator.device)
+    return torch.multinomial(shares, 1, generator=generator)[:, 0].to(logits.device)
 
 
 def _read(step: Step, state: State, prefix: Sequence[int]) -> tuple[Tensor, State, Tensor]:

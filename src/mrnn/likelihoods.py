@@ -18,7 +18,8 @@ from torch import Tensor
 
 from .config import MEMORY_GB
 from .features import FeatureRows
-from .model import MRNN, g2
+from .language_model import JointModel
+from .model import MRNN
 from .normaliser import Normaliser, float_normaliser
 from .packing import Corpus
 from .pairs import to_tensor
@@ -47,7 +48,7 @@ def image_terms(model: MRNN, features: np.ndarray | FeatureRows) -> Tensor:
 
 @torch.inference_mode()
 def log_likelihoods(
-    model: MRNN,
+    model: JointModel,
     corpus: Corpus,
     terms: Tensor,
     memory: float = MEMORY,
@@ -72,8 +73,8 @@ def log_likelihoods(
             for prefixes in _slices(len(prefix_terms), block):
                 words = _span(tree.prefixes, prefixes)
                 at = tree.prefixes[words] - prefixes.start
-                x = prefix_terms[prefixes, None] + terms[images]  # (P', I', M)
-                logp = _block(model, normalise, x, at, tree.targets[words])  # (N', I')
+                m = model.multimodal(prefix_terms[prefixes, None], terms[images])  # (P', I', M)
+                logp = _block(model, normalise, m, at, tree.targets[words])  # (N', I')
                 totals[:, images].index_add_(0, sentences[words], logp)
                 done += logp.numel()
                 on_progress(done, in_all)
@@ -81,7 +82,7 @@ def log_likelihoods(
 
 
 def log_prior(
-    model: MRNN,
+    model: JointModel,
     corpus: Corpus,
     prior_terms: Tensor,
     memory: float = MEMORY,
@@ -103,7 +104,7 @@ def log_prior(
 
 @torch.inference_mode()
 def pair_likelihoods(
-    model: MRNN,
+    model: JointModel,
     corpus: Corpus,
     terms: Tensor,
     sentences: np.ndarray,
@@ -136,17 +137,19 @@ def pair_likelihoods(
         pair, target = pair[by_key], tree.targets[word[by_key]]
         for part in _slices(len(rows), _rows(model, memory)):
             words = _span(row, part)
-            x = prefix_terms[rows[part] // len(terms)] + terms[rows[part] % len(terms)]
-            logp = _block(model, normalise, x[:, None], row[words] - part.start, target[words])
+            image_part = terms[rows[part] % len(terms)]
+            m = model.multimodal(prefix_terms[rows[part] // len(terms)], image_part)
+            logp = _block(model, normalise, m[:, None], row[words] - part.start, target[words])
             totals.index_add_(0, pair[words], logp[:, 0])
             on_progress(done + len(pairs) * part.stop // len(rows), len(sentences))
         done += len(pairs)
     return totals
 
 
-def _block(model: MRNN, normalise: Normaliser, x: Tensor, at: Tensor, targets: Tensor) -> Tensor:
-    """Log P (N, I) of words at positions (N,) among the first dimension of x (P, I, M)."""
-    m = g2(x)
+def _block(
+    model: JointModel, normalise: Normaliser, m: Tensor, at: Tensor, targets: Tensor
+) -> Tensor:
+    """Log P (N, I) of words at positions (N,) among the first dimension of m (P, I, M)."""
     z = normalise(m.flatten(0, 1)).view(m.shape[:2])
     logits = [
         torch.bmm(m[a], model.wo[t, :, None])[:, :, 0]  # few words at once: m is copied for each
@@ -197,13 +200,13 @@ def _span(rising: Tensor, values: slice) -> slice:
     return slice(*torch.searchsorted(rising, bounds).tolist())
 
 
-def prefix_bytes(model: MRNN) -> int:
-    """What `MRNN.prefix_terms` takes for each prefix."""
+def prefix_bytes(model: JointModel) -> int:
+    """About what `prefix_terms` takes for each prefix."""
     c = model.config
     return 4 * (4 * c.recurrent + c.multimodal)
 
 
-def _rows(model: MRNN, memory: float) -> int:
+def _rows(model: JointModel, memory: float) -> int:
     """How many (prefix, image) rows are computed at once."""
     row_bytes = 4 * (2 * model.config.vocabulary + 4 * model.config.multimodal)
     most = int(min(memory, 1e15) / 4 / row_bytes)

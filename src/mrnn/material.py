@@ -12,12 +12,12 @@ import torch
 from .bundle import Bundle, EncoderFile, EncoderIdentity
 from .config import ModelConfig, TrainConfig
 from .datasets import DataSet, Example
-from .errors import ImageError
+from .errors import DataError, ImageError
 from .features import OnProgress
 from .model import MRNN
 from .packing import Corpus
 from .pairs import FeatureSource, Pairs, read_pairs
-from .text import Vocabulary, tokenise
+from .text import SIGNS, Vocabulary, tokenise
 from .warm_start import grown
 
 PRIOR_IMAGES = 1000  # training images whose features a bundle carries
@@ -85,6 +85,11 @@ def prepare(
     captions = (sentence for example in train_split for sentence in example.sentences)
     known = start.vocabulary if start else None
     vocabulary = Vocabulary.build(captions, config.minimum_count, known)
+    if len(vocabulary) == len(SIGNS):
+        raise DataError(
+            f"{data.name}: no word is said {config.minimum_count} times in the training captions; "
+            "more of them are needed"
+        )
     train, used, errors = read_pairs(train_split, vocabulary, images.source, on_features)
     dev, dev_used, dev_errors = read_pairs(dev_split, vocabulary, images.source, on_features)
     generator = torch.Generator().manual_seed(config.seed)

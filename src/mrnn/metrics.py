@@ -38,16 +38,8 @@ def bleu(
     smoothing: an order without any match in the corpus is 0, and so are all above it. Candidates
     equal to a reference earn 1 in the orders that they are long enough for.
     """
-    scores = {n: _corpus_bleu(candidates, references, n).score / 100 for n in orders}
-    return {str(n): min(score, 1.0) for n, score in scores.items()}  # exp(log 1) is a bit above
-
-
-def individual_bleu(
-    candidates: Sentences, references: Sequence[Sentences], orders: Sequence[int] = _PAPER_ORDERS
-) -> dict[str, float]:
-    """Brevity penalty times the corpus n-gram precision of each order alone, as fractions."""
     found = _corpus_bleu(candidates, references, max(orders))
-    return {str(n): found.bp * found.precisions[n - 1] / 100 for n in orders}
+    return {str(n): _cumulative(found, n) for n in orders}
 
 
 def paper_bleu(
@@ -59,11 +51,12 @@ def paper_bleu(
     references of that image. The keys: cumulative or individual, then own_reference or
     all_references, then the order.
     """
-    against = {"own_reference": [[words] for words in own], "all_references": every}
-    return {
-        reading: {name: metric(candidates, r, _PAPER_ORDERS) for name, r in against.items()}
-        for reading, metric in (("cumulative", bleu), ("individual", individual_bleu))
-    }
+    readings: dict[str, dict[str, dict[str, float]]] = {"cumulative": {}, "individual": {}}
+    for name, against in (("own_reference", [[words] for words in own]), ("all_references", every)):
+        found = _corpus_bleu(candidates, against, max(_PAPER_ORDERS))
+        for reading, of in (("cumulative", _cumulative), ("individual", _individual)):
+            readings[reading][name] = {str(n): of(found, n) for n in _PAPER_ORDERS}
+    return readings
 
 
 def bleu_signature() -> str:
@@ -174,6 +167,18 @@ def _corpus_bleu(candidates: Sentences, references: Sequence[Sentences], order: 
     )
     streams = zip_longest(*(map(" ".join, several) for several in references))
     return metric.corpus_score([" ".join(words) for words in candidates], list(streams))
+
+
+def _cumulative(found: Any, order: int) -> float:
+    """BLEU-n: the brevity penalty times the geometric mean of the precisions up to an order."""
+    precisions = [precision / 100 for precision in found.precisions[:order]]
+    score = found.bp * math.prod(precisions) ** (1 / order)
+    return float(min(score, 1.0))
+
+
+def _individual(found: Any, order: int) -> float:
+    """The brevity penalty times the precision of one order alone."""
+    return float(found.bp * found.precisions[order - 1] / 100)
 
 
 def _sacrebleu() -> Any:

@@ -134,6 +134,15 @@ class MRNN(nn.Module):
     def _joined_terms(self, w: Tensor, r: Tensor) -> Tensor:
         return F.linear(torch.cat((w, r), 1), torch.cat((self.vw, self.vr), 1), self.vw_bias)
 
+    @property
+    def bound(self) -> float:
+        """Of the multimodal layer."""
+        return G2_BOUND
+
+    def multimodal(self, sentence_terms: Tensor, image_terms: Tensor) -> Tensor:
+        """m(t), (..., M), from both parts of the sum inside eq. 3."""
+        return g2(sentence_terms + image_terms)
+
     def logits(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
         """Wo g2(x) + b, (..., V), from the sum x (..., M) inside eq. 3."""
         m = g2(x)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from .devices import has_int8
-from .model import G2_BOUND, MRNN
+from .language_model import JointModel
 
 Normaliser = Callable[[Tensor], Tensor]  # m (R, M) -> log sum_v exp(Wo m + b)_v, (R,)
 
 _EXP_BOUND = 87.0  # exp of a float32 neither overflows nor vanishes within it
 
 
-def float_normaliser(model: MRNN) -> Normaliser:
+def float_normaliser(model: JointModel) -> Normaliser:
     """In the precision of the model's weights."""
     weight, bias = model.wo.T, model.wo_bias
     is_safe = _is_safe(model)
@@ -31,13 +31,13 @@ def float_normaliser(model: MRNN) -> Normaliser:
     return normalise
 
 
-def int8_normaliser(model: MRNN) -> Normaliser:
+def int8_normaliser(model: JointModel) -> Normaliser:
     """With m and Wo rounded to 8 bits and an exact integer product, for processors that have it.
 
-    m lies within the bound of g2, so one step size fits all rows; Wo has a step size a word. On
+    m lies within a bound, so one step size fits all rows; Wo has a step size a word. On
     Flickr8K the result is within .02 of the precise one (docs/results.md).
     """
-    m_step = G2_BOUND / 127
+    m_step = model.bound / 127
     steps = model.wo.abs().amax(1).clamp_min(1e-30) / 127  # (V,)
     weight = (model.wo / steps[:, None]).round_().to(torch.int8).T  # (M, V)
     scale, bias = steps * m_step, model.wo_bias
@@ -52,12 +52,13 @@ def int8_normaliser(model: MRNN) -> Normaliser:
     return normalise
 
 
-def fast_normaliser(model: MRNN) -> Normaliser:
+def fast_normaliser(model: JointModel) -> Normaliser:
     """The quickest that is good enough for a first pass over all pairs, and for log P(s)."""
-    return int8_normaliser(model) if has_int8(model.wo.device) else float_normaliser(model)
+    is_coarse = math.isfinite(model.bound) and has_int8(model.wo.device)
+    return int8_normaliser(model) if is_coarse else float_normaliser(model)
 
 
-def _is_safe(model: MRNN) -> bool:
-    """Whether no sum of exponentials can overflow or vanish: g2 bounds every logit."""
-    bound = G2_BOUND * model.wo.abs().sum(1).max() + model.wo_bias.abs().max()
+def _is_safe(model: JointModel) -> bool:
+    """Whether no sum of exponentials can overflow or vanish: a bound of m bounds every logit."""
+    bound = model.bound * model.wo.abs().sum(1).max() + model.wo_bias.abs().max()
     return bool(bound + math.log(len(model.wo)) < _EXP_BOUND)

@@ -63,7 +63,7 @@ def require_memory(sentences: int, images: int, memory: float) -> None:
     if needed > memory:
         raise UsageError(
             f"ranking {sentences:,} sentences and {images:,} images takes {needed / 1e9:.1f} GB of "
-            "memory; allow it with --memory, or take fewer images with --limit"
+            "memory; allow it with --memory, or take fewer images"
         )
 
 

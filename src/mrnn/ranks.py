@@ -48,6 +48,22 @@ def sentence_ranks(scores: np.ndarray, images: np.ndarray) -> np.ndarray:
     return (1 + ahead - right)[_captioned(images, len(ahead))]
 
 
+def own_sentence_ranks(scores: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """The rank (S,) of each sentence among all sentences for its own image.
+
+    Sentences of one image that score alike follow each other in their order.
+    """
+    own = _own_scores(scores, images)
+    ranks = np.empty(len(scores), dtype=np.int64)
+    for image in np.unique(images):
+        mine = np.flatnonzero(images == image)
+        others = np.sort(scores[images != image, image])
+        ahead = len(others) - np.searchsorted(others, own[mine], side="left")
+        order = np.argsort(-own[mine], kind="stable")
+        ranks[mine[order]] = ahead[order] + np.arange(1, len(mine) + 1)
+    return ranks
+
+
 def shortlist_ranks(
     scores: np.ndarray, images: np.ndarray, features: np.ndarray, size: int = 100
 ) -> np.ndarray:
@@ -112,6 +128,15 @@ def recall_curve(ranks: np.ndarray, candidates: int) -> tuple[np.ndarray, np.nda
         raise ValueError(f"ranks must lie between 1 and {candidates}")
     found = np.bincount(_some(ranks), minlength=candidates + 1)[1:]
     return 100 * np.arange(1, candidates + 1) / candidates, 100 * found.cumsum() / len(ranks)
+
+
+def matches_curve(ranks: np.ndarray, queries: int, candidates: int) -> list[float]:
+    """The mean number of right items a query among the first 1%, 2%, ... 100% of candidates.
+
+    `ranks` are those of all right items of all queries. The y axis of the paper's Fig. 3.
+    """
+    last = np.ceil(candidates * np.arange(1, 101) / 100)
+    return [float(np.count_nonzero(_some(ranks) <= end)) / queries for end in last]
 
 
 def best_items(scores: np.ndarray, k: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .model import MRNN
+from .language_model import LanguageModel
 from .packing import Packed
 from .pairs import Pairs
 
@@ -31,7 +31,7 @@ class WordScores:
 
 
 @torch.inference_mode()
-def score_words(model: MRNN, pairs: Pairs, alternatives: int = 0) -> list[WordScores]:
+def score_words(model: LanguageModel, pairs: Pairs, alternatives: int = 0) -> list[WordScores]:
     """Score every word of every sentence given its image, in the given order."""
     results: list[WordScores | None] = [None] * len(pairs.corpus)
     for chosen, packed, logits in _batches(model, pairs):
@@ -45,14 +45,14 @@ def score_words(model: MRNN, pairs: Pairs, alternatives: int = 0) -> list[WordSc
 
 
 @torch.inference_mode()
-def perplexity(model: MRNN, pairs: Pairs) -> float:
+def perplexity(model: LanguageModel, pairs: Pairs) -> float:
     """2 to the mean of -log2 P over all words, END and unknown words counted (eq. 5)."""
     return tempered_perplexities(model, pairs, (1.0,))[0]
 
 
 @torch.inference_mode()
 def tempered_perplexities(
-    model: MRNN, pairs: Pairs, temperatures: Sequence[float]
+    model: LanguageModel, pairs: Pairs, temperatures: Sequence[float]
 ) -> tuple[float, ...]:
     """Perplexity with all logits divided by each temperature, in one pass over the sentences."""
     totals, words = [0.0] * len(temperatures), 0
@@ -70,7 +70,7 @@ def to_perplexity(logprob: float, words: int) -> float:
     return math.exp(mean) if not mean > 700 else math.inf
 
 
-def _batches(model: MRNN, pairs: Pairs) -> Iterator[tuple[np.ndarray, Packed, Tensor]]:
+def _batches(model: LanguageModel, pairs: Pairs) -> Iterator[tuple[np.ndarray, Packed, Tensor]]:
     """Positions, packed words and logits (N, V) of batches of sentences of similar length."""
     device = model.wo.device
     order = np.argsort(pairs.corpus.lengths, kind="stable")

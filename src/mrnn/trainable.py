@@ -30,7 +30,6 @@ class TrainableEncoder:
         self._weights = {
             k: nn.Parameter(_copied(v).to(device), requires_grad=False) for k, v in weights.items()
         }
-        self._frozen = len(network.stages)  # blocks that do not learn
 
     @property
     def name(self) -> str:
@@ -60,8 +59,8 @@ class TrainableEncoder:
         last = self.blocks if last is None else last
         if not 1 <= last <= self.blocks:
             raise UsageError(f"{self.name} has {self.blocks} blocks: train 1 to {self.blocks}")
-        self._frozen = self.blocks - last
-        chosen = [name for stage in self._network.stages[self._frozen :] for name in stage.shapes]
+        learning = self._network.stages[self.blocks - last :]
+        chosen = [name for stage in learning for name in stage.shapes]
         for name, weight in self._weights.items():
             weight.requires_grad_(name in chosen)
         return [self._weights[name] for name in chosen]
@@ -69,11 +68,7 @@ class TrainableEncoder:
     def features(self, pixels: Tensor) -> Tensor:
         """Preprocessed pixels (B, 3, S, S) to features (B, D); only what learns keeps a graph."""
         x = pixels.contiguous(memory_format=torch.channels_last)  # nearly twice as fast on a CPU
-        stages = self._network.stages
-        with torch.no_grad():
-            for stage in stages[: self._frozen]:
-                x = stage.run(self._weights, x)
-        for stage in stages[self._frozen :]:
+        for stage in self._network.stages:
             x = stage.run(self._weights, x)
         return pooled(x)
 

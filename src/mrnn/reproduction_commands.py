@@ -1,0 +1,185 @@
+"""`mrnn reproduce`; heavy imports inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from .config import ENCODER, MEMORY_GB
+from .console import emit, exit_code, note, note_problems, progress, reporting_errors
+from .errors import ImageError, UsageError
+from .images import printable
+from .options import Data, Device, Images, Json, Seed
+from .settings import settle
+
+if TYPE_CHECKING:
+    import torch
+
+    from .baselines.systems import Ground, System
+    from .datasets import DataSet
+    from .encoders import Encoder
+    from .paper_tables import Row, Table
+    from .ranking import Stage
+    from .reproduction import Measured, Reproduction
+    from .reproduction_page import Explained, Result
+
+
+class Which(StrEnum):
+    """The choices of --table."""
+
+    one = "1"
+    two = "2"
+    three = "3"
+    four = "4"
+    five = "5"
+    all = "all"
+
+
+@reporting_errors
+def reproduce(
+    data: Data,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the systems, figures and tables.")
+    ],
+    table: Annotated[Which, typer.Option(help="Of the paper.")] = Which.all,
+    images: Images = None,
+    split: Annotated[
+        Optional[str],
+        typer.Option(help="What is measured on; test if there is one, else dev.", metavar="NAME"),
+    ] = None,
+    encoder: Annotated[str, typer.Option(help="Image encoder.", metavar="NAME")] = ENCODER,
+    encoder_weights: Annotated[
+        Optional[Path], typer.Option(help="Weights of alexnet.", metavar="FILE")
+    ] = None,
+    picture: Annotated[
+        Optional[list[Path]],
+        typer.Option(help="To be shown as in Fig. 1; may be given again.", metavar="IMAGE"),
+    ] = None,
+    memory: Annotated[
+        float, typer.Option(help="For scoring, beside the models.", metavar="GB", min=0.05)
+    ] = MEMORY_GB,
+    seed: Seed = 1,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Run the systems of the paper's tables on a data set, beside the published figures.
+
+    What is in the folder already is not done again: an interrupted run goes on where it stopped.
+    """
+    from .datasets import read_dataset
+    from .devices import choose_device
+    from .encoders import open_encoder
+    from .metrics import bleu_signature
+    from .paper_tables import TABLES
+    from .ranking import require_memory
+    from .reproduction import opened, require_usable
+    from .reproduction_page import document, markdown, write_tables
+
+    asked = [t for t in TABLES if table in (Which.all, str(t.number))]
+    require_usable(output)  # first what may be wrong: before minutes of work
+    if any(t.kind == "generation" for t in asked):
+        bleu_signature()
+    where = choose_device(device)
+    dataset = read_dataset(data, images, seed)
+    note_problems(dataset.problems)
+    eye = open_encoder(encoder, where.type, encoder_weights)
+    if not eye.dimension:
+        raise UsageError(f"--encoder {encoder} sees nothing; the tables need image features")
+    name = split or ("test" if "test" in dataset.counts() else "dev")
+    ground, measured, errors = _prepared(dataset, name, eye, seed, where, memory * 1e9)
+    for error in errors:
+        note(f"mrnn: {error}")
+    if any(t.kind == "retrieval" for t in asked):
+        require_memory(len(measured.pairs.corpus), len(measured.examples), ground.memory)
+    with opened(output, ground, measured) as reproduction:
+        results = {t: [_result(reproduction, t, row) for row in t.rows] for t in asked}
+        shown, missed = _shown(picture or [], reproduction, ground, measured, eye)
+        others = [t for t in TABLES if t not in asked and reproduction.has(t.kind, t.systems)]
+        every = results | {t: [_result(reproduction, t, row) for row in t.rows] for t in others}
+        page = write_tables(output, reproduction.facts, every, shown)
+    if json:
+        emit(document(reproduction.facts, results))
+    else:
+        print(markdown(reproduction.facts, results), end="")
+    note(f"page: {printable(page)}")
+    return exit_code(len(measured.examples), len(dataset.problems) + len(errors) + missed)
+
+
+def _prepared(
+    dataset: DataSet,
+    split: str,
+    encoder: Encoder,
+    seed: int,
+    device: torch.device,
+    memory: float,
+) -> tuple[Ground, Measured, list[ImageError]]:
+    """What the systems learn from and are measured on, and the pictures that cannot be read."""
+    from .baselines.systems import Ground
+    from .bundle import EncoderIdentity
+    from .config import ModelConfig
+    from .features import default_cache
+    from .material import ImageSide, prepare
+    from .pairs import encoded_by, read_pairs
+    from .reproduction import Measured
+
+    sentences = sum(len(example.sentences) for example in dataset.split("train"))
+    config = settle({"encoder": encoder.name, "seed": seed}, None, sentences).train_config()
+    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
+    source = encoded_by(encoder, default_cache())
+    side = ImageSide(source, identity, encoder.dimension, encoder.file)
+    examples = dataset.split(split)
+    with progress("features") as on_features:
+        material = prepare(dataset, side, ModelConfig(), config, (), None, on_features)
+        vocabulary = material.bundle.vocabulary
+        pairs, readable, errors = read_pairs(examples, vocabulary, source, on_features)
+    ground = Ground(material, config, ModelConfig(), device, memory)
+    errors = list({str(error): error for error in (*material.errors, *errors)}.values())
+    return ground, Measured(dataset.name, split, readable, pairs), errors
+
+
+def _result(reproduction: Reproduction, table: Table, row: Row) -> Result:
+    """A row with its figures, measured now unless they are there."""
+    from .reproduction_page import Result
+
+    if row.system is None:
+        return Result(row, {}, {})
+    measure = reproduction.generation if table.kind == "generation" else reproduction.retrieval
+    figures = measure(row.system, _stage(row.system))
+    return Result(row, figures, reproduction.learned(row.system))
+
+
+def _stage(system: System) -> Stage:
+    """Shows what is being done with a system."""
+    return lambda what, unit: progress(f"{system.title}: {what}", unit)
+
+
+def _shown(
+    pictures: Sequence[Path],
+    reproduction: Reproduction,
+    ground: Ground,
+    measured: Measured,
+    encoder: Encoder,
+) -> tuple[list[Explained], int]:
+    """Pictures as in Fig. 1, by the m-RNN of the tables; and how many cannot be read."""
+    from .baselines.systems import M_RNN
+    from .captioner import Captioner
+    from .reproduction_page import explained
+
+    if not pictures:
+        return [], 0
+    model = reproduction.ranker(M_RNN, _stage(M_RNN)).model
+    bundle = replace(ground.material.bundle, model=model)
+    captioner = Captioner(bundle, encoder, ground.device)
+    sentences = [sentence for example in measured.examples for sentence in example.sentences]
+    found = []
+    for path in pictures:
+        try:
+            found.append(explained(captioner, path, sentences))
+        except ImageError as error:
+            note(f"mrnn: {error}")
+    return found, len(pictures) - len(found)
