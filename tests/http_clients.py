@@ -27,6 +27,8 @@ from mrnn.server.running import listen, serve, uvicorn_of
 LIMITS, ACCESS = Limits(), Access()
 FORM = "multipart/form-data; boundary=b"
 PATIENCE = 30.0  # seconds; nothing is to take so long
+# A connection may be closed for its silence at the moment at which it is used again.
+_NO_REUSE = httpx2.Limits(max_keepalive_connections=0)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ def live(
         )
         thread.start()
         try:
-            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as http:
+            with httpx2.Client(
+                base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, limits=_NO_REUSE
+            ) as http:
                 yield Live(port, captioner, http)
         finally:
             server.should_exit = True

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from conftest import TRAINING, WORDS, described, tiny_model
+from conftest import SMOOTH, TRAINING, WORDS, described, tiny_model
 from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.captioner import Captioner
 from mrnn.encoders import Encoder, open_encoder
@@ -21,7 +21,7 @@ from onnx_models import tiny
 
 SIDE = 4
 DIMENSION = 3 * SIDE * SIDE
-MULTIMODAL = 7  # of tiny_model
+MULTIMODAL = SMOOTH["multimodal"]
 VOCABULARY = Vocabulary(SIGNS + WORDS)
 
 
@@ -60,7 +60,7 @@ def bundle(
     match: MatchThreshold | None,
     encoder: Encoder | None = None,
 ) -> Bundle:
-    model = tiny_model(len(VOCABULARY), dimension, seed)
+    model = tiny_model(len(VOCABULARY), dimension, seed, **SMOOTH)
     model.wo.mul_(4)  # an untrained model is flat; this one has opinions
     prior = np.random.default_rng(0).random((5, dimension)).astype(np.float16)
     file = encoder.file if encoder else None

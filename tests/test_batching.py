@@ -150,17 +150,23 @@ def test_nothing_of_a_job_stays_until_the_next_collection_of_garbage(batcher):
         gc.enable()
 
 
-def test_what_is_told_of_each_batch():
-    told, gate = [], Gate()
-    batcher = Batcher(
-        4, lambda waited, worked, items: told.append((waited >= 0, worked >= 0, items))
-    )
-    behind(gate, batcher)
-    last = [batcher.submit("a", [item], list) for item in (1, 2, 3)][-1]
+def test_each_batch_is_told_of_before_its_jobs_have_their_answers():
+    """So that who has an answer finds it counted."""
+    told, futures, gate = [], [], Gate()
+
+    def tell(waited: float, worked: float, items: int) -> None:
+        told.append((waited >= 0, worked >= 0, items, [f.done() for f in futures]))
+
+    batcher = Batcher(4, tell)
+    futures.append(behind(gate, batcher))
+    futures += [batcher.submit("a", [item], list) for item in (1, 2, 3)]
     gate.open.set()
-    last.result(30)
+    futures[-1].result(30)
+    assert told == [
+        (True, True, 1, [False, False, False, False]),
+        (True, True, 3, [True, False, False, False]),
+    ]
     batcher.close(30)
-    assert told == [(True, True, 1), (True, True, 3)]
 
 
 @given(

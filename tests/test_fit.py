@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -51,8 +52,9 @@ def test_the_image_is_learned_from():
     assert perplexity(blind, without) > 2**0.8 - 1e-3  # the entropy of what it cannot see
 
 
-def test_the_first_update_is_that_of_eq_6():
+def test_the_first_update_is_that_of_eq_6(monkeypatch):
     """The gradient of -log2 P a word plus lambda ||theta||^2, clipped, then one step of Adam."""
+    monkeypatch.setattr(fitting, "reduced_precision", lambda device: nullcontext())
     config = TrainConfig(epochs=1, batch=8, l2=0.1, clip=0.5, dropout=NO_DROPOUT)
     model, fit = learner(config)
     twin, pairs = tiny_model().requires_grad_(True), told_by_the_picture()

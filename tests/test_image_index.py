@@ -204,7 +204,9 @@ def test_nearest_is_by_cosine(coded, has_codes, products):
     for term in (values[5], values[7] * 100, np.random.default_rng(2).standard_normal(M)):
         cosines = values @ term / np.linalg.norm(values, axis=1) / np.linalg.norm(term)
         rows, found = index.nearest(term, 20)
-        np.testing.assert_array_equal(rows, np.argsort(-cosines, kind="stable")[:20])
+        assert len(set(rows.tolist())) == 20
+        best = np.sort(cosines)[::-1][:20]  # two that are alike may change places
+        np.testing.assert_allclose(cosines[rows], best, atol=1e-6)
         np.testing.assert_allclose(found, cosines[rows], atol=1e-5)
 
 

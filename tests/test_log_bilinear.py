@@ -144,7 +144,7 @@ def test_generation_step_by_step_is_the_forward_pass(make):
             logp, state = model.step(torch.tensor([before]), state, terms[row : row + 1])
             assert logp.exp().sum().item() == pytest.approx(1, abs=1e-5)
             found.append(logp[0, word].item())
-        assert scored.logprobs.tolist() == pytest.approx(found, abs=1e-5)
+        assert scored.logprobs.tolist() == pytest.approx(found, rel=1e-6, abs=1e-5)
 
 
 @pytest.mark.parametrize("make", JOINT)

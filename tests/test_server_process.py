@@ -68,6 +68,8 @@ def until_closed(port: int) -> None:
     while True:
         try:
             connect(port).close()
+        except ConnectionResetError:  # at the moment at which the door is shut
+            continue
         except ConnectionRefusedError:
             return
 

@@ -17,7 +17,9 @@ from mrnn.workers import Workers, joined
 # Both processes fit the same model on their shares of each batch; the first one writes the weights.
 TOGETHER = """
 import json, sys
+from contextlib import nullcontext
 import numpy as np, torch
+import mrnn.fit
 from mrnn.config import DropoutShares, ModelConfig, TrainConfig
 from mrnn.fit import Fit, captions_phase
 from mrnn.model import MRNN
@@ -25,6 +27,7 @@ from mrnn.packing import Corpus
 from mrnn.pairs import Pairs
 from mrnn.workers import joined
 torch.set_num_threads(1)
+mrnn.fit.reduced_precision = lambda device: nullcontext()  # bf16 would hide what is compared
 output = sys.argv[1]
 draw = np.random.default_rng(0)
 corpus = Corpus([draw.integers(4, 12, draw.integers(1, 9)).tolist() for _ in range(23)])

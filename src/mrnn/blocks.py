@@ -3,7 +3,8 @@
 A matrix product rounds in another way for another number of rows or threads, in the seventh digit.
 Rows are therefore multiplied in blocks of one size, on one thread, so that a picture alone, one of
 a folder, and one that a server handles together with other clients' have the very same caption and
-log-probabilities.
+log-probabilities. (A model whose sizes are no multiples of four is excepted: on some processors
+its products depend on the place in the block.)
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DataError
+from .figures import NONE, RANKS, bleu, number, rank, recalls, recalls_of
 from .files import write_whole
 from .images import printable
 from .pages import Line, cards, figures_table, page, section, terms
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation
 
 _BINS = [factor * 10**power for power in range(7) for factor in (1, 2, 5)]  # last ranks of the bars
-_NONE = "–"
-_RANKS = ("R@1", "R@5", "R@10", "Med r")
-_DIRECTIONS = (("Sentences for an image", _RANKS), ("Images for a sentence", _RANKS))
+_DIRECTIONS = (("Sentences for an image", RANKS), ("Images for a sentence", RANKS))
 _LABELS = ("method", "features")
-_KEYS = ("r1", "r5", "r10", "med_r")
 
 Document = Mapping[str, Any]  # what `mrnn evaluate --json` prints: docs/schemas/evaluate.json
 
@@ -76,37 +74,40 @@ def _sections(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _headline(document: Document) -> str:
-    there, back = _recalls(document.get("text_to_image")), _recalls(document.get("image_to_text"))
-    bleu = _bleu(document.get("bleu"))
+    there = recalls_of(document.get("text_to_image"))
+    back = recalls_of(document.get("image_to_text"))
+    scores = bleu(document.get("bleu"), 4)
     figures = (
-        ("Perplexity", _number(document.get("perplexity"), 2)),
-        ("after the given words", _number(document.get("perplexity_after_context"), 2)),
+        ("Perplexity", number(document.get("perplexity"), 2)),
+        ("after the given words", number(document.get("perplexity_after_context"), 2)),
         ("Images, R@1 in %", there[0]),
         ("Images, Med r", there[3]),
         ("Sentences, R@1 in %", back[0]),
         ("Sentences, Med r", back[3]),
-        ("BLEU-1", bleu[0]),
-        ("BLEU-4", bleu[3]),
-        ("ROUGE-L", _number(document.get("rouge_l"), 3)),
-        ("CIDEr-D", _number(document.get("cider"), 3)),
-        ("METEOR", _number(document.get("meteor"), 3)),
-        ("Distinct captions", _number(document.get("distinct_captions"), 0)),
+        ("BLEU-1", scores[0]),
+        ("BLEU-4", scores[3]),
+        ("ROUGE-L", number(document.get("rouge_l"), 3)),
+        ("CIDEr-D", number(document.get("cider"), 3)),
+        ("METEOR", number(document.get("meteor"), 3)),
+        ("Distinct captions", number(document.get("distinct_captions"), 0)),
     )
-    return f"<section>{terms((pair for pair in figures if pair[1] != _NONE), 'tiles')}</section>"
+    return f"<section>{terms((pair for pair in figures if pair[1] != NONE), 'tiles')}</section>"
 
 
 def _retrieval_table(evaluation: Evaluation) -> str:
     document = evaluation.document
     tables, words = _published(document)
     ours = [
-        _our_line(document, way, (*_recalls(document.get(there)), *_recalls(document.get(back))))
+        _our_line(
+            document, way, (*recalls_of(document.get(there)), *recalls_of(document.get(back)))
+        )
         for way, there, back in (
             ("", "image_to_text", "text_to_image"),
             ("by P(s | I) alone", "image_to_text_raw", ""),
             ("of the 100 nearest images", "image_to_text_nearest_100", ""),
         )
     ]
-    ours = [line for line in ours if set(line.figures) != {_NONE}]
+    ours = [line for line in ours if set(line.figures) != {NONE}]
     if not ours:
         return ""
     known = [_retrieval_line(row) for row in tables.retrieval]
@@ -123,9 +124,9 @@ def _retrieval_table(evaluation: Evaluation) -> str:
 
 def _generation_table(document: Document) -> str:
     tables, words = _published(document)
-    perplexity = _number(document.get("perplexity"), 2)
+    perplexity = number(document.get("perplexity"), 2)
     ours = [
-        _our_line(document, way, (perplexity, *_bleu(figures)))
+        _our_line(document, way, (perplexity, *bleu(figures, 4)))
         for way, figures in _bleu_readings(document).items()
     ]
     known = [_generation_line(row) for row in tables.generation]
@@ -162,15 +163,13 @@ def _our_line(document: Document, way: str, figures: Sequence[str]) -> Line:
 
 
 def _retrieval_line(row: Retrieval) -> Line:
-    figures = [_number(f, 1) for f in row.image_to_text[:3]] + [_rank(row.image_to_text[3])]
-    figures += [_number(f, 1) for f in row.text_to_image[:3]] + [_rank(row.text_to_image[3])]
+    figures = [*recalls(row.image_to_text), *recalls(row.text_to_image)]
     return Line((row.method, row.features), figures, row.source)
 
 
 def _generation_line(row: Generation) -> Line:
-    bleu = [_number(figure, 3) for figure in row.bleu]
-    rest = [_NONE] * (4 - len(bleu))
-    figures = (_number(row.perplexity, 2), *bleu, *rest)
+    orders = dict(zip("1234", row.bleu, strict=False))
+    figures = (number(row.perplexity, 2), *bleu(orders, 4))
     return Line((row.method, row.features), figures, row.source)
 
 
@@ -180,30 +179,8 @@ def _chance(examples: Sequence[Example]) -> Line:
     images, sentences = len(right), int(right.sum())
     there = [chance_recall(right[right > 0], sentences, k) for k in (1, 5, 10)]
     back = [100 * min(k / images, 1) for k in (1, 5, 10)]
-    figures = [*(_number(f, 1) for f in there), _NONE, *(_number(f, 1) for f in back)]
-    return Line(("random order", ""), [*figures, _rank((images + 1) / 2)])
-
-
-def _recalls(table: Mapping[str, float | None] | None) -> tuple[str, ...]:
-    """R@1, R@5, R@10 and the median rank, to be read."""
-    values = [(table or {}).get(key) for key in _KEYS]
-    return (*(_number(value, 1) for value in values[:3]), _rank(values[3]))
-
-
-def _bleu(orders: Mapping[str, float | None] | None) -> list[str]:
-    return [_number((orders or {}).get(order), 3) for order in "1234"]
-
-
-def _number(value: float | None, decimals: int) -> str:
-    """To be read: a fraction begins with its point, as is the custom with BLEU."""
-    if value is None:
-        return _NONE
-    text = f"{value:,.{decimals}f}"
-    return text.removeprefix("0") if decimals == 3 else text
-
-
-def _rank(value: float | None) -> str:
-    return _NONE if value is None else f"{value:,.1f}".removesuffix(".0")
+    figures = [*(number(f, 1) for f in there), NONE, *(number(f, 1) for f in back)]
+    return Line(("random order", ""), [*figures, rank((images + 1) / 2)])
 
 
 # Plots
@@ -270,7 +247,7 @@ def _health(document: Document) -> str:
     if not health:
         return ""
     lines = [
-        Line((name,), [_number(perplexity, 2), *_recalls(there), *_recalls(back)])
+        Line((name,), [number(perplexity, 2), *recalls_of(there), *recalls_of(back)])
         for name, perplexity, there, back in (
             (
                 "the right ones",

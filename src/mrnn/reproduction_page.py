@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .captioner import Captioner
+from .figures import NONE, RANK_KEYS, RANKS, bleu, number, recalls, recalls_of
 from .files import write_whole
 from .images import printable
 from .pages import Line, cards, escape, figures_table, page, section, terms, thumbnail
@@ -16,9 +17,6 @@ from .paper_tables import Row, Table
 from .plots import line_plot
 from .published import Generation, Retrieval
 
-_NONE = "–"
-_RANKS = ("R@1", "R@5", "R@10", "Med r")
-_KEYS = ("r1", "r5", "r10", "med_r")
 _COSTS = ("numbers learned", "in 32 bits", "learned in")
 _SIDE = 480  # pixels of a picture
 _STYLE = ".figures td, .figures th { padding: .3rem .4rem; }"  # seventeen columns beside each other
@@ -145,35 +143,34 @@ def _explanation(table: Table, facts: Mapping[str, Any]) -> str:
 
 def _groups(table: Table) -> list[Group]:
     if table.kind == "generation":
-        bleu = ("B-1", "B-2", "B-3")
-        ours = ("PPL", "from word 6", *bleu)
-        return [("published", ("PPL", *bleu)), ("ours", ours), ("each order alone", bleu)]
+        orders = ("B-1", "B-2", "B-3")
+        ours = ("PPL", "from word 6", *orders)
+        return [("published", ("PPL", *orders)), ("ours", ours), ("each order alone", orders)]
     directions = ("sentences", "images")
-    return [(f"{whose}: {what}", _RANKS) for whose in ("published", "ours") for what in directions]
+    return [(f"{whose}: {what}", RANKS) for whose in ("published", "ours") for what in directions]
 
 
 def _cells(table: Table, result: Result) -> list[str]:
     """The figures of a row, in the order of `_groups`."""
     figures, theirs = result.figures, result.row.published
     if table.kind == "generation":
-        published = [_NONE] * 4
+        published = [NONE] * 4
         if isinstance(theirs, Generation):
             orders = dict(zip("123", theirs.bleu, strict=False))
-            published = [_number(theirs.perplexity, 2), *_bleu(orders)]
+            published = [number(theirs.perplexity, 2), *bleu(orders, 3)]
         keys = ("perplexity", "perplexity_from_word_6")
-        ours = [_number(figures.get(key), 2) for key in keys]
-        bleu = figures.get("bleu_sampled" if result.row.sampled else "bleu", {})
-        bleu = bleu if result.row.sampled else bleu.get("0", {})
+        ours = [number(figures.get(key), 2) for key in keys]
+        readings = figures.get("bleu_sampled" if result.row.sampled else "bleu", {})
+        readings = readings if result.row.sampled else readings.get("0", {})
         for reading in ("cumulative", "individual"):
-            ours += _bleu(bleu.get(reading, {}).get("all_references", {}))
+            ours += bleu(readings.get(reading, {}).get("all_references"), 3)
         return [*published, *ours]
-    found = [_NONE] * 8
+    found = [NONE] * 8
     if isinstance(theirs, Retrieval):
-        found = [*_recalls(theirs.image_to_text), *_recalls(theirs.text_to_image)]
+        found = [*recalls(theirs.image_to_text), *recalls(theirs.text_to_image)]
     there = "image_to_text_nearest_100" if table.near else "image_to_text"
     for direction in (there, "text_to_image"):
-        recall = figures.get(direction, {})
-        found += _recalls([recall.get(key) for key in _KEYS])
+        found += recalls_of(figures.get(direction))
     return found
 
 
@@ -258,20 +255,7 @@ def _published(row: Row) -> dict[str, Any] | None:
     if isinstance(theirs, Generation):
         return {"perplexity": theirs.perplexity, "bleu": list(theirs.bleu), **words}
     return {
-        "image_to_text": dict(zip(_KEYS, theirs.image_to_text, strict=True)),
-        "text_to_image": dict(zip(_KEYS, theirs.text_to_image, strict=True)),
+        "image_to_text": dict(zip(RANK_KEYS, theirs.image_to_text, strict=True)),
+        "text_to_image": dict(zip(RANK_KEYS, theirs.text_to_image, strict=True)),
         **words,
     }
-
-
-def _bleu(orders: Mapping[str, float | None]) -> list[str]:
-    return [_number(orders.get(order), 3).removeprefix("0") for order in "123"]
-
-
-def _recalls(values: Sequence[float | None]) -> list[str]:
-    *recalls, median = values
-    return [*(_number(value, 1) for value in recalls), _number(median, 1).removesuffix(".0")]
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return _NONE if value is None else f"{value:,.{decimals}f}"

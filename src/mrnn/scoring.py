@@ -57,9 +57,11 @@ def tempered_perplexities(
     """Perplexity with all logits divided by each temperature, in one pass over the sentences."""
     totals, words = [0.0] * len(temperatures), 0
     for _, packed, logits in _batches(model, pairs):
+        below = logits - logits.amax(1, keepdim=True)  # so that no exponential overflows
+        right = below.gather(1, packed.targets[:, None]).sum()
         for i, temperature in enumerate(temperatures):
-            loss = F.cross_entropy(logits / temperature, packed.targets, reduction="sum")
-            totals[i] += loss.item()
+            denominators = (below / temperature).exp_().sum(1).log_()
+            totals[i] += (denominators.sum() - right / temperature).item()
         words += len(packed.targets)
     return tuple(to_perplexity(-total, words) for total in totals)
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from weakref import ref
 
@@ -76,9 +77,14 @@ class Batcher:
             started = time.monotonic()
             waited = started - batch[0].entered
             items = sum(len(job.items) for job in batch)
-            _work(batch)
-            self._on_done(waited, time.monotonic() - started, items)
-            del batch  # nothing is kept while the thread waits
+            outcomes = _work(batch)
+            self._on_done(waited, time.monotonic() - started, items)  # told before it is answered
+            for job, outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, BaseException):
+                    job.future.set_exception(outcome)
+                else:
+                    job.future.set_result(outcome)
+            del batch, outcomes, job, outcome  # nothing is kept while the thread waits
 
     def _drop(self, job: _Job | None) -> None:
         with self._changed:
@@ -109,17 +115,12 @@ class Batcher:
         return taken
 
 
-def _work(batch: Sequence[_Job]) -> None:
+def _work(batch: Sequence[_Job]) -> list[list[Any] | BaseException]:
     """Do jobs together; if that fails, each alone, so that none suffers for another."""
     try:
-        results = list(batch[0].work([item for job in batch for item in job.items]))
+        results = iter(batch[0].work([item for job in batch for item in job.items]))
+        return [list(islice(results, len(job.items))) for job in batch]
     except BaseException as error:
         if len(batch) == 1:
-            batch[0].future.set_exception(error)
-        else:
-            for job in batch:
-                _work([job])
-        return
-    for job in batch:
-        job.future.set_result(results[: len(job.items)])
-        del results[: len(job.items)]
+            return [error]
+        return [outcome for job in batch for outcome in _work([job])]
