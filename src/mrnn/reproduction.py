@@ -27,7 +27,7 @@ from .files import held, write_whole
 from .images import printable
 from .metrics import Words, bleu_signature
 from .pairs import Pairs
-from .paper2014 import bleu_figures, perplexity_from
+from .paper2014 import bleu_figures, perplexity_from, written
 from .ranking import Stage
 from .ranks import (
     image_ranks,
@@ -166,6 +166,7 @@ class Reproduction:
             write_whole(file, _json(figures | {"seconds": took}))
         return _read(file, _KEYS[what])
 
+    @torch.inference_mode()
     def _spoken(self, speaker: Speaker, stage: Stage) -> dict[str, Any]:
         pairs, references = self._measured.pairs, self._measured.references
         logprobs = speaker.logprobs(pairs)
@@ -175,7 +176,8 @@ class Reproduction:
             def write(
                 images: np.ndarray, given: Sequence[Words], lengths: Sequence[int]
             ) -> list[list[str]]:
-                return speaker.write(pairs.features[images], given, lengths, generator)
+                step, state = speaker.begin(pairs.features[images])
+                return written(step, state, self._ground.vocabulary, given, lengths, generator)
 
             with stage(what, "sentences") as on_progress:
                 return bleu_figures(write, pairs, references, context, on_progress)

@@ -6,7 +6,7 @@ Dimension key: B sentences at once, S sentences, I images, P training images for
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,16 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
-from ..generate import State
+from ..generate import State, Step
 from ..language_model import JointModel, LanguageModel
 from ..likelihoods import image_terms, log_likelihoods
-from ..metrics import Words
 from ..model import MRNN
 from ..pairs import Pairs, to_tensor
-from ..paper2014 import written
 from ..ranking import EXACT_PRIOR_SCORED, Stage, rank_all
 from ..scoring import score_words
-from ..text import Vocabulary
 from .back_off import BackOff
 from .log_bilinear import LogBilinear, all_pairs
 
@@ -41,14 +38,8 @@ class Speaker(Protocol):
     def logprobs(self, pairs: Pairs) -> list[list[float]]:
         """Log P of every word of every sentence, END too, given its image; nats."""
 
-    def write(
-        self,
-        features: np.ndarray,
-        given: Sequence[Words],
-        lengths: Sequence[int],
-        generator: torch.Generator | None,
-    ) -> list[list[str]]:
-        """Sentences of these lengths for features (B, D), each after its own first words."""
+    def begin(self, features: np.ndarray) -> tuple[Step, State]:
+        """What `generate` needs to write a sentence for each of the features (B, D)."""
 
 
 class Ranker(Protocol):
@@ -67,7 +58,6 @@ class BackOffSpeaker:
     """An n-gram model; it sees no images."""
 
     model: BackOff
-    vocabulary: Vocabulary
 
     @property
     def weights(self) -> int:
@@ -79,21 +69,14 @@ class BackOffSpeaker:
         every = pairs.corpus.sentences(np.arange(len(pairs.corpus)))
         return [self.model.logprobs(sentence) for sentence in every]
 
-    def write(
-        self,
-        features: np.ndarray,
-        given: Sequence[Words],
-        lengths: Sequence[int],
-        generator: torch.Generator | None,
-    ) -> list[list[str]]:
-        """Sentences of these lengths."""
+    def begin(self, features: np.ndarray) -> tuple[Step, State]:
+        """Every sentence begins without a history."""
 
         def step(words: Tensor, state: State) -> tuple[Tensor, State]:
             logp, history = self.model.step(words, state[0])
             return logp, (history,)
 
-        state = (self.model.initial_state(len(features)),)
-        return written(step, state, self.vocabulary, given, lengths, generator)
+        return step, (self.model.initial_state(len(features)),)
 
 
 @dataclass(frozen=True)
@@ -101,7 +84,6 @@ class NeuralSpeaker:
     """A neural language model, which sees the image unless its feature is of size 0."""
 
     model: LanguageModel
-    vocabulary: Vocabulary
 
     @property
     def weights(self) -> int:
@@ -115,14 +97,8 @@ class NeuralSpeaker:
         return [scores.logprobs.tolist() for scores in found]
 
     @torch.inference_mode()
-    def write(
-        self,
-        features: np.ndarray,
-        given: Sequence[Words],
-        lengths: Sequence[int],
-        generator: torch.Generator | None,
-    ) -> list[list[str]]:
-        """Sentences of these lengths."""
+    def begin(self, features: np.ndarray) -> tuple[Step, State]:
+        """Every sentence begins with its image's terms."""
 
         def step(words: Tensor, state: State) -> tuple[Tensor, State]:
             logp, recurrent = self.model.step(words, *state)
@@ -130,8 +106,7 @@ class NeuralSpeaker:
 
         visible = features[:, : self.model.config.feature]  # all of it, or nothing
         terms = self.model.image_terms(to_tensor(visible, self.model.wo.device))
-        state = (self.model.initial_state(len(features)), terms)
-        return written(step, state, self.vocabulary, given, lengths, generator)
+        return step, (self.model.initial_state(len(features)), terms)
 
 
 @dataclass(frozen=True)

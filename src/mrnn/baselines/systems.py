@@ -83,11 +83,11 @@ class System:
 def _back_off(order: int, ground: Ground, weights: Path, stage: Stage) -> BackOffSpeaker:
     train = ground.material.train.corpus
     sentences = train.sentences(np.arange(len(train)))
-    return BackOffSpeaker(BackOff(sentences, order, len(ground.vocabulary)), ground.vocabulary)
+    return BackOffSpeaker(BackOff(sentences, order, len(ground.vocabulary)))
 
 
 def _speaks(build: Build, ground: Ground, weights: Path, stage: Stage) -> NeuralSpeaker:
-    return NeuralSpeaker(_language_model(build, ground, weights, stage), ground.vocabulary)
+    return NeuralSpeaker(_language_model(build, ground, weights, stage))
 
 
 def _speaks_simply(ground: Ground, weights: Path, stage: Stage) -> NeuralSpeaker:
