@@ -29,8 +29,8 @@ def test_discounts_by_hand():
 
 @pytest.mark.parametrize(
     "counts",
-    [{}, {1: 4}, {2: 4}, {1: 4, 2: 2}, {1: 1, 2: 5}],
-    ids=["nothing", "all once", "none once", "nothing left", "more twice than once"],
+    [{}, {1: 4}, {2: 4}, {1: 4, 2: 2}, {1: 1, 2: 5}, {1: 10, 2: 10, 3: 10}],
+    ids=["nothing", "all once", "none once", "nothing left", "more twice than once", "all alike"],
 )
 def test_no_discount_where_the_counts_allow_none(counts):
     assert good_turing(counts) == []

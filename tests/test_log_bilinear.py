@@ -163,6 +163,10 @@ def test_all_pairs_at_once_are_as_one_by_one(make):
         quick = all_pairs(model, corpus, terms, lambda *progress: done.append(progress))
         assert quick.numpy() == pytest.approx(expected, rel=1e-5)
         assert done[-1][0] == done[-1][1]
+        if torch.cuda.is_available():
+            there = all_pairs(model.cuda(), corpus, terms.cuda(), lambda *progress: None)
+            assert there.cpu().numpy() == pytest.approx(expected, rel=1e-4)
+            model.cpu()
     rows, columns = np.array([0, 4, 4, 2]), np.array([2, 0, 1, 1])
     some = pair_likelihoods(model, corpus, terms, rows, columns)
     assert some.numpy() == pytest.approx(expected[rows, columns], rel=1e-5)

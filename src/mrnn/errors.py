@@ -21,6 +21,10 @@ class DataError(MrnnError):
     code = "data"
 
 
+class DivergedError(DataError):
+    """Learning that came to nothing: no perplexity on dev was finite."""
+
+
 class BundleError(MrnnError):
     """A model directory that is missing, damaged or not ours."""
 

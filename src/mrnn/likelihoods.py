@@ -71,7 +71,7 @@ def log_likelihoods(
         for images in _slices(len(terms), _IMAGES):
             block = max(1, _rows(model, memory) // (images.stop - images.start))
             for prefixes in _slices(len(prefix_terms), block):
-                words = _span(tree.prefixes, prefixes)
+                words = span(tree.prefixes, prefixes)
                 at = tree.prefixes[words] - prefixes.start
                 m = model.multimodal(prefix_terms[prefixes, None], terms[images])  # (P', I', M)
                 logp = _block(model, normalise, m, at, tree.targets[words])  # (N', I')
@@ -136,7 +136,7 @@ def pair_likelihoods(
         rows, row = torch.unique_consecutive(keys, return_inverse=True)  # each (prefix, image) once
         pair, target = pair[by_key], tree.targets[word[by_key]]
         for part in _slices(len(rows), _rows(model, memory)):
-            words = _span(row, part)
+            words = span(row, part)
             image_part = terms[rows[part] % len(terms)]
             m = model.multimodal(prefix_terms[rows[part] // len(terms)], image_part)
             logp = _block(model, normalise, m[:, None], row[words] - part.start, target[words])
@@ -194,7 +194,7 @@ def _slices(length: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, length))
 
 
-def _span(rising: Tensor, values: slice) -> slice:
+def span(rising: Tensor, values: slice) -> slice:
     """Where the values of a slice lie in a tensor that never falls."""
     bounds = torch.tensor([values.start, values.stop], device=rising.device)
     return slice(*torch.searchsorted(rising, bounds).tolist())

@@ -88,7 +88,7 @@ def prepare(
     if len(vocabulary) == len(SIGNS):
         raise DataError(
             f"{data.name}: no word is said {config.minimum_count} times in the training captions; "
-            "more of them are needed"
+            "more are needed, or a lower minimum count"
         )
     train, used, errors = read_pairs(train_split, vocabulary, images.source, on_features)
     dev, dev_used, dev_errors = read_pairs(dev_split, vocabulary, images.source, on_features)

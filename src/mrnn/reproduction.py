@@ -40,7 +40,8 @@ from .ranks import (
 from .text import tokenise
 
 _VERSION = 1  # of the systems: figures of others must not stand beside theirs
-_GROUND, _LEARNED = "ground.json", "learned.json"
+_GROUND, _LEARNED, _WEIGHTS = "ground.json", "learned.json", "weights.safetensors"
+_LEARNED_KEYS = ("weights", "seconds", "has_file")
 _KEYS = {
     "generation": ("perplexity", "perplexity_from_word_6", "bleu", "bleu_sampled"),
     "retrieval": ("image_to_text", "text_to_image", "image_to_text_nearest_100", "matches"),
@@ -121,14 +122,13 @@ class Reproduction:
     def has(self, what: str, systems: Sequence[System]) -> bool:
         """Whether the figures, "generation" or "retrieval", of all these systems are there."""
         return all(
-            (self._of(system) / name).exists()
+            self._is_learned(system) and (self._of(system) / f"{what}.json").exists()
             for system in systems
-            for name in (_LEARNED, f"{what}.json")
         )
 
     def learned(self, system: System) -> dict[str, float]:
         """How many numbers a system learned, and the seconds that took."""
-        return _read(self._of(system) / _LEARNED, ("weights", "seconds"))
+        return _read(self._of(system) / _LEARNED, _LEARNED_KEYS)
 
     def ranker(self, system: System, stage: Stage) -> Any:
         """A system that finds, learned now unless it is there."""
@@ -141,18 +141,24 @@ class Reproduction:
         """Learned now, unless the weights and what learning took are there."""
         folder = self._of(system)
         folder.mkdir(parents=True, exist_ok=True)
-        weights, told = folder / "weights.safetensors", folder / _LEARNED
-        if not told.exists():
-            weights.unlink(missing_ok=True)
-        was_there = weights.exists()
+        weights, told = folder / _WEIGHTS, folder / _LEARNED
+        if not self._is_learned(system):
+            for name in (*(f"{what}.json" for what in _KEYS), _LEARNED, _WEIGHTS):
+                (folder / name).unlink(missing_ok=True)  # figures first: they are of these weights
         started = time.perf_counter()
         found = learn(self._ground, weights, stage)
         took = round(time.perf_counter() - started, 1)
-        if not told.exists() or weights.exists() != was_there:
-            for what in _KEYS:  # figures of what was learned before
-                (folder / f"{what}.json").unlink(missing_ok=True)
-            write_whole(told, _json({"weights": found.weights, "seconds": took}))
+        if not told.exists():
+            facts = {"weights": found.weights, "seconds": took, "has_file": weights.exists()}
+            write_whole(told, _json(facts))
         return found
+
+    def _is_learned(self, system: System) -> bool:
+        """Whether a system need not learn: what learns within seconds keeps no file of weights."""
+        folder = self._of(system)
+        if not (folder / _LEARNED).exists():
+            return False
+        return (folder / _WEIGHTS).exists() or not self.learned(system)["has_file"]
 
     def _kept(
         self, system: System, what: str, measure: Callable[[], dict[str, Any]]
@@ -236,9 +242,17 @@ def _require_same(file: Path, ours: Mapping[str, Any]) -> None:
     theirs = _read(file)
     for name, value in ours.items():
         if theirs.get(name) != value:
-            raise UsageError(
-                f"{printable(file.parent)}: was made with another {name}; name another folder"
-            )
+            what = _difference(name, theirs.get(name), value)
+            raise UsageError(f"{printable(file.parent)}: was made {what}; name another folder")
+
+
+def _difference(name: str, theirs: Any, ours: Any) -> str:
+    if name == "fingerprint":
+        return "from other pictures, captions or features"
+    if isinstance(theirs, dict):  # settings: the first that differs
+        [name, *_] = [key for key, value in ours.items() if theirs.get(key) != value] or [name]
+        theirs, ours = theirs.get(name), ours.get(name)
+    return f"with another {name.replace('_', ' ')} ({theirs}, now {ours})"
 
 
 def _read(file: Path, keys: Sequence[str] = ()) -> dict[str, Any]:

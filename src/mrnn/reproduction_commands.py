@@ -13,7 +13,7 @@ import typer
 
 from .config import ENCODER, MEMORY_GB
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
-from .errors import ImageError, UsageError
+from .errors import DivergedError, ImageError, UsageError
 from .images import printable
 from .options import Data, Device, Images, Json, Seed
 from .settings import settle
@@ -95,23 +95,29 @@ def reproduce(
     if not eye.dimension:
         raise UsageError(f"--encoder {encoder} sees nothing; the tables need image features")
     name = split or ("test" if "test" in dataset.counts() else "dev")
+    if any(t.kind == "retrieval" for t in asked):
+        examples = dataset.split(name)
+        require_memory(sum(len(e.sentences) for e in examples), len(examples), memory * 1e9)
     ground, measured, errors = _prepared(dataset, name, eye, seed, where, memory * 1e9)
     for error in errors:
         note(f"mrnn: {error}")
-    if any(t.kind == "retrieval" for t in asked):
-        require_memory(len(measured.pairs.corpus), len(measured.examples), ground.memory)
     with opened(output, ground, measured) as reproduction:
-        results = {t: [_result(reproduction, t, row) for row in t.rows] for t in asked}
-        shown, missed = _shown(picture or [], reproduction, ground, measured, eye)
+        failed: set[System] = set()
+        results = {t: [_result(reproduction, t, row, failed) for row in t.rows] for t in asked}
+        shown = _shown(picture or [], reproduction, ground, measured, eye, failed)
         others = [t for t in TABLES if t not in asked and reproduction.has(t.kind, t.systems)]
-        every = results | {t: [_result(reproduction, t, row) for row in t.rows] for t in others}
+        every = results | {
+            t: [_result(reproduction, t, row, failed) for row in t.rows] for t in others
+        }
         page = write_tables(output, reproduction.facts, every, shown)
     if json:
         emit(document(reproduction.facts, results))
     else:
         print(markdown(reproduction.facts, results), end="")
     note(f"page: {printable(page)}")
-    return exit_code(len(measured.examples), len(dataset.problems) + len(errors) + missed)
+    missed = len(picture or []) - len(shown)
+    missing = len(dataset.problems) + len(errors) + len(failed) + missed
+    return exit_code(len(measured.examples), missing)
 
 
 def _prepared(
@@ -147,14 +153,19 @@ def _prepared(
     return ground, Measured(dataset.name, split, readable, pairs), errors
 
 
-def _result(reproduction: Reproduction, table: Table, row: Row) -> Result:
-    """A row with its figures, measured now unless they are there."""
+def _result(reproduction: Reproduction, table: Table, row: Row, failed: set[System]) -> Result:
+    """A row with its figures, measured now unless they are there; none for one that diverges."""
     from .reproduction_page import Result
 
-    if row.system is None:
+    if row.system is None or row.system in failed:
         return Result(row, {}, {})
     measure = reproduction.generation if table.kind == "generation" else reproduction.retrieval
-    figures = measure(row.system, _stage(row.system))
+    try:
+        figures = measure(row.system, _stage(row.system))
+    except DivergedError as error:
+        note(f"mrnn: {error}")
+        failed.add(row.system)
+        return Result(row, {}, {})
     return Result(row, figures, reproduction.learned(row.system))
 
 
@@ -169,14 +180,15 @@ def _shown(
     ground: Ground,
     measured: Measured,
     encoder: Encoder,
-) -> tuple[list[Explained], int]:
-    """Pictures as in Fig. 1, by the m-RNN of the tables; and how many cannot be read."""
+    failed: set[System],
+) -> list[Explained]:
+    """Pictures as in Fig. 1, by the m-RNN of the tables; those that cannot be read are left out."""
     from .baselines.systems import M_RNN
     from .captioner import Captioner
     from .reproduction_page import explained
 
-    if not pictures:
-        return [], 0
+    if not pictures or M_RNN in failed:
+        return []
     model = reproduction.ranker(M_RNN, _stage(M_RNN)).model
     bundle = replace(ground.material.bundle, model=model)
     captioner = Captioner(bundle, encoder, ground.device)
@@ -187,4 +199,4 @@ def _shown(
             found.append(explained(captioner, path, sentences))
         except ImageError as error:
             note(f"mrnn: {error}")
-    return found, len(pictures) - len(found)
+    return found

@@ -13,7 +13,7 @@ from .figures import NONE, RANK_KEYS, RANKS, bleu, number, recalls, recalls_of
 from .files import write_whole
 from .images import printable
 from .pages import Line, cards, escape, figures_table, page, section, terms, thumbnail
-from .paper_tables import Row, Table
+from .paper_tables import Published, Row, Table, name_of
 from .plots import line_plot
 from .published import Generation, Retrieval
 
@@ -26,7 +26,7 @@ Group = tuple[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Result:
-    """A row with what was measured; both empty where nothing was run."""
+    """A row with what was measured; both empty where nothing was run, or it failed."""
 
     row: Row
     figures: Mapping[str, Any]  # as `Reproduction.generation` or `.retrieval` gives them
@@ -78,7 +78,8 @@ def markdown(facts: Mapping[str, Any], tables: Mapping[Table, Sequence[Result]])
         names = [f"{of}: {name}" for of, several in _groups(table) for name in several]
         lines = [["method", *names]]
         lines += [[result.row.title, *_cells(table, result)] for result in results]
-        parts.append(f"### {_title(table)}\n\n{_explanation(table, facts)}\n\n{_rows(lines)}")
+        words = f"{_explanation(table, facts)}\n\n{_rows(lines)}\n{_sources(results)}"
+        parts.append(f"### {_title(table)}\n\n{words}")
     parts.append(f"### The systems\n\n{_rows([('system', *_COSTS), *_systems(tables)])}")
     return "\n".join(parts)
 
@@ -176,7 +177,8 @@ def _cells(table: Table, result: Result) -> list[str]:
 
 def _systems(tables: Mapping[Table, Sequence[Result]]) -> list[tuple[str, ...]]:
     """What each system cost: its title, and figures under the names of _COSTS."""
-    every = {r.row.system: r for results in tables.values() for r in results if r.row.system}
+    of_all = [result for results in tables.values() for result in results if result.learned]
+    every = {r.row.system: r for r in of_all if r.row.system}
     return [
         (
             system.title,
@@ -200,16 +202,30 @@ def _rows(lines: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in (head, marks, *others))
 
 
+def _sources(results: Sequence[Result]) -> str:
+    """Where the published figures are from, as a list in Markdown."""
+    methods: dict[str, list[str]] = {}
+    for published in (result.row.published for result in results):
+        if published:
+            methods.setdefault(published.source, []).append(name_of(published))
+    lines = [f"- {'; '.join(several)}: {source}\n" for source, several in methods.items()]
+    return f"Published figures:\n\n{''.join(lines)}"
+
+
 def _table(table: Table, results: Sequence[Result]) -> str:
     lines = [
         Line(
             (result.row.title,),
             _cells(table, result),
-            result.row.published.source if result.row.published else "",
+            _source(result.row.published),
         )
         for result in results
     ]
     return figures_table(("method",), _groups(table), [("", lines)])
+
+
+def _source(published: Published | None) -> str:
+    return f"{name_of(published)}: {published.source}" if published else ""
 
 
 def _matches(results: Sequence[Result]) -> str:
@@ -251,7 +267,7 @@ def _published(row: Row) -> dict[str, Any] | None:
     theirs = row.published
     if theirs is None:
         return None
-    words = {"features": theirs.features, "source": theirs.source}
+    words = {"method": theirs.method, "features": theirs.features, "source": theirs.source}
     if isinstance(theirs, Generation):
         return {"perplexity": theirs.perplexity, "bleu": list(theirs.bleu), **words}
     return {

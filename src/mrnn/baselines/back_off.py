@@ -122,13 +122,13 @@ def good_turing(counts: Mapping[int, int], highest: int = _DISCOUNTED) -> list[f
         if counts.get(1, 0) == 0:
             break
         beyond = (last + 1) * counts.get(last + 1, 0) / counts[1]
+        if beyond >= 1:
+            continue
         found = []
         for r in range(1, last + 1):
             if not counts.get(r, 0):
                 break
             expected = (r + 1) * counts.get(r + 1, 0) / counts[r]  # r* of Good and Turing
-            if beyond == 1:
-                break
             found.append((expected / r - beyond) / (1 - beyond))
         if len(found) == last and all(0 < d < 1 for d in found):
             return found

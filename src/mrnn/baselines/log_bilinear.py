@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from ..likelihoods import span
 from ..model import Dropout
 from ..packing import Corpus, Packed
 from ..prefixes import PrefixTree, prefix_tree
@@ -172,10 +173,10 @@ def all_pairs(
         logits = F.linear(r[start : start + _PREFIXES], model.wo, model.wo_bias)  # (P', V)
         top = logits.double().logsumexp(1, keepdim=True)
         denominators = ((logits - top).exp() @ shares).log() + top + most  # (P', I)
-        first, last = torch.searchsorted(tree.prefixes, torch.tensor([start, start + len(logits)]))
-        at, words = tree.prefixes[first:last] - start, tree.targets[first:last]
-        logp = logits[at, words, None] + added[:, words].T - denominators[at]
-        totals.index_add_(0, tree.sentences[first:last], logp.to(totals.dtype))
+        words = span(tree.prefixes, slice(start, start + len(logits)))
+        at, targets = tree.prefixes[words] - start, tree.targets[words]
+        logp = logits[at, targets, None] + added[:, targets].T - denominators[at]
+        totals.index_add_(0, tree.sentences[words], logp.to(totals.dtype))
         on_progress(start + len(logits), len(r))
     return totals
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from ..config import ModelConfig, TrainConfig
-from ..errors import BundleError, DataError
+from ..errors import BundleError, DivergedError
 from ..files import write_whole
 from ..fit import Fit, captions_phase
 from ..images import printable
@@ -116,9 +116,9 @@ def _language_model(build: Build, ground: Ground, weights: Path, stage: Stage) -
                 temperature = progress.temperature
             on_progress(progress.update, progress.updates)
     if not best:
-        raise DataError(
+        raise DivergedError(
             f"{printable(weights.parent)}: learning diverged (no finite dev perplexity); "
-            "another seed may do better"
+            "another seed may do better, in another folder"
         )
     model.load_state_dict(best)
     model.divide_logits(temperature)
