@@ -128,6 +128,7 @@ def test_figures_are_of_the_best_epoch_at_its_temperature(flickr_layout, tmp_pat
         best = min((p for p in epochs if p.dev_perplexity), key=lambda p: p.dev_perplexity)
         assert row["ours"]["perplexity"] == pytest.approx(best.dev_perplexity, rel=1e-4)
         assert best.temperature == 1.5
+        assert epochs[-1].epoch == 23  # three quarters of 30
 
 
 @pytest.fixture

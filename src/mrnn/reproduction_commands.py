@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from .ranking import Stage
     from .reproduction import Measured, Reproduction
     from .reproduction_page import Explained, Result
-
-
-_EPOCHS = 3 / 4  # of those of `mrnn train`: systems are compared, and there are many to learn
 
 
 class Which(StrEnum):
@@ -139,7 +135,6 @@ def _prepared(
 
     sentences = sum(len(example.sentences) for example in dataset.split("train"))
     config = settle({"encoder": encoder.name, "seed": seed}, None, sentences).train_config()
-    config = replace(config, epochs=math.ceil(_EPOCHS * config.epochs))
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
     source = encoded_by(encoder, default_cache())
     side = ImageSide(source, identity, encoder.dimension, encoder.file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,6 +43,7 @@ from .simple_rnn import SimpleRNN
 
 _REPRESENTATION = 256  # of the log-bilinear models, and their factors
 _JOINT = 256  # dimensions of the joint space, and of the recurrent layer of its sentences
+_EPOCHS = 3 / 4  # of those of `mrnn train`, for language models: there are six to learn
 _SIGMOID_RATE = 5  # times the learning rate of the others
 _VECTOR = 200  # dimensions of the word vectors that are averaged
 
@@ -107,7 +109,8 @@ def _language_model(build: Build, ground: Ground, weights: Path, stage: Stage) -
     if _restored(model, weights):
         return model
     train, dev = (seen(p, model.config) for p in (ground.material.train, ground.material.dev))
-    fit = Fit(model, captions_phase(model, train, dev, ground.config), ground.config)
+    config = replace(ground.config, epochs=math.ceil(_EPOCHS * ground.config.epochs))
+    fit = Fit(model, captions_phase(model, train, dev, config), config)
     best, temperature = {}, 1.0
     with stage("learning", "updates") as on_progress:
         for progress in fit.run():
