@@ -204,10 +204,10 @@ def _rows(lines: Sequence[Sequence[str]]) -> str:
 
 def _sources(results: Sequence[Result]) -> str:
     """Where the published figures are from, as a list in Markdown."""
-    methods: dict[str, list[str]] = {}
+    methods: dict[str, dict[str, None]] = {}  # each once
     for published in (result.row.published for result in results):
         if published:
-            methods.setdefault(published.source, []).append(name_of(published))
+            methods.setdefault(published.source, {})[name_of(published)] = None
     lines = [f"- {'; '.join(several)}: {source}\n" for source, several in methods.items()]
     return f"Published figures:\n\n{''.join(lines)}"
 
