@@ -13,7 +13,7 @@ from .figures import NONE, RANK_KEYS, RANKS, bleu, number, recalls, recalls_of
 from .files import write_whole
 from .images import printable
 from .pages import Line, cards, escape, figures_table, page, section, terms, thumbnail
-from .paper_tables import Published, Row, Table, name_of
+from .paper_tables import Row, Table, name_of
 from .plots import line_plot
 from .published import Generation, Retrieval
 
@@ -78,8 +78,9 @@ def markdown(facts: Mapping[str, Any], tables: Mapping[Table, Sequence[Result]])
         names = [f"{of}: {name}" for of, several in _groups(table) for name in several]
         lines = [["method", *names]]
         lines += [[result.row.title, *_cells(table, result)] for result in results]
-        words = f"{_explanation(table, facts)}\n\n{_rows(lines)}\n{_sources(results)}"
-        parts.append(f"### {_title(table)}\n\n{words}")
+        parts.append(f"### {_title(table)}\n\n{_explanation(table, facts)}\n\n{_rows(lines)}")
+        sources = "".join(f"- {source}\n" for source in _sources(results).values())
+        parts.append(f"Published figures:\n\n{sources}")
     parts.append(f"### The systems\n\n{_rows([('system', *_COSTS), *_systems(tables)])}")
     return "\n".join(parts)
 
@@ -202,30 +203,26 @@ def _rows(lines: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in (head, marks, *others))
 
 
-def _sources(results: Sequence[Result]) -> str:
-    """Where the published figures are from, as a list in Markdown."""
+def _sources(results: Sequence[Result]) -> dict[str, str]:
+    """Where published figures are from: by source, the methods and the source."""
     methods: dict[str, dict[str, None]] = {}  # each once
     for published in (result.row.published for result in results):
         if published:
             methods.setdefault(published.source, {})[name_of(published)] = None
-    lines = [f"- {'; '.join(several)}: {source}\n" for source, several in methods.items()]
-    return f"Published figures:\n\n{''.join(lines)}"
+    return {source: f"{'; '.join(several)}: {source}" for source, several in methods.items()}
 
 
 def _table(table: Table, results: Sequence[Result]) -> str:
+    sources = _sources(results)
     lines = [
         Line(
             (result.row.title,),
             _cells(table, result),
-            _source(result.row.published),
+            sources[result.row.published.source] if result.row.published else "",
         )
         for result in results
     ]
     return figures_table(("method",), _groups(table), [("", lines)])
-
-
-def _source(published: Published | None) -> str:
-    return f"{name_of(published)}: {published.source}" if published else ""
 
 
 def _matches(results: Sequence[Result]) -> str:
