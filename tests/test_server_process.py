@@ -28,6 +28,14 @@ from web_servers import address, serving
 FORM = "multipart/form-data; boundary=b"
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """What a shell starts in the background ignores Ctrl-C, and so would these servers."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     return save_seeing(tmp_path_factory.mktemp("model") / "quick")
