@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .ranks import RANK_KEYS
+
 NONE = "–"
-RANKS = ("R@1", "R@5", "R@10", "Med r")
-RANK_KEYS = ("r1", "r5", "r10", "med_r")  # of the same, in the documents
+RANKS = ("R@1", "R@5", "R@10", "Med r")  # RANK_KEYS, to be read
 
 
 def number(value: float | None, decimals: int) -> str:

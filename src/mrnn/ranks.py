@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+RANK_KEYS = ("r1", "r5", "r10", "med_r")  # of `recall_table`
 _CELLS = 1 << 22  # scores compared at once: what a temporary may hold
 
 
@@ -102,7 +103,7 @@ def median_rank(ranks: np.ndarray) -> float:
 def recall_table(ranks: np.ndarray) -> dict[str, float | None]:
     """R@1, R@5, R@10 in percent and the median rank, by their keys in JSON; None without ranks."""
     if not len(ranks):
-        return dict.fromkeys(("r1", "r5", "r10", "med_r"))
+        return dict.fromkeys(RANK_KEYS)
     return {
         "r1": recall_at(ranks, 1),
         "r5": recall_at(ranks, 5),

@@ -99,13 +99,14 @@ def reproduce(
         note(f"mrnn: {error}")
     with opened(output, ground, measured) as reproduction:
         failed: set[System] = set()
-        results = {t: [_result(reproduction, t, row, failed) for row in t.rows] for t in asked}
+
+        def results_of(tables: list[Table]) -> dict[Table, list[Result]]:
+            return {t: [_result(reproduction, t, row, failed) for row in t.rows] for t in tables}
+
+        results = results_of(asked)
         shown = _shown(picture or [], reproduction, ground, measured, eye, failed)
         others = [t for t in TABLES if t not in asked and reproduction.has(t.kind, t.systems)]
-        every = results | {
-            t: [_result(reproduction, t, row, failed) for row in t.rows] for t in others
-        }
-        page = write_tables(output, reproduction.facts, every, shown)
+        page = write_tables(output, reproduction.facts, results | results_of(others), shown)
     if json:
         emit(document(reproduction.facts, results))
     else:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from .captioner import Captioner
-from .figures import NONE, RANK_KEYS, RANKS, bleu, number, recalls, recalls_of
+from .figures import NONE, RANKS, bleu, number, recalls, recalls_of
 from .files import write_whole
 from .images import printable
 from .pages import Line, cards, escape, figures_table, page, section, terms, thumbnail
 from .paper_tables import Row, Table, name_of
 from .plots import line_plot
 from .published import Generation, Retrieval
+from .ranks import RANK_KEYS
 
 _COSTS = ("numbers learned", "in 32 bits", "learned in")
 _SIDE = 480  # pixels of a picture
