@@ -11,14 +11,14 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from mrnn.bundle import Bundle, EncoderIdentity
 from mrnn.captioner import Captioner
 from mrnn.config import ModelConfig
-from mrnn.consensus import Consensus, gathered
-from mrnn.encoders import open_encoder
-from mrnn.images import Preprocessing
-from mrnn.model import MRNN
-from mrnn.text import SIGNS, Vocabulary
+from mrnn.images.encoders import open_encoder
+from mrnn.images.reading import Preprocessing
+from mrnn.model.bundle import Bundle, EncoderIdentity
+from mrnn.model.consensus import Consensus, gathered
+from mrnn.model.mrnn import MRNN
+from mrnn.words.text import SIGNS, Vocabulary
 
 FLICKR8K = Path(__file__).parents[2] / "shared" / "flickr8k"
 LONGEST = (

@@ -20,7 +20,7 @@ from PIL import Image
 
 from libraries import seeing
 from mrnn.captioner import Captioner
-from mrnn.library import Library
+from mrnn.library.library import Library
 from mrnn.server import Access, Limits, create_app
 from mrnn.server.running import listen, serve, uvicorn_of
 

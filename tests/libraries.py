@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from conftest import SMOOTH, TRAINING, WORDS, described, tiny_model
-from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.captioner import Captioner
-from mrnn.encoders import Encoder, open_encoder
-from mrnn.images import Preprocessing
-from mrnn.text import SIGNS, Vocabulary
-from mrnn.threshold import MatchThreshold
+from mrnn.images.encoders import Encoder, open_encoder
+from mrnn.images.reading import Preprocessing
+from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
+from mrnn.model.threshold import MatchThreshold
+from mrnn.words.text import SIGNS, Vocabulary
 from onnx_models import tiny
 
 SIDE = 4

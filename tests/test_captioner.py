@@ -12,12 +12,12 @@ import torch
 import mrnn
 from conftest import WORDS
 from libraries import save_seeing, seeing, threshold
-from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.captioner import Captioner
 from mrnn.config import Decoding
-from mrnn.consensus import gathered
 from mrnn.errors import BundleError, ImageError, UsageError
-from mrnn.text import SIGNS, Vocabulary
+from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
+from mrnn.model.consensus import gathered
+from mrnn.words.text import SIGNS, Vocabulary
 
 
 @pytest.mark.parametrize(

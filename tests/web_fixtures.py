@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mrnn.cli import app
-from mrnn.demo import sample_photos
+from mrnn.commands.cli import app
+from mrnn.commands.demo import sample_photos
 from web_browser import Browser, require_chromium
 from web_servers import KEY, address, save_sightless, serving
 

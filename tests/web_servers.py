@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from conftest import TRAINING, WORDS, tiny_model
-from mrnn.bundle import Bundle, EncoderIdentity, save_bundle
-from mrnn.images import Preprocessing
-from mrnn.text import SIGNS, Vocabulary
+from mrnn.images.reading import Preprocessing
+from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
+from mrnn.words.text import SIGNS, Vocabulary
 
 KEY = "a-key-of-the-tests"
 

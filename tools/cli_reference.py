@@ -9,7 +9,16 @@ TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
 
 def reference() -> str:
     """The reference in Markdown, as Typer writes it."""
-    command = [sys.executable, "-m", "typer", "mrnn.cli", "utils", "docs", "--name", "mrnn"]
+    command = [
+        sys.executable,
+        "-m",
+        "typer",
+        "mrnn.commands.cli",
+        "utils",
+        "docs",
+        "--name",
+        "mrnn",
+    ]
     made = subprocess.run(command, check=True, capture_output=True, text=True)
     return made.stdout.rstrip() + "\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from mrnn.efficientnet import FEATURE, SIZES, Convolution, Size, blocks
+from mrnn.images.efficientnet import FEATURE, SIZES, Convolution, Size, blocks
 
 GRAPHS = Path(__file__).parents[1] / "src" / "mrnn" / "graphs"
 

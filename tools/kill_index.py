@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from mrnn import Library, captioner, describing, library  # noqa: F401 - forked children have them
-from mrnn.cli import app
+from mrnn.commands.cli import app
 
 PART = 4  # photos a transaction: a process spends more of its time in writing
 SENTENCE = "a dog runs in the snow"

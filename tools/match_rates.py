@@ -12,13 +12,14 @@ import numpy as np
 
 from mrnn.captioner import Captioner, load
 from mrnn.datasets import read_dataset
-from mrnn.features import default_cache
-from mrnn.likelihoods import image_terms
-from mrnn.match import Queries, best_ratios, draw_queries, fit_match, gallery_sizes
-from mrnn.packing import Corpus
-from mrnn.pairs import Pairs, encoded_by, read_pairs
-from mrnn.synthetic import synthetic_gallery
-from mrnn.threshold import MatchThreshold
+from mrnn.evaluation.match import Queries, best_ratios, draw_queries, fit_match, gallery_sizes
+from mrnn.evaluation.reading import encoded_by, read_pairs
+from mrnn.images.features import default_cache
+from mrnn.model.threshold import MatchThreshold
+from mrnn.scoring.likelihoods import image_terms
+from mrnn.scoring.pairs import Pairs
+from mrnn.speed.synthetic import synthetic_gallery
+from mrnn.words.packing import Corpus
 
 SYNTHETIC = 100_000  # pictures beside those of the half
 CANDIDATES = 50  # of a large gallery

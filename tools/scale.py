@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mrnn.first_order import anchors
-from mrnn.image_index import ANCHORS
-from mrnn.packing import Corpus
-from mrnn.retrieval_benchmark import open_scene
-from mrnn.scale import Measured, measure, plots, table, write_gallery
+from mrnn.library.image_index import ANCHORS
+from mrnn.scoring.first_order import anchors
+from mrnn.speed.retrieval import open_scene
+from mrnn.speed.scale import Measured, measure, plots, table, write_gallery
+from mrnn.words.packing import Corpus
 
 SIZES = (7_000, 10_000, 100_000, 1_000_000)
 QUERIES, RANKED, COMPARED = 200, 40, 5

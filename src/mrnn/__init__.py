@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         MrnnError,
         UsageError,
     )
-    from .library import Found, Library, Results
+    from .library.library import Found, Library, Results
     from .results import (
         Caption,
         Contributions,
@@ -39,7 +39,7 @@ _HOMES = {
         ("BundleError", "DataError", "DependencyError", "ImageError", "MrnnError", "UsageError"),
         "errors",
     ),
-    **dict.fromkeys(("Found", "Library", "Results"), "library"),
+    **dict.fromkeys(("Found", "Library", "Results"), "library.library"),
     **dict.fromkeys(
         (
             *("Caption", "Contributions", "Evidence", "Explanation", "Match", "Ranking"),

@@ -17,24 +17,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .blocks import in_blocks
-from .bundle import Bundle, find_bundle, load_bundle
 from .config import SHIPPED, Decoding
 from .devices import choose_device
-from .encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .errors import BundleError, ImageError, UsageError
-from .evidence import find_evidence
-from .features import encode_images
-from .generate import Generated, State, beam, greedy, sample
-from .images import preprocess, printable, read_image, seen_area
-from .likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
-from .packing import Corpus
-from .pairs import Pairs, to_tensor
-from .paper2014 import written
-from .ranking import sentences_for
+from .explanation.evidence import find_evidence
+from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
+from .images.features import encode_images
+from .images.reading import preprocess, printable, read_image, seen_area
+from .model.blocks import in_blocks
+from .model.bundle import Bundle, find_bundle, load_bundle
+from .model.generate import Generated, State, Step, beam, greedy, sample
 from .results import Caption, Explanation, Match, Ranking, Score, Word
-from .scoring import score_words, to_perplexity
-from .text import END, SIGNS, Vocabulary, join, tokenise
+from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
+from .scoring.pairs import Pairs, to_tensor
+from .scoring.ranking import sentences_for
+from .scoring.word_scores import score_words, to_perplexity
+from .words.packing import Corpus
+from .words.text import END, SIGNS, Vocabulary, join, tokenise
 
 _BATCH = 64  # images that are captioned together
 
@@ -290,16 +289,10 @@ class Captioner:
             (i, logprobs[i], to_perplexity(logprobs[i], words), logprobs[i] - prior) for i in best
         ]
 
-    @torch.inference_mode()
-    def captions_of_lengths(
-        self, features: np.ndarray, prefixes: Sequence[Sequence[str]], lengths: Sequence[int]
-    ) -> list[list[str]]:
-        """Greedy sentences of given lengths for features (B, D), each after its own first words.
-
-        What the protocol `paper2014` generates; the given words count, and are returned as given.
-        """
-        state: State = (self.model.initial_state(len(features)), self.terms_of_features(features))
-        return written(self._step, state, self.vocabulary, prefixes, lengths)
+    def begin(self, features: np.ndarray) -> tuple[Step, State]:
+        """What `model.generate` needs to write a sentence for each of the features (B, D)."""
+        terms = self.terms_of_features(features)
+        return self._step, (self.model.initial_state(len(terms)), terms)
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""

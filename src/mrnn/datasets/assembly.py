@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..images import printable
-from ..text import tokenise
+from ..images.reading import printable
+from ..words.text import tokenise
 from .entries import HINT, Entry, Found, leads_outside, shown
 from .examples import SPLITS, Columns, DataSet, Examples, Problem, Texts
 from .splits import NO_SPLIT, complete_splits

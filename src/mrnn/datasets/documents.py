@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..images import printable
+from ..images.reading import printable
 
 
 def parse(path: Path, keep: Callable[[dict[str, Any]], Any]) -> Any:

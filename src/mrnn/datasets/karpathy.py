@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from ..images import printable
-from ..text import join
+from ..images.reading import printable
+from ..words.text import join
 from .documents import mentions, parse
 from .entries import Entry, Format, Found, Listing, known_split, one_a_split, picture_folders, shown
 from .examples import Problem

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DataError
-from ..images import printable
-from ..text import tokenise
+from ..images.reading import printable
+from ..words.text import tokenise
 from .examples import Problem
 
 _LONGEST = 1 << 20  # bytes of a line

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DataError
-from ..images import printable
+from ..images.reading import printable
 from .entries import (
     CAPTION_NAMES,
     Entry,

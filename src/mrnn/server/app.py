@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from ..captioner import Captioner
-from ..library import Library
+from ..library.library import Library
 from .guard import Access, Guard, Places
 from .limits import Limits
 from .openapi import completed

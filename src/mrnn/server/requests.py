@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ..config import CONSENSUS_BEAM, MAX_LENGTH, Decoding
-from ..text import tokenise
+from ..words.text import tokenise
 from .limits import Limits
 from .problems import Problem
 

@@ -29,7 +29,7 @@ from ..captioner import Captioner
 from ..config import Decoding
 from ..devices import processors
 from ..errors import ImageError
-from ..images import (
+from ..images.reading import (
     Picture,
     decode_image,
     open_picture,
@@ -37,8 +37,8 @@ from ..images import (
     printable,
     seen_area,
 )
-from ..library import Library, Results
-from ..library_records import search_document
+from ..library.library import Library, Results
+from ..library.records import search_document
 from ..records import caption_document, explanation_document, ranking_document, score_document
 from .batching import Batcher
 from .limits import Limits

@@ -1,0 +1,46 @@
+"""The command line: all commands in the order of the help."""
+
+from __future__ import annotations
+
+import signal
+
+import typer
+
+from .data import benchmark, check, evaluate
+from .library import index, search
+from .photos import caption, demo, explain, info, rank_images, rank_sentences, score, words
+from .reproduction import reproduce
+from .server import serve
+from .training import train
+
+app = typer.Typer(
+    help="Explain images with a small multimodal recurrent neural network; offline, on a CPU.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    demo,
+    caption,
+    explain,
+    score,
+    rank_sentences,
+    rank_images,
+    index,
+    search,
+    serve,
+    words,
+    check,
+    train,
+    evaluate,
+    reproduce,
+    info,
+    benchmark,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; SIGTERM is taken like Ctrl-C, so that what can be saved is."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app(prog_name="mrnn")

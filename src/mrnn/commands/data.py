@@ -1,0 +1,259 @@
+"""The commands on captioned data sets, and `mrnn benchmark`; heavy imports inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from ..config import MEMORY_GB, Decoding, TrainConfig
+from ..errors import DataError, UsageError
+from ..images.reading import printable
+from .console import (
+    FAILED,
+    PARTLY,
+    emit,
+    exit_code,
+    note,
+    note_problems,
+    progress,
+    reporting_errors,
+)
+from .options import Consensus, Data, Device, Images, Json, Model, NoRepeat
+
+if TYPE_CHECKING:
+    from ..captioner import Captioner
+    from ..datasets import Example
+    from ..evaluation.reading import FeatureSource
+    from ..model.bundle import Bundle
+
+
+class Protocol(StrEnum):
+    """The choices of --protocol."""
+
+    coco = "coco"
+    paper2014 = "paper2014"
+
+
+class Retrieval(StrEnum):
+    """The choices of --retrieval."""
+
+    exact = "exact"
+    two_stage = "two-stage"
+    none = "none"
+
+
+def _at_least(least: float, text: str) -> Any:
+    return typer.Option(help=text, min=least, metavar="N")
+
+
+@reporting_errors
+def evaluate(
+    data: Data,
+    images: Images = None,
+    split: Annotated[str, typer.Option(help="train, dev or test.", metavar="NAME")] = "dev",
+    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    consensus: Consensus = False,
+    no_repeat: NoRepeat = Decoding.no_repeat,
+    protocol: Annotated[
+        Protocol, typer.Option(help="How captions are generated and compared.")
+    ] = Protocol.coco,
+    context: Annotated[
+        int, _at_least(0, "Of paper2014: words of the reference that are given.")
+    ] = 0,
+    retrieval: Annotated[
+        Retrieval, typer.Option(help="How sentences and images are ranked.")
+    ] = Retrieval.exact,
+    memory: Annotated[
+        float, typer.Option(help="For scoring, beside the model.", metavar="GB", min=0.05)
+    ] = MEMORY_GB,
+    limit: Annotated[
+        Optional[int], typer.Option(help="Only the first N images.", metavar="N", min=1)
+    ] = None,
+    health: Annotated[
+        bool, typer.Option("--health", help="Also: does the model look at the pictures?")
+    ] = False,
+    faithfulness: Annotated[
+        bool,
+        typer.Option("--faithfulness", help="Also: what words lose when their heat is greyed."),
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Of --faithfulness: maps as of explain --quick.")
+    ] = False,
+    meteor: Annotated[
+        bool, typer.Option("--meteor", help="Also METEOR; needs Java and pycocoevalcap.")
+    ] = False,
+    report: Annotated[
+        Optional[Path], typer.Option(help="Also write an HTML page.", metavar="DIR")
+    ] = None,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record",
+            help="Write the scores into the model's card; of all of dev, also the threshold of a "
+            "match.",
+        ),
+    ] = False,
+    features: Annotated[
+        Optional[Path],
+        typer.Option(help="Features computed elsewhere: FILE.npy and FILE.txt.", metavar="FILE"),
+    ] = None,
+    model: Model = "default",
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(help="Of --health and --faithfulness.", metavar="N")] = 1,
+    json: Json = False,
+) -> int:
+    """Perplexity, caption metrics and retrieval both ways of a model on a split."""
+    from ..captioner import load
+    from ..datasets import read_dataset, split_name
+    from ..evaluation.evaluation import Plan
+    from ..evaluation.evaluation import evaluate as run
+    from ..evaluation.report import write_report
+    from ..model.bundle import find_bundle, save_bundle, with_scores
+    from ..records import evaluation_lines
+
+    plan = Plan(
+        Decoding(beam=beam, consensus=consensus, no_repeat=no_repeat),
+        protocol.value,
+        context,
+        retrieval.value,
+        memory * 1e9,
+        health,
+        meteor,
+        seed,
+        faithfulness,
+        quick,
+    )
+    if record and plan.protocol != "coco":
+        raise UsageError("--record goes with --protocol coco")
+    if faithfulness and features is not None:
+        raise UsageError("--faithfulness needs the encoder: leave out --features")
+    split = split_name(split)
+    captioner = load(model, device)
+    dataset = read_dataset(data, images, _split_seed(captioner.bundle.training))
+    problems = [p for p in dataset.problems if p.split in (None, split)]
+    note_problems(problems)
+    examples = dataset.split(split)[:limit]
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)  # fails now rather than after minutes
+    source = _source(features, captioner)
+    result = run(captioner, dataset.name, split, examples, plan, source, progress)
+    for error in result.errors:
+        note(f"mrnn: {error}")
+    d = result.document
+    if health and d["health"]["sees_images"] is False:
+        note("mrnn: the model ignores the pictures: other pictures do not make it worse")
+    if json:
+        emit(d)
+    else:
+        print("\n".join(evaluation_lines(d)))
+    if record:
+        of_dev = result.examples if split == "dev" and limit is None else ()
+        bundle = _with_match(with_scores(captioner.bundle, d), captioner, of_dev, source)
+        save_bundle(bundle, find_bundle(model))
+    if report is not None:
+        note(f"report: {printable(write_report(report, result))}")
+    return exit_code(d["images"], len(problems) + len(result.errors))
+
+
+def _source(features: Path | None, captioner: Captioner) -> FeatureSource:
+    """The features of a file, or those that the model's encoder computes."""
+    from ..datasets.feature_files import FeatureFile
+    from ..evaluation.reading import encoded_by
+    from ..images.features import default_cache
+
+    if features is None:
+        return encoded_by(captioner.encoder, default_cache())
+    file = FeatureFile.open(features)
+    if file.encoder.dimension != captioner.encoder.dimension:
+        raise UsageError(
+            f"{printable(features)}: {file.encoder.dimension} numbers a picture; the model was "
+            f"trained on {captioner.encoder.dimension}"
+        )
+    return file.lookup
+
+
+def _with_match(
+    bundle: Bundle, captioner: Captioner, dev: Sequence[Example], source: FeatureSource
+) -> Bundle:
+    """The bundle with the threshold of a match that these dev pictures give, if enough of them."""
+    from ..evaluation.match import fit_match
+    from ..evaluation.reading import read_pairs
+
+    if not dev:
+        return bundle
+    pairs, _, _ = read_pairs(dev, captioner.vocabulary, source, lambda done, total: None)
+    with progress("match", "sentences") as on_progress:
+        match = fit_match(captioner.model, pairs, captioner.prior_terms, on_progress=on_progress)
+    return replace(bundle, match=match or bundle.match)
+
+
+def _split_seed(training: Mapping[str, Any]) -> int:
+    """What chose the splits that the model was trained on, where the data did not."""
+    return int(training.get("config", {}).get("split_seed", TrainConfig.split_seed))
+
+
+@reporting_errors
+def benchmark(
+    rows: Annotated[
+        Optional[list[str]],
+        typer.Argument(help="Rows of the table; all by default.", metavar="ROW"),
+    ] = None,
+    data: Annotated[
+        Optional[Path],
+        typer.Option(help="Captioned pictures for the retrieval rows; samples without."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Measure speeds on this machine, as ratios within one run."""
+    from ..speed.benchmark import run_rows
+
+    results = []
+    for row in run_rows(rows or [], data):
+        results.append(row)
+        if not json:
+            print(row.line(), flush=True)
+    if json:
+        emit({"rows": [asdict(row) for row in results]})
+    return 0
+
+
+@reporting_errors
+def check(
+    data: Data,
+    images: Images = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not open the pictures: captions only.")
+    ] = False,
+    split_seed: Annotated[
+        int, typer.Option(help="As for train.", metavar="N", min=0)
+    ] = TrainConfig.split_seed,
+    json: Json = False,
+) -> int:
+    """Look through a captioned data set: what it holds, and every problem; nothing is changed.
+
+    Exit code 3 when something will be skipped in training, 1 when training is impossible. The same
+    picture twice, or in two splits, and captions that repeat are remarks, and no problem.
+    """
+    from ..datasets import read_dataset
+    from ..datasets.check import check as run
+    from ..datasets.check import check_lines, unusable
+
+    try:
+        dataset = read_dataset(data, images, split_seed)
+    except DataError as error:
+        if json:
+            emit(unusable(error))
+        raise
+    d = run(dataset, quick, progress)
+    if json:
+        emit(d)
+    else:
+        print("\n".join(check_lines(d)))
+    if not d["trainable"]:
+        return FAILED
+    return PARTLY if d["problems"] else 0

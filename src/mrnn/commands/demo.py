@@ -1,0 +1,96 @@
+"""The demonstration behind `mrnn demo`: captions of real photos, and a page to look at."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..captioner import Captioner
+from ..errors import DataError, DependencyError, ImageError
+from ..files import write_whole
+from ..images.features import encode_images
+from ..images.reading import printable
+from ..pages.html import escape, page, picture, shaded, table
+from ..results import Caption, Word
+
+_SENTENCES = 10  # most sentences ranked for a photo on the page
+_SAMPLES = ("astronaut.png", "camera.png", "motorcycle_left.png", "chelsea.png")
+
+
+def sample_photos() -> list[Path]:
+    """Photographs that come with scikit-image; raises DependencyError without it."""
+    found = importlib.util.find_spec("skimage")  # found, not imported: that takes a second
+    if found is None or not found.submodule_search_locations:
+        raise DependencyError(
+            "the sample photos come with scikit-image; type: pip install 'mrnn[demo]', "
+            "or name photos of your own"
+        )
+    return [Path(found.submodule_search_locations[0], "data", name) for name in _SAMPLES]
+
+
+def run_demo(
+    captioner: Captioner, photos: Sequence[Path], output: Path
+) -> Iterator[str | ImageError]:
+    """Caption the photos and write the page; yields lines to print, and the errors met.
+
+    Raises DataError when the page cannot be written.
+    """
+    features: dict[Path, np.ndarray] = {}
+    for photo, result in zip(photos, encode_images(photos, captioner.encoder), strict=True):
+        if isinstance(result, ImageError):
+            yield result
+        else:
+            features[photo] = result
+    if not features:
+        return
+    matrix = np.stack(list(features.values()))
+    captions = captioner.caption_features(matrix, beam=5, n_best=3, alternatives=4)
+    for photo, caption in zip(features, captions, strict=True):
+        yield f"{printable(photo.name)}: {caption.text}  (perplexity {caption.perplexity:.2f})"
+    yield "\nWhich of these sentences fits which photo best, by log P(s|I)/P(s):"
+    sentences = list(dict.fromkeys(caption.text for caption in captions))
+    ratios = captioner.log_ratios(matrix, sentences)  # (sentences, photos)
+    articles = []
+    for photo, caption, column in zip(features, captions, ratios.T, strict=True):
+        order = (-column).argsort(kind="stable")
+        ranked = [(sentences[i], float(column[i])) for i in order]
+        yield f"{printable(photo.name)}: {ranked[0][0]}  ({ranked[0][1]:+.1f})"
+        articles.append(_article(photo, caption, ranked[:_SENTENCES]))
+    try:
+        write_whole(output, page("mrnn: photos explained", _INTRODUCTION, articles))
+    except OSError as error:
+        raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
+    yield f"\nOpen {printable(output)} to see them with their pictures."
+
+
+_INTRODUCTION = (
+    "<p>Captions written on this machine by a multimodal recurrent neural network, with the "
+    "probability of every word.</p><p class='dim'>A word on a strong ground was a sure one; hover "
+    "over it, or move to it with Tab, for what else the model considered. Perplexity: between how "
+    "many words it hesitated on average; lower is surer. The second table orders the captions of "
+    "all photos by how much likelier this photo makes them.</p>"
+)
+
+
+def _article(photo: Path, caption: Caption, ranked: Sequence[tuple[str, float]]) -> str:
+    words = " ".join(_word(word) for word in caption.words if word.text != "##END##")
+    n_best = table(
+        ("next best", "log P", "perplexity"),
+        [(other.text, other.logprob, other.perplexity) for other in caption.n_best[1:]],
+    )
+    ranking = table(("ranked for this photo", "log P(s|I)/P(s)"), ranked)
+    return (
+        f"<article>{picture(photo, caption.text)}<div class='text'><p class='caption'>{words}</p>"
+        f"<p class='dim'>{escape(printable(photo.name))} · perplexity {caption.perplexity:.2f}"
+        f" · log P {caption.logprob:.2f}</p>{n_best}<br>{ranking}</div></article>"
+    )
+
+
+def _word(word: Word) -> str:
+    others = ", ".join(f"{text} {math.exp(p):.0%}" for text, p in word.alternatives)
+    probability = math.exp(word.logprob)
+    return shaded(word.text, probability, f"{word.text}: {probability:.0%}. Considered: {others}")

@@ -1,0 +1,177 @@
+"""The commands on a photo library; heavy imports inside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ..errors import DataError, ImageError, MrnnError, UsageError
+from ..images.reading import Member, printable
+from .console import emit, exit_code, note, progress, reporting_errors
+from .options import Device, Json
+
+if TYPE_CHECKING:
+    from ..library.indexing import Describer
+    from ..library.library import Library
+
+_SHOWN = 20  # errors that are printed
+
+LibraryFolder = Annotated[
+    Path, typer.Option("--library", "-l", help="Folder of the library.", metavar="DIR")
+]
+LibraryModel = Annotated[
+    Optional[str],
+    typer.Option(
+        "--model", "-m", help="plain, default, or a model directory; else the library's own."
+    ),
+]
+
+
+@reporting_errors
+def index(
+    library: LibraryFolder,
+    paths: Annotated[
+        Optional[list[Path]],
+        typer.Argument(
+            help="Folders, images, tar files; by default all that were indexed before.",
+            metavar="PATH",
+        ),
+    ] = None,
+    captions: Annotated[
+        bool, typer.Option("--captions/--no-captions", help="Write a caption for each.")
+    ] = True,
+    sidecar: Annotated[
+        bool, typer.Option("--sidecar", help="Also write PATH.caption.txt beside each image.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Read all anew, for another model as well.")
+    ] = False,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Take the PATHs out of the library instead; they stay."),
+    ] = False,
+    ray: Annotated[
+        Optional[str],
+        typer.Option(
+            "--ray",
+            help="Let a Ray cluster read them: auto, HOST:PORT, ray://HOST:PORT, or local.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
+    model: LibraryModel = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Make a library of pictures to search, or bring it up to date."""
+    from ..library.records import indexed_document, indexed_lines
+
+    if sidecar and not captions:
+        raise UsageError("--sidecar does not go with --no-captions")
+    if forget:
+        return _forget(library, paths, model, device)
+    with _open(library, model, device) as opened:
+        done = opened.add(paths or (), captions, rebuild, _describer(library, ray), progress)
+        errors: list[tuple[str, MrnnError]] = [(str(place), error) for place, error in done.errors]
+        errors += [(p.place, DataError(f"{p.place}: {p.message}")) for p in done.problems]
+        errors += _write_sidecars(opened, paths) if sidecar else ()
+        counts = opened.catalogue.counts()
+    for _, error in errors[:_SHOWN]:
+        note(f"mrnn: {error}")
+    if len(errors) > _SHOWN:
+        note(f"mrnn: and {len(errors) - _SHOWN:,} more; --json lists all")
+    if json:
+        emit(indexed_document(library, counts, done, errors))
+    else:
+        print("\n".join(indexed_lines(library, counts, done)))
+    return exit_code(counts["pictures"], len(errors))
+
+
+@reporting_errors
+def search(
+    library: LibraryFolder,
+    sentence: Annotated[
+        Optional[str], typer.Argument(help="What to look for.", metavar="SENTENCE")
+    ] = None,
+    like: Annotated[
+        Optional[Path], typer.Option(help="Look for pictures like this one instead.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    output: Annotated[
+        Optional[Path],
+        typer.Option("--output", "-o", help="Also write a page with the pictures.", metavar="HTML"),
+    ] = None,
+    model: LibraryModel = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Find the pictures of a library that a sentence fits best."""
+    from ..files import write_whole
+    from ..library.records import contact_sheet, search_document, search_lines, search_notes
+
+    if (sentence is None) == (like is None):
+        raise UsageError("give either a sentence or --like PHOTO")
+    with _open(library, model, device) as opened:
+        results = opened.like(like, k) if like else opened.search(sentence or "", k)
+    if json:
+        emit(search_document(results))
+    else:
+        print("\n".join(search_lines(results)))
+    for line in search_notes(results):
+        note(line)
+    if output is not None:
+        try:
+            write_whole(output, contact_sheet(results))
+        except OSError as error:
+            raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
+        note(f"page: {printable(output)}")
+    return 0
+
+
+def _open(library: Path, model: str | None, device: str) -> Library:
+    from ..captioner import load
+    from ..library.library import Library
+
+    return Library.open(library, load(model, device) if model else None, device)
+
+
+def _describer(library: Path, address: str | None) -> Describer:
+    """Who reads the pictures: this process, or a cluster."""
+    if address is None:
+        from ..library.describing import describe
+
+        return describe
+    from ..library.jobs import INCOMING, on_ray
+
+    return on_ray(address, library / INCOMING)
+
+
+def _forget(library: Path, paths: list[Path] | None, model: str | None, device: str) -> int:
+    if not paths:
+        raise UsageError("--forget needs the PATHs to take out")
+    with _open(library, model, device) as opened:
+        count = opened.remove(paths)
+        left = opened.catalogue.counts()["files"]
+    print(f"{printable(library)}: {count:,} files taken out, {left:,} left")
+    return 0
+
+
+def _write_sidecars(library: Library, paths: list[Path] | None) -> Iterator[tuple[str, ImageError]]:
+    """Write the captions that files do not have beside them; yields what fails, by file."""
+    from .sidecars import has_caption, write_sidecar
+
+    given = [Path(os.path.abspath(path)) for path in paths or ()]  # noqa: PTH100 - links stay
+    roots = given or library.catalogue.roots()
+    for root in roots:
+        for file, content in library.files(root):
+            if isinstance(file.picture, Member) or content is None or content.caption is None:
+                continue
+            text, perplexity = content.caption
+            if file.picture.exists() and not has_caption(file.picture, text):
+                try:
+                    write_sidecar(file.picture, text, perplexity)
+                except ImageError as error:
+                    yield str(file.picture), error

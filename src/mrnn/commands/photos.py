@@ -1,0 +1,351 @@
+"""The commands on one's own photos and on the model; heavy imports inside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from ..config import MAX_LENGTH, Decoding
+from ..errors import DataError, ImageError, UsageError
+from ..images.reading import SUFFIXES, FoundImages, find_images, printable
+from .console import emit, exit_code, note, note_problems, progress, reporting_errors
+from .options import Consensus, Device, Json, Model, NoRepeat
+
+if TYPE_CHECKING:
+    from ..results import Explanation, Match, Ranking, Score
+
+_ALTERNATIVES = 4  # words that are shown beside the one that was said
+_SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
+
+
+@reporting_errors
+def demo(
+    paths: Annotated[
+        Optional[list[Path]],
+        typer.Argument(help="Photos; by default samples from scikit-image.", metavar="PATH"),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
+        "demo.html"
+    ),
+    model: Model = "default",
+    device: Device = "auto",
+) -> int:
+    """Caption real sample photos (or yours), rank the sentences, write demo.html."""
+    from ..captioner import load
+    from .demo import run_demo, sample_photos
+
+    found = find_images(paths if paths else sample_photos())
+    _require_images(found, paths)
+    captioner = load(model, device)
+    failed = len(found.errors)
+    for _, error in found.errors:
+        note(f"mrnn: {error}")
+    for line in run_demo(captioner, found.images, output):
+        if isinstance(line, ImageError):
+            note(f"mrnn: {line}")
+            failed += 1
+        else:
+            print(line)
+    return exit_code(len(found.images) + len(found.errors) - failed, failed)
+
+
+@reporting_errors
+def caption(
+    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH")],
+    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    n_best: Annotated[int, typer.Option(help="Show the N best of the beam.", metavar="N")] = 0,
+    consensus: Consensus = False,
+    sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
+    temperature: Annotated[
+        Optional[float],
+        typer.Option(help="Of --sample, 1 if not given: below 1 safer, above bolder.", metavar="T"),
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
+    max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = MAX_LENGTH,
+    no_repeat: NoRepeat = Decoding.no_repeat,
+    sidecar: Annotated[
+        bool,
+        typer.Option(
+            "--sidecar", help="Also write PATH.caption.txt; images that have it are done."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write our own sidecars again.")
+    ] = False,
+    model: Model = "default",
+    device: Device = "auto",
+    seed: Annotated[Optional[int], typer.Option(help="Of --sample.", metavar="N")] = None,
+    json: Json = False,
+) -> int:
+    """Write a sentence for each image."""
+    from ..captioner import load
+    from ..records import caption_document, caption_lines
+    from .sidecars import is_done, with_sidecars
+
+    if not sample and (temperature is not None or seed is not None):
+        raise UsageError("--temperature and --seed go with --sample")
+    if overwrite and not sidecar:
+        raise UsageError("--overwrite goes with --sidecar")
+    how = Decoding(
+        beam=Decoding.at_least(beam, n_best, consensus),
+        n_best=n_best,
+        consensus=consensus,
+        temperature=(1.0 if temperature is None else temperature) if sample else None,
+        seed=1 if seed is None else seed,
+        prefix=prefix,
+        max_length=max_length,
+        no_repeat=no_repeat,
+    )
+    found = find_images(paths)
+    _require_images(found, paths)
+    images = found.images
+    if found.others:
+        note(f"{found.others} files are not images by their suffix: left out")
+    if sidecar and not overwrite:
+        images = tuple(image for image in images if not is_done(image))
+        if len(images) < len(found.images):
+            note(f"{len(found.images) - len(images)} images have a sidecar already: left out")
+    captioner = load(model, device)
+    captions = captioner.caption_many(images, how)
+    results = zip(images, captions, strict=True)
+    failed = 0
+    with progress("captioning", beside_output=True) as show:
+        for done, (image, result) in enumerate(
+            chain(found.errors, with_sidecars(results) if sidecar else results), 1
+        ):
+            if isinstance(result, ImageError):
+                failed += 1
+                note(f"mrnn: {result}")
+            if json:
+                emit(caption_document(image, result, how.n_best > 0))
+            elif not isinstance(result, ImageError):
+                print(caption_lines(image, result))
+            show(done, len(images) + len(found.errors))
+    return exit_code(len(found.images) + len(found.errors) - failed, failed)
+
+
+@reporting_errors
+def score(
+    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
+    sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE")],
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Score sentences for an image: log P, perplexity, and log P(s|I)/P(s)."""
+    from ..captioner import load
+    from ..records import score_document
+
+    scores = load(model, device).score(image, sentences)
+    if json:
+        emit({"image": str(image), "scores": [score_document(s) for s in scores]})
+        return 0
+    print(_SCORE_HEADER)
+    for s in scores:
+        print(_score_line(s, s.sentence))
+        if s.unknown:
+            note(f"not in the vocabulary: {', '.join(s.unknown)}")
+    return 0
+
+
+@reporting_errors
+def rank_sentences(
+    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
+    sentences: Annotated[
+        Path, typer.Option("--sentences", help="Text file, a sentence a line, UTF-8.")
+    ],
+    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Find the sentences that fit an image best, by P(s|I)/P(s)."""
+    from ..captioner import load
+    from ..datasets import read_sentences
+    from ..records import ranking_document
+    from ..results import Ranking
+
+    lines, problems = read_sentences(sentences)
+    note_problems(problems)
+    try:
+        ranking = load(model, device).rank_sentences(image, lines, k)
+    except ImageError as error:
+        if json:
+            failed = Ranking(str(image), (), ((str(image), error),))
+            emit(ranking_document(failed, "sentence"))
+        raise
+    if json:
+        emit(ranking_document(ranking, "sentence"))
+    else:
+        _print_ranking(ranking)
+    return exit_code(len(lines), len(problems))
+
+
+@reporting_errors
+def rank_images(
+    sentence: Annotated[str, typer.Argument(help="A sentence.", metavar="SENTENCE")],
+    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH")],
+    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Find the images that a sentence fits best, by perplexity."""
+    from ..captioner import load
+    from ..records import ranking_document
+
+    found = find_images(paths)
+    _require_images(found, paths)
+    captioner = load(model, device)
+    unknown = captioner.unknown_words(sentence)
+    if unknown:
+        note(f"not in the vocabulary: {', '.join(unknown)}")
+    with progress("encoding") as on_progress:
+        ranking = captioner.rank_images(sentence, found.images, k, on_progress)
+    ranking = replace(
+        ranking, errors=(*((str(path), error) for path, error in found.errors), *ranking.errors)
+    )
+    for _, error in ranking.errors:
+        note(f"mrnn: {error}")
+    if json:
+        emit(ranking_document(ranking, "image"))
+    else:
+        _print_ranking(ranking)
+    tried = len(found.images) + len(found.errors)
+    return exit_code(tried - len(ranking.errors), len(ranking.errors))
+
+
+@reporting_errors
+def explain(
+    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
+    sentence: Annotated[
+        Optional[str],
+        typer.Option(help="Explain this sentence, not one of the model's own.", metavar="TEXT"),
+    ] = None,
+    output: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--output", "-o", help="Write a picture or a page: FILE.png, FILE.html.", metavar="FILE"
+        ),
+    ] = None,
+    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Heat maps of one look: a tenth of the time, less true."),
+    ] = False,
+    model: Model = "default",
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Say why each word was said: its probability, what it came from, and where in the picture."""
+    from ..captioner import load
+    from ..records import caption_document, explanation_document, explanation_lines
+
+    if sentence is not None and (prefix or beam != 1):
+        raise UsageError("--sentence goes with neither --prefix nor --beam")
+    if output is not None:
+        _require_other_file(output, image)
+    how = Decoding(beam=beam, prefix=prefix, alternatives=_ALTERNATIVES)
+    try:
+        explanation = load(model, device).explain(image, sentence, how, quick)
+    except ImageError as error:
+        if json:
+            emit(caption_document(image, error, False))
+        raise
+    if output is not None:
+        _write_explanation(output, image, explanation)
+    if json:
+        emit(explanation_document(str(image), explanation, False))
+    elif output is None:
+        print("\n".join(explanation_lines(image, explanation)))
+    if explanation.unknown:
+        note(f"not in the vocabulary: {', '.join(explanation.unknown)}")
+    return 0
+
+
+def _require_other_file(output: Path, image: Path) -> None:
+    if output.suffix.lower() not in (".png", ".html"):
+        raise UsageError(f"{printable(output)}: write to a name that ends with .png or .html")
+    if output.exists() and image.exists() and output.samefile(image):
+        raise UsageError(f"{printable(output)}: that is the picture itself; choose another name")
+    if not output.parent.is_dir():
+        raise UsageError(f"{printable(output)}: there is no such folder; make it first")
+
+
+def _write_explanation(output: Path, image: Path, explanation: Explanation) -> None:
+    from ..explanation.page import explanation_page
+    from ..explanation.picture import explanation_picture
+    from ..files import write_whole
+
+    draw = explanation_picture if output.suffix.lower() == ".png" else explanation_page
+    content = draw(image, explanation)
+    try:
+        write_whole(output, content)
+    except OSError as error:
+        raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
+    note(f"written: {printable(output)}")
+
+
+@reporting_errors
+def words(
+    word: Annotated[str, typer.Argument(help="A word.", metavar="WORD")],
+    k: Annotated[int, typer.Option("-k", help="How many.", metavar="N", min=1)] = 10,
+    model: Model = "default",
+    json: Json = False,
+) -> int:
+    """Nearest words in word embedding II, by Euclidean distance."""
+    from ..captioner import load
+
+    nearest = load(model, "cpu").nearest_words(word, k)
+    if json:
+        results = [{"word": text, "distance": distance} for text, distance in nearest]
+        emit({"query": word, "results": results})
+        return 0
+    for text, distance in nearest:
+        print(f"{distance:8.3f}  {text}")
+    return 0
+
+
+@reporting_errors
+def info(model: Model = "default", device: Device = "auto", json: Json = False) -> int:
+    """What a model is, what it was trained on, its scores, and what it runs on here."""
+    from .about import about
+
+    document = about(model, device)
+    if json:
+        emit(document)
+        return 0
+    for section, values in document.items():
+        print(section)
+        for key, value in values.items():
+            shown = value if not isinstance(value, dict) else " ".join(_flat(value))
+            print(f"  {key:20} {printable(str(shown))}")
+    return 0
+
+
+def _flat(values: dict[str, Any]) -> list[str]:
+    return [
+        f"{key}={value}" if not isinstance(value, dict) else f"{key}({' '.join(_flat(value))})"
+        for key, value in values.items()
+    ]
+
+
+def _require_images(found: FoundImages, paths: list[Path] | None) -> None:
+    if not found.images and not found.errors:
+        names = ", ".join(printable(path) for path in paths or ())
+        raise DataError(f"{names}: no images there ({', '.join(sorted(SUFFIXES))})")
+
+
+def _print_ranking(ranking: Ranking) -> None:
+    print(_SCORE_HEADER)
+    for match in ranking.matches:
+        print(_score_line(match, match.item))
+
+
+def _score_line(s: Score | Match, item: str) -> str:
+    return f"{s.logprob:9.2f} {s.perplexity:11.2f} {s.log_ratio:+10.2f}  {printable(item)}"

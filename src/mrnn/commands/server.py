@@ -1,0 +1,137 @@
+"""The command that serves a model to other programs and to a browser; heavy imports inside."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ..errors import DataError, DependencyError, UsageError
+from ..images.reading import printable
+from .console import note, reporting_errors
+from .options import Device
+
+if TYPE_CHECKING:
+    from ..captioner import Captioner
+    from ..library.library import Library
+
+_SHORTEST_KEY = 16  # characters
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+@reporting_errors
+def serve(
+    library: Annotated[
+        Optional[Path],
+        typer.Option("--library", "-l", help="A library to search, too.", metavar="DIR"),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others than this machine's own need a key.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535, metavar="P")
+    ] = 8000,
+    key_file: Annotated[
+        Optional[Path],
+        typer.Option(help="File with the key that clients must send; or set MRNN_KEY."),
+    ] = None,
+    allow_host: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Another name that clients know this server by.", metavar="NAME"),
+    ] = None,
+    allow_origin: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Another site whose pages may ask.", metavar="https://SITE"),
+    ] = None,
+    model: Annotated[
+        Optional[str],
+        typer.Option(
+            "--model", "-m", help="plain, default, or a model directory; else the library's own."
+        ),
+    ] = None,
+    device: Device = "auto",
+) -> int:
+    """Answer other programs over HTTP, and show a web page to people."""
+    try:
+        from ..server import Access, Limits, create_app
+        from ..server.running import listen, run
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            f"the server needs the package {error.name}; type: pip install 'mrnn[serve]'"
+        ) from None
+
+    for name in allow_host or ():
+        if not re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", name):
+            raise UsageError(f"--allow-host {name}: a name without scheme and port is expected")
+    for origin in allow_origin or ():
+        if not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise UsageError(f"--allow-origin {origin}: expected is https://SITE, and no path")
+    key = _key(key_file)
+    if key is None and not _is_loopback(host):
+        raise UsageError(
+            f"{host} can be reached from other machines: give a key, in a file that --key-file "
+            "names or in MRNN_KEY"
+        )
+    with listen(host, port) as listening:
+        captioner, opened = _open(library, model, device)
+        named = () if host in ("", "0.0.0.0", "::") else (f"[{host}]" if ":" in host else host,)  # noqa: S104 - never without a key
+        hosts = dict.fromkeys([*_LOOPBACK, *named, *(name.lower() for name in allow_host or ())])
+        limits = Limits()
+        access = Access(tuple(hosts), tuple(map(str.lower, allow_origin or ())), key)
+        place = f"{named[0] if named else 'localhost'}:{listening.getsockname()[1]}"
+        app = create_app(captioner, opened, limits, access, lambda: note(f"mrnn: http://{place}/"))
+        try:
+            run(app, listening, limits)
+        finally:
+            if opened is not None:
+                opened.close()
+    return 0
+
+
+def _open(folder: Path | None, model: str | None, device: str) -> tuple[Captioner, Library | None]:
+    """The model, and the library if there is one; each fault is told before anything is served."""
+    from ..captioner import load
+    from ..library.library import Library
+
+    if folder is None:
+        return load(model or "default", device), None
+    captioner = None if model is None else load(model, device)
+    library = Library.open(folder, captioner, device)
+    library.catalogue.facts()
+    return library.captioner, library
+
+
+def _key(file: Path | None) -> str | None:
+    """The key of a file, or else of the environment."""
+    if file is None:
+        key = os.environ.get("MRNN_KEY", "")
+        place = "MRNN_KEY"
+    else:
+        place = printable(file)
+        try:
+            key = file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise DataError(f"{place}: cannot be read ({reason})") from None
+        if not key:
+            raise UsageError(f"{place}: the file is empty; write a key of your own into it")
+    if not key:
+        return None
+    if len(key) < _SHORTEST_KEY or not (key.isascii() and key.isprintable()) or " " in key:
+        raise UsageError(
+            f"{place}: a key has {_SHORTEST_KEY} printable ASCII characters or more, no space"
+        )
+    return key
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""How good a model is: metrics, retrieval, the paper's protocols, and a page of it."""

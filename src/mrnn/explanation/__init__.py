@@ -1,0 +1,1 @@
+"""Why each word was said: contributions, and heat maps over the picture."""

@@ -1,0 +1,1 @@
+"""Pictures: opened and checked, made ready for an encoder, turned into features."""

@@ -1,0 +1,202 @@
+"""Encoders: preprocessed image batches to features.
+
+Every encoder is one `Encoder`: what identifies it (name, digest, preprocessing), the feature's
+size, and a function that runs the network. New ones join the dict `BUILDERS`; any other network
+comes as an ONNX file.
+
+Dimension key: B images, S input side, D feature, P positions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..config import ENCODER
+from ..errors import BundleError, UsageError
+from .networks import (
+    ONNX,
+    PACKAGES,
+    SAFETENSORS,
+    EncoderFile,
+    Network,
+    Run,
+    in_onnx_runtime,
+    in_torch,
+    network,
+    packaged,
+    read_weights,
+    refuse_weights,
+)
+from .reading import Preprocessing, printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEFAULT = ENCODER
+FEATURES = "features"  # stands for an encoder where features were computed elsewhere
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An image network together with all that identifies it."""
+
+    name: str
+    digest: str  # SHA-256 of the weight file, hexadecimal
+    dimension: int  # D
+    preprocessing: Preprocessing
+    encode: Run  # (B, 3, S, S) -> (B, D), float32
+    encode_positions: Run | None  # (B, 3, S, S) -> (B, P, D), mean = encode; None: no positions
+    file: EncoderFile | None = None  # None where a pip package has the weights
+
+
+def open_encoder(name: str = DEFAULT, device: str = "cpu", weights: Path | None = None) -> Encoder:
+    """Build an encoder by its name, or of an ONNX file by its path, on "cpu" or "cuda".
+
+    `weights` is the file that alexnet needs; an ONNX file always runs on the CPU.
+    Raises DependencyError when its weights package is missing, BundleError when the name is not
+    known or a file is not what it should be, UsageError for weights missing or not wanted.
+    """
+    if name.lower().endswith(".onnx"):
+        refuse_weights(weights, name)
+        return _open_onnx(Path(name))
+    return _builder(name)(device, weights)
+
+
+def encoder_of(name: str, weights: Mapping[str, Tensor], device: str = "cpu") -> Encoder:
+    """The encoder of fine-tuned weights, rounded to float16 as a bundle will carry them.
+
+    What is as in the pip package is not carried. Raises BundleError for NaN or numbers too large.
+    """
+    import torch
+
+    from ..weight_files import to_half
+
+    found = network(name)
+    known = packaged(found) if name in PACKAGES else {}
+    own = {k: v for k, v in weights.items() if k not in known or not torch.equal(v, known[k])}
+    try:
+        return _carried(found, to_half(own), device)
+    except ValueError as error:
+        raise BundleError(f"{name}: {error}") from None
+
+
+def reopen_encoder(
+    name: str, file: EncoderFile | None, preprocessing: Preprocessing, device: str = "cpu"
+) -> Encoder:
+    """Build the encoder that a bundle names, of the file that the bundle carries, if any.
+
+    No file outside the bundle is opened but those of pip packages. Raises as `open_encoder`.
+    """
+    if file is None:
+        return _builder(name)(device, None)
+    if file.name == ONNX:
+        return _of_onnx(name, file, preprocessing)
+    found = network(name)
+    return _encoder(found, read_weights(found, file), file.digest, file, device)
+
+
+def files_of(name: str) -> tuple[str | None, ...]:
+    """The names of the file that a bundle with this encoder carries; None where it needs none."""
+    if name.lower().endswith(".onnx") and name == plain_name(name):
+        return (ONNX,)
+    if name == "alexnet":
+        return (SAFETENSORS,)
+    return (None, SAFETENSORS) if name in PACKAGES else (None,)
+
+
+def features_only(dimension: int) -> Encoder:
+    """Stands for the encoder of features computed elsewhere, and refuses every picture."""
+
+    def refuse(pixels: np.ndarray) -> np.ndarray:
+        raise UsageError(
+            "this model was trained on features computed elsewhere, and has no encoder for "
+            "pictures; give it such features: mrnn evaluate --features FILE"
+        )
+
+    return Encoder(FEATURES, "", dimension, Preprocessing(size=1), refuse, None)
+
+
+def plain_name(path: str) -> str:
+    """The last part of a path, fit to be stored and to name a folder."""
+    return re.sub(r"[^\w.-]", "_", Path(path).name)[-64:]
+
+
+def _no_image(device: str, weights: Path | None) -> Encoder:
+    """The encoder of RNN-Base: every picture is the empty vector."""
+    refuse_weights(weights, "none")
+
+    def nothing(pixels: np.ndarray) -> np.ndarray:
+        return np.zeros((len(pixels), 0), dtype=np.float32)
+
+    def nowhere(pixels: np.ndarray) -> np.ndarray:
+        return np.zeros((len(pixels), 1, 0), dtype=np.float32)
+
+    return Encoder("none", "", 0, Preprocessing(size=1), nothing, nowhere)
+
+
+def _efficientnet(name: str, device: str, weights: Path | None) -> Encoder:
+    found = network(name)
+    return _encoder(found, read_weights(found, weights), PACKAGES[name].sha256, None, device)
+
+
+def _alexnet(device: str, weights: Path | None) -> Encoder:
+    found = network("alexnet")
+    return _carried(found, read_weights(found, weights), device)
+
+
+BUILDERS: Mapping[str, Callable[[str, Path | None], Encoder]] = {
+    "none": _no_image,
+    **{name: partial(_efficientnet, name) for name in PACKAGES},
+    "alexnet": _alexnet,
+}
+
+
+def _builder(name: str) -> Callable[[str, Path | None], Encoder]:
+    if name not in BUILDERS:
+        known = ", ".join(BUILDERS)
+        raise BundleError(f"unknown encoder {name!r}; known: {known}, or a path to an .onnx file")
+    return BUILDERS[name]
+
+
+def _open_onnx(path: Path) -> Encoder:
+    from .onnx_files import read_onnx
+
+    content, how = read_onnx(path)
+    return _of_onnx(plain_name(path.name), EncoderFile.of(ONNX, content, printable(path)), how)
+
+
+def _of_onnx(name: str, file: EncoderFile, how: Preprocessing) -> Encoder:
+    from .onnx_files import open_network
+
+    opened = open_network(file.content, how, file.place)
+    positions = opened.encode_positions
+    return Encoder(name, file.digest, opened.dimension, how, opened.encode, positions, file)
+
+
+def _carried(network: Network, weights: Mapping[str, Tensor], device: str) -> Encoder:
+    """An encoder whose weights a bundle must carry, since no package has them."""
+    from ..weight_files import to_safetensors
+
+    file = EncoderFile.of(SAFETENSORS, to_safetensors(weights))
+    return _encoder(network, read_weights(network, file), file.digest, file, device)
+
+
+def _encoder(
+    network: Network,
+    weights: Mapping[str, Tensor],
+    digest: str,
+    file: EncoderFile | None,
+    device: str,
+) -> Encoder:
+    on_torch = device != "cpu" or network.name == "alexnet"
+    run = partial(in_torch, device=device) if on_torch else in_onnx_runtime
+    encode, positions = run(network, weights)
+    size, how = network.dimension, network.preprocessing
+    return Encoder(network.name, digest, size, how, encode, positions, file)

@@ -1,0 +1,164 @@
+"""Networks in ONNX Runtime: those we ship without weights, and any file of the user's.
+
+A file `model.onnx` is described by `model.json` beside it, an object with the fields of
+`Preprocessing`: {"size": 224, "mean": [123.675, 116.28, 103.53], "scale": [58.395, 57.12, 57.375]}.
+
+Dimension key: B images, S input side, D feature, H x W = P positions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from PIL import Image
+
+from ..devices import processors
+from ..errors import BundleError
+from ..weight_files import read_whole
+from .reading import Preprocessing, preprocess, printable
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+_EXAMPLE = '{"size": 224, "mean": [123.675, 116.28, 103.53], "scale": [58.395, 57.12, 57.375]}'
+_INPUT = "float32 of shape (batch, 3, height, width), the batch free or 1"
+_OUTPUT = "(batch, features) or (batch, features, height, width)"
+
+
+@dataclass(frozen=True)
+class OnnxNetwork:
+    """What a file computes."""
+
+    dimension: int  # D
+    encode: Run  # (B, 3, S, S) -> (B, D), float32
+    encode_positions: Run | None  # (B, 3, S, S) -> (B, P, D), where the output has positions
+
+
+def read_onnx(path: Path) -> tuple[bytes, Preprocessing]:
+    """The bytes of `model.onnx`, and what `model.json` beside it says; raises BundleError."""
+    description = path.with_suffix(".json")
+    try:
+        content = read_whole(path)
+    except ValueError as error:
+        raise BundleError(f"{printable(path)}: {error}") from None
+    try:
+        return content, Preprocessing.from_json(json.loads(read_whole(description)))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(
+            f"{printable(description)}: {printable(str(error))}; it says what the network expects, "
+            f"for values 0..255, as in: {_EXAMPLE}"
+        ) from None
+
+
+def open_session(
+    content: bytes, weights: Mapping[str, np.ndarray] | None = None
+) -> ort.InferenceSession:
+    """Load a graph on the CPU, and bind the weights that it names but does not hold."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = processors()
+    options.log_severity_level = 4  # what goes wrong is raised, not printed
+    # Spinning threads would starve the decoding that runs beside.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    if weights is None:
+        # Weights in other files are refused: nothing can lie below this path.
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", "/dev/null"
+        )
+    else:
+        values = [ort.OrtValue.ortvalue_from_numpy_with_onnx_type(w, 1) for w in weights.values()]
+        options.add_external_initializers(list(weights), values)
+    providers = ["CPUExecutionProvider"]
+    # Without the fallback, which would print, and try the same again.
+    return ort.InferenceSession(content, options, providers, enable_fallback=False)
+
+
+def open_network(content: bytes, how: Preprocessing, place: str) -> OnnxNetwork:
+    """Open a file's content, and try it on noise; raises BundleError that begins with `place`."""
+    try:
+        session = open_session(content)
+    except Exception as error:  # ONNX Runtime's errors have no common class
+        raise BundleError(f"{place}: {_reason(error)}") from None
+    try:
+        return _checked(session, how)
+    except ValueError as error:
+        raise BundleError(f"{place}: {error}") from None
+
+
+def flatten_positions(positions: np.ndarray) -> np.ndarray:
+    """(B, D, H, W) -> (B, P, D)."""
+    images, dimension = positions.shape[:2]
+    return positions.reshape(images, dimension, -1).transpose(0, 2, 1)
+
+
+def _checked(session: ort.InferenceSession, how: Preprocessing) -> OnnxNetwork:
+    single = _takes_one_image(session, how)
+    output = _chosen_output(session, how.output)
+    [pixels] = session.get_inputs()
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        parts = np.split(batch, len(batch)) if single else [batch]
+        found = [session.run([output], {pixels.name: part})[0] for part in parts]
+        return np.concatenate(found).astype(np.float32, copy=False)
+
+    noise = np.random.default_rng(0).integers(0, 256, (2, how.size, how.size, 3), dtype=np.uint8)
+    try:
+        found = run(np.stack([preprocess(Image.fromarray(picture), how) for picture in noise]))
+    except Exception as error:  # shapes that do not fit, an output that is no array, ...
+        raise ValueError(f"cannot be run on two pictures ({_line(error)})") from None
+    if found.ndim not in (2, 4) or len(found) != 2 or 0 in found.shape:
+        raise ValueError(f"the output {output!r} is of shape {found.shape}; expected {_OUTPUT}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"the output {output!r} holds NaN or infinite numbers on a test picture")
+    if found.ndim == 2:
+        return OnnxNetwork(found.shape[1], run, None)
+    return OnnxNetwork(
+        found.shape[1],
+        lambda batch: run(batch).mean(axis=(2, 3)),
+        lambda batch: flatten_positions(run(batch)),
+    )
+
+
+def _takes_one_image(session: ort.InferenceSession, how: Preprocessing) -> bool:
+    """Whether the batch is fixed to one image; raises ValueError for an input of another kind."""
+    inputs = session.get_inputs()
+    listed = ", ".join(f"{printable(i.name)} {i.type} {i.shape}" for i in inputs) or "none"
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
+        raise ValueError(f"its inputs are {listed}; expected one, {_INPUT}")
+    batch, channels, height, width = (n if isinstance(n, int) else None for n in inputs[0].shape)
+    if batch not in (None, 1) or channels not in (None, 3):
+        raise ValueError(f"its input is {listed}; expected {_INPUT}")
+    if height not in (None, how.size) or width not in (None, how.size):
+        raise ValueError(
+            f"its input is {listed}, but the size in the JSON file is {how.size}; "
+            "both must be the same, and height equal width"
+        )
+    return batch == 1
+
+
+def _chosen_output(session: ort.InferenceSession, name: str | None) -> str:
+    outputs = session.get_outputs()
+    listed = ", ".join(f"{printable(o.name)} {o.type} {o.shape}" for o in outputs)
+    chosen = [o for o in outputs if name is None or o.name == name]
+    if len(chosen) != 1:
+        wish = "one must be named" if name is None else f"{printable(name)} is not among them"
+        raise ValueError(
+            f'its outputs are {listed}: {wish} in the JSON file, as in "output": "..."'
+        )
+    if chosen[0].type not in ("tensor(float)", "tensor(float16)", "tensor(double)"):
+        raise ValueError(f"its output is {listed}; expected floats, {_OUTPUT}")
+    return chosen[0].name
+
+
+def _reason(error: Exception) -> str:
+    if "external" in str(error).lower():
+        return "its weights lie in other files; export it with all weights in the .onnx file"
+    return f"not a network that ONNX Runtime can open ({_line(error)})"
+
+
+def _line(error: Exception) -> str:
+    return printable(str(error))[:200]

@@ -1,0 +1,406 @@
+"""Open, validate, decode and preprocess images: the only home of pixel constants."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import stat
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..errors import ImageError
+
+MAX_PIXELS = 100_000_000
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
+)
+_READS = 200_000  # of a file's pieces; a large photograph is decoded from a few hundred
+SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
+# Everything else Pillow can open (EPS starts Ghostscript, PDF, FPX, ...) is refused.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
+
+
+Channels = float | tuple[float, float, float]  # one number for all channels, or one for each
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a decoded image to encoder input; stored in the bundle and reused as it is.
+
+    Without `crop` the whole picture is squashed to a square: no part of it is lost, and
+    Flickr8K as we have it was made that way.
+    """
+
+    size: int  # side of the square input, pixels
+    mean: Channels = 127.0  # subtracted from values 0..255
+    scale: Channels = 128.0  # divides what is left
+    crop: float | None = None  # keep a centred square: its side as a share of the shorter side
+    interpolation: str = "bicubic"  # or bilinear
+    colours: str = "rgb"  # order of the channels, of mean and scale too; or bgr
+    output: str | None = None  # of a network with several outputs, the one that is the feature
+
+    @property
+    def least_side(self) -> int:
+        """The shorter side, in pixels, that a picture needs so that nothing is enlarged."""
+        return math.ceil(self.size / (self.crop or 1))
+
+    def to_json(self) -> dict[str, Any]:
+        """Size, mean, scale, and those of the other fields that are not as usual."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        usual = {f.name: f.default for f in fields(self) if f.name not in _REQUIRED}
+        return {k: v for k, v in values.items() if k not in usual or v != usual[k]}
+
+    @staticmethod
+    def from_json(values: object, place: str = "") -> Preprocessing:
+        """What `to_json` gave; raises ValueError naming the key, which `place` goes before."""
+        if not isinstance(values, dict):
+            raise ValueError(f"{place.rstrip('.') or 'the content'!r} is not an object")
+        for key in sorted(values.keys() - _KINDS.keys()):
+            raise ValueError(f"unknown key {place + key!r}")
+        for key in sorted(_REQUIRED - values.keys()):
+            raise ValueError(f"missing key {place + key!r}")
+        given: dict[str, Any] = {}
+        for key, value in values.items():
+            kind, is_right = _KINDS[key]
+            if not is_right(value):
+                found = repr(value)[:80]
+                raise ValueError(f"{place + key!r} is {found}, out of range (not {kind})")
+            given[key] = tuple(value) if isinstance(value, list) else value
+        how = Preprocessing(**given)
+        if not 0 < how.size <= _LARGEST_SIDE or np.min(how.scale) < 1:
+            raise ValueError(
+                f"impossible preprocessing: size {how.size}, scale {how.scale} "
+                "(mean and scale are for values 0..255)"
+            )
+        return how
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= cast(float, value) < 1e6
+
+
+def _is_channels(value: object) -> bool:
+    return _is_number(value) or (
+        isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+    )
+
+
+def _is_share(value: object) -> bool:
+    return _is_number(value) and 0.1 <= cast(float, value) <= 1
+
+
+_LARGEST_SIDE = 4096
+_REQUIRED = {"size", "mean", "scale"}
+_KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "size": ("a whole number of pixels", lambda v: type(v) is int),
+    "mean": ("a number from 0 or three", _is_channels),
+    "scale": ("a number from 0 or three", _is_channels),
+    "crop": ("a share from .1 to 1, or null", lambda v: v is None or _is_share(v)),
+    "interpolation": ('"bicubic" or "bilinear"', lambda v: v in ("bicubic", "bilinear")),
+    "colours": ('"rgb" or "bgr"', lambda v: v in ("rgb", "bgr")),
+    "output": ("a name or null", lambda v: v is None or (type(v) is str and v != "")),
+}
+
+
+def preprocess(image: Image.Image, how: Preprocessing) -> np.ndarray:
+    """Turn an RGB image into encoder input, (3, size, size) float32."""
+    square = image.resize(
+        (how.size, how.size),
+        Image.Resampling[how.interpolation.upper()],
+        box=None if how.crop is None else _centre(image.size, how.crop),
+        reducing_gap=2.0,
+    )
+    pixels = np.asarray(square, dtype=np.float32)  # (S, S, 3), 0..255
+    if how.colours == "bgr":
+        pixels = pixels[:, :, ::-1]
+    mean, scale = (np.asarray(values, dtype=np.float32) for values in (how.mean, how.scale))
+    return np.ascontiguousarray(((pixels - mean) / scale).transpose(2, 0, 1))
+
+
+def seen_area(size: tuple[int, int], how: Preprocessing) -> tuple[float, float, float, float]:
+    """What of a picture the encoder sees: left, top, right and bottom as shares of its sides."""
+    if how.crop is None:
+        return 0.0, 0.0, 1.0, 1.0
+    left, top, right, bottom = _centre(size, how.crop)
+    return left / size[0], top / size[1], right / size[0], bottom / size[1]
+
+
+def _centre(size: tuple[int, int], share: float) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the square in the middle."""
+    side = min(size) * share
+    left, top = (size[0] - side) / 2, (size[1] - side) / 2
+    return left, top, left + side, top + side
+
+
+@dataclass(frozen=True)
+class Member:
+    """A picture inside an uncompressed tar file; its bytes are read by seeking."""
+
+    shard: Path
+    name: str  # of the member
+    offset: int  # of its bytes in the shard
+    size: int  # in bytes
+
+    def __str__(self) -> str:
+        return f"{self.shard}:{self.name}"
+
+
+Picture = Path | Member
+PictureFile = io.BufferedReader | io.BytesIO
+
+
+def read_image(path: str | os.PathLike[str] | Member, at_least: int | None = None) -> Image.Image:
+    """Read the first frame of an image file as upright RGB.
+
+    `at_least` lets a JPEG be decoded at a reduced scale not smaller than that many pixels a
+    side. Transparency is composited on white, 16-bit values are scaled, EXIF orientation is
+    applied. Raises ImageError with code missing, unreadable, not-a-file, empty, not-an-image,
+    too-large or damaged.
+    """
+    picture = path if isinstance(path, Member) else Path(path)
+    with open_picture(picture) as file:
+        return decode_image(file, printable(picture), at_least)[0]
+
+
+def decode_image(
+    file: PictureFile, name: str, at_least: int | None = None, most_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, tuple[int, int]]:
+    """What `read_image` gives, of an open file, with the picture's full width and height."""
+    try:
+        with _without_warnings(), Image.open(_counted(file), formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > most_pixels:
+                raise ImageError("too-large", _too_large(name, most_pixels, width, height))
+            if at_least is not None:
+                image.draft("RGB", (at_least, at_least))
+            image.load()
+            upright = _upright(image)
+            size = (width, height) if upright.size == image.size else (height, width)
+            return _to_rgb(upright), size
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, MemoryError):
+        raise ImageError("too-large", _too_large(name, most_pixels)) from None
+    except UnidentifiedImageError:
+        raise ImageError(
+            "not-an-image", f"{name}: not an image in a known format (JPEG, PNG, WebP, ...)"
+        ) from None
+    except Exception as error:  # Pillow's readers raise nearly anything on mutated files
+        raise ImageError(
+            "damaged", f"{name}: the image is damaged or cut short ({error}); get a fresh copy"
+        ) from None
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """What lies under some paths."""
+
+    images: tuple[Path, ...]
+    errors: tuple[tuple[Path, ImageError], ...]  # folders that cannot be read
+    others: int  # files in folders that are not images by their suffix
+
+
+def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
+    """List the images under `paths` in order.
+
+    A folder is walked recursively in sorted order; hidden entries are skipped; links to files
+    are followed, links to folders once. A file named explicitly is always listed.
+    """
+    images: list[Path] = []
+    errors: list[tuple[Path, ImageError]] = []
+    others = 0
+    for given in map(Path, paths):
+        if not _is_folder(given):
+            images.append(given)
+            continue
+        for path in _walk(given, errors):
+            if path.suffix.lower() in SUFFIXES:
+                images.append(path)
+            elif not path.name.endswith(SIDECAR):
+                others += 1
+    return FoundImages(tuple(images), tuple(errors), others)
+
+
+def printable(path: str | os.PathLike[str] | Member) -> str:
+    """A path as text that is safe to print: undecodable bytes and control characters escaped."""
+    text = str(path) if isinstance(path, Member) else os.fspath(path)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    byte = ord(character) - 0xDC00  # Python keeps an undecodable byte as a lone surrogate
+    if 0x80 <= byte <= 0xFF:
+        return f"\\x{byte:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def _is_folder(path: Path | os.DirEntry[str]) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long, or inside a folder that may not be entered
+        return False
+
+
+def _walk(top: Path, errors: list[tuple[Path, ImageError]]) -> Iterator[Path]:
+    seen: set[tuple[int, int]] = set()
+    waiting = [(top, True)]  # the next one last; no recursion, folders may be nested deeply
+    while waiting:
+        path, is_folder = waiting.pop()
+        if not is_folder:
+            yield path
+            continue
+        try:
+            waiting += reversed(_entries(path, seen))
+        except OSError as error:
+            message = f"{printable(path)}: the folder cannot be read ({error.strerror})"
+            errors.append((path, ImageError("unreadable", message)))
+
+
+def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[tuple[Path, bool]]:
+    """What a folder holds, in order, and whether each is a folder; nothing of a folder seen."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return []
+    seen.add((status.st_dev, status.st_ino))
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    return [(folder / e.name, _is_folder(e)) for e in entries if not e.name.startswith(".")]
+
+
+@contextmanager
+def open_picture(picture: Picture) -> Iterator[PictureFile]:
+    """A picture's bytes as a file; raises ImageError as `check_file`, and damaged."""
+    check_file(picture)
+    path = picture.shard if isinstance(picture, Member) else picture
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:  # it was there a moment ago
+        raise ImageError("missing", f"{printable(picture)}: no such file") from None
+    except OSError as error:
+        raise _unreadable(picture, error) from None
+    with file:
+        yield file if isinstance(picture, Path) else _member_file(picture, file)
+
+
+def _member_file(member: Member, file: io.BufferedReader) -> io.BytesIO:
+    try:
+        file.seek(member.offset)
+        content = file.read(member.size)
+    except OSError as error:
+        raise _unreadable(member, error) from None
+    if len(content) < member.size:
+        message = f"{printable(member)}: the shard is cut short; get a fresh copy"
+        raise ImageError("damaged", message)
+    return io.BytesIO(content)
+
+
+def _unreadable(picture: Picture, error: OSError) -> ImageError:
+    reason = f"{printable(picture)}: cannot be read ({error.strerror})"
+    return ImageError("unreadable", reason)
+
+
+def check_file(picture: Picture) -> None:
+    """Raise ImageError unless there is a regular file with something in it."""
+    name = printable(picture)
+    path = picture.shard if isinstance(picture, Member) else picture
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise ImageError("missing", f"{name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ImageError("unreadable", f"{name}: cannot be opened ({error})") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("not-a-file", f"{name}: not a regular file")
+    if status.st_size == 0 or (isinstance(picture, Member) and picture.size == 0):
+        raise ImageError("empty", f"{name}: the file is empty")
+    if not os.access(path, os.R_OK):
+        raise ImageError("unreadable", f"{name}: permission denied")
+
+
+_FILTERS = threading.Lock()
+_PILLOW = re.compile(r"PIL\.")
+_readers = 0  # threads that are reading an image
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Ignore what Pillow warns of (metadata it skips, sizes below our cap) while anyone reads.
+
+    warnings.catch_warnings is not for threads: one would restore the filters over another's.
+    """
+    global _readers  # noqa: PLW0603 - guarded by the lock
+    with _FILTERS:
+        _readers += 1
+        if _readers == 1:
+            warnings.filterwarnings("ignore", module=_PILLOW.pattern)
+    try:
+        yield
+    finally:
+        with _FILTERS:
+            _readers -= 1
+            if not _readers:
+                with suppress(ValueError):
+                    cast(list[Any], warnings.filters).remove(("ignore", None, Warning, _PILLOW, 0))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken metadata beside sound pixels
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = _from_16_bit(np.asarray(image, dtype=np.uint16))
+    elif image.mode in ("I", "F"):
+        values = np.asarray(image)
+        # Pillow opens 16-bit PNG and PGM as I in some versions; its own conversion clips to white.
+        image = _from_16_bit(values) if values.max(initial=0) > 255 else image.convert("L")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bit(values: np.ndarray) -> Image.Image:
+    return Image.fromarray((np.clip(values, 0, 65535) / 256).astype(np.uint8))
+
+
+def _counted(file: PictureFile) -> IO[bytes]:
+    return cast(IO[bytes], _Counted(file))  # all of it that Pillow uses
+
+
+class _Counted:
+    """A file that is not read for ever: some of Pillow's readers look on byte by byte."""
+
+    def __init__(self, file: PictureFile) -> None:
+        self._file = file
+        self._left = _READS
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("it is made of too many pieces")
+        return self._file.read(size)
+
+
+def _too_large(name: str, most_pixels: int, width: int = 0, height: int = 0) -> str:
+    size = f"{width} x {height} pixels is " if width else ""
+    limit = f"{most_pixels / 1_000_000:g}"
+    return f"{name}: {size}more than {limit} megapixels; make a smaller copy"

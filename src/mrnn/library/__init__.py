@@ -1,0 +1,1 @@
+"""Photo libraries: brought up to date, kept, searched."""

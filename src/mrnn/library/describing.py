@@ -1,0 +1,123 @@
+"""Pictures described: all that a library keeps of them, made batch by batch.
+
+    file -> SHA-256 -> decoded            threads, two batches ahead; a known content is not decoded
+         -> Encoder.encode -> VI I        a vector of M numbers, rounded to fp16
+         -> a caption of that vector
+
+What comes out depends on the pictures alone, not on who else is in the batch: a process of its own
+and the workers of a cluster make the same library.
+
+Dimension key: n new pictures of a batch, M multimodal layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from ..captioner import Captioner
+from ..errors import ImageError
+from ..images.features import BATCH, read_ahead
+from ..images.reading import Preprocessing, decode_image, open_picture, preprocess, printable
+from ..scoring.pairs import to_tensor
+from .catalogue import Content, File
+
+_LARGEST = 1 << 30  # bytes: no picture that we decode is as large
+
+
+@dataclass(frozen=True)
+class Described:
+    """A batch of files, and the contents among them that were looked at; no rows yet."""
+
+    files: list[File]
+    contents: list[Content]
+    vectors: np.ndarray  # (n, M) fp16, of the contents without a fault, in their order
+
+
+def describe(
+    files: Iterable[File],
+    captioner: Captioner,
+    with_captions: bool,
+    is_known: Callable[[bytes], bool],
+) -> Iterator[Described]:
+    """Read files, batch by batch, in order; contents known by their digest are not decoded.
+
+    A picture that cannot be read becomes a fault, of its content where that has a digest.
+    """
+    read = partial(_read, how=captioner.encoder.preprocessing, is_known=is_known)
+    items = read_ahead(files, read, 2 * BATCH)
+    while part := list(islice(items, BATCH)):
+        pixels = [item.pixels for item in part if item.pixels is not None]
+        vectors = _vectors(captioner, pixels)
+        captions = iter(caption_vectors(captioner, vectors) if with_captions else ())
+        contents = [
+            item.content
+            if item.pixels is None
+            else replace(item.content, caption=next(captions, None))
+            for item in part
+            if item.content is not None
+        ]
+        yield Described([item.file for item in part], contents, vectors)
+
+
+def caption_vectors(captioner: Captioner, vectors: np.ndarray) -> list[tuple[str, float]]:
+    """Greedy captions of vectors (n, M), with their perplexities."""
+    if not len(vectors):
+        return []
+    captions = captioner.caption_terms(to_tensor(vectors, captioner.device))
+    return [(caption.text, caption.perplexity) for caption in captions]
+
+
+@dataclass(frozen=True)
+class _Read:
+    file: File
+    content: Content | None = None  # where it was looked at
+    pixels: np.ndarray | None = None  # where it could be read
+
+
+def _read(file: File, how: Preprocessing, is_known: Callable[[bytes], bool]) -> _Read:
+    try:
+        content = _bytes(file)
+    except (ImageError, OSError) as error:
+        return _Read(replace(file, fault=_fault(file, error)))
+    digest = hashlib.sha256(content).digest()
+    file = replace(file, digest=digest)
+    if is_known(digest):
+        return _Read(file)
+    try:
+        name = printable(file.picture)
+        image, size = decode_image(io.BytesIO(content), name, how.least_side)
+    except ImageError as error:
+        return _Read(file, Content(digest, fault=_fault(file, error)))
+    return _Read(file, Content(digest, size=size), preprocess(image, how))
+
+
+def _bytes(file: File) -> bytes:
+    """All bytes of a file, read once: what is decoded is what has the digest, come what may."""
+    with open_picture(file.picture) as stream:
+        if stream.seek(0, os.SEEK_END) > _LARGEST:
+            name = printable(file.picture)
+            raise ImageError("too-large", f"{name}: larger than {_LARGEST:,} bytes")
+        stream.seek(0)
+        return stream.read()
+
+
+def _fault(file: File, error: ImageError | OSError) -> tuple[str, str]:
+    if isinstance(error, OSError):
+        return "unreadable", f"cannot be read ({error.strerror})"
+    return error.code, str(error).removeprefix(f"{printable(file.picture)}: ")
+
+
+def _vectors(captioner: Captioner, pixels: list[np.ndarray]) -> np.ndarray:
+    """The image terms (n, M) fp16 of preprocessed pictures (3, S, S)."""
+    if not pixels:
+        return np.zeros((0, captioner.model.config.multimodal), dtype=np.float16)
+    terms = captioner.terms_of_features(captioner.encoder.encode(np.stack(pixels)))
+    return terms.cpu().numpy().astype(np.float16)

@@ -1,0 +1,408 @@
+"""A photo library: pictures as vectors, found by a sentence or by another picture.
+
+    DIR/catalogue.sqlite    what each picture is, and where            (catalogue)
+    DIR/vectors/00000.f16   its image term VI I, M fp16 numbers        (vectors)
+    DIR/codes.safetensors   makes the search of a large library fast   (image_index)
+
+One process at a time may write, which `indexing` does; any number may search meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..captioner import Captioner, ImagePath, load
+from ..errors import BundleError, DataError, UsageError
+from ..files import held
+from ..images.reading import Picture, printable
+from ..scoring.first_order import anchors, linearise
+from ..scoring.pairs import to_tensor
+from ..scoring.ranking import Stage
+from ..words.packing import Corpus
+from ..words.text import tokenise
+from .catalogue import VECTORS, Catalogue, Content, File, open_catalogue
+from .describing import describe
+from .image_index import ANCHORS, CODES_FROM, ImageIndex, build_index, candidates, open_index
+from .indexing import Describer, Indexed, update
+from .vectors import Vectors, VectorStore
+
+_CATALOGUE, _CODES, _LOCK = "catalogue.sqlite", "codes.safetensors", ".lock"
+_REBUILDING = "rebuilding"  # the fact that holds the model of a rebuilding until it is done
+_UNCOVERED = 0.05  # of the pictures may be without codes before these are made anew
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture in its place among those found; what does not apply is None."""
+
+    rank: int  # from 1
+    picture: Picture
+    copies: tuple[Picture, ...]  # other places of the same picture
+    caption: str | None
+    logprob: float | None = None  # log P(s | I), nats
+    perplexity: float | None = None
+    log_ratio: float | None = None  # log P(s | I) - log P(s)
+    match: bool | None = None  # whether the log-ratio reaches the threshold
+    similarity: float | None = None  # cosine of the image terms, for a picture as the query
+    digest: bytes = b""  # SHA-256 of the picture's file
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a search found."""
+
+    query: str
+    found: tuple[Found, ...]
+    pictures: int  # searched, distinct
+    threshold: float | None = None  # log-ratio of a match, nats
+    unknown: tuple[tuple[str, str | None], ...] = ()  # words the model lacks, each with a like one
+    note: str = ""  # what made the search slower than it could be
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """The library as it was at one moment."""
+
+    version: tuple[int, ...]
+    generation: str  # of the vectors: a rebuilding gives other rows to the same pictures
+    vectors: Vectors
+    rows: np.ndarray  # (N,) of the vectors, those that count
+    index: ImageIndex
+
+
+class Library:
+    """Pictures to be searched; opened by `Library.open`.
+
+    Safe to use from one thread at a time, and from many processes, one of which may write. Errors
+    are DataErrors that name the file; ImageError for a picture that cannot be read.
+    """
+
+    def __init__(self, path: Path, captioner: Captioner | None, device: str) -> None:
+        self.path = path
+        self._given = captioner
+        self._device = device
+        self._reader: Catalogue | None = None
+        self._snapshot: _Snapshot | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        captioner: Captioner | None = None,
+        device: str = "auto",
+    ) -> Library:
+        """Open the library in a folder, or one that `add` will make there.
+
+        The captioner is that of the model which it was made with; if none is given it is opened on
+        the device when it is needed, for a new library the shipped one.
+        """
+        return cls(Path(path), captioner, device)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = self._snapshot = None
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def captioner(self) -> Captioner:
+        """The model of the library; raises DataError where it cannot be opened."""
+        if self._given is not None:
+            return self._given
+        if not self._is_there():
+            return load("default", self._device)
+        try:
+            return load(self.catalogue.facts()["model"], self._device)
+        except BundleError as error:
+            folder = printable(self.path)
+            message = f"{folder}: the model it was made with is not found; name it with --model"
+            raise DataError(f"{message} ({error})") from None
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is known of the pictures, to read."""
+        if self._reader is None:
+            self._reader = open_catalogue(self.path / _CATALOGUE)
+        return self._reader
+
+    def files(self, root: Path | None = None) -> Iterator[tuple[File, Content | None]]:
+        """All files, or those at or below an absolute path, with what is known of them, by path."""
+        return self.catalogue.files(root)
+
+    def add(
+        self,
+        paths: Iterable[ImagePath] | ImagePath = (),
+        captions: bool = True,
+        rebuild: bool = False,
+        describer: Describer = describe,
+        stage: Stage = lambda name, unit: nullcontext(lambda done, total: None),
+    ) -> Indexed:
+        """Bring the library up to date with what lies under paths: folders, pictures, tar files.
+
+        Without paths, with all that was added so far. What looks unchanged is not opened. With
+        `rebuild` all is read anew, maybe for another model. Interrupted at any moment, the next
+        call goes on. A picture that cannot be read is told, and stops nothing.
+        """
+        roots = _absolute(paths)
+        if not roots and not self._is_there():
+            folder = printable(self.path)
+            raise UsageError(f"{folder}: no library there yet; say what to index: PATH...")
+        with self._writing(rebuild) as catalogue:
+            store = self._store(catalogue)
+            with catalogue.transaction():
+                catalogue.add_roots(roots)
+            _forget_lost(catalogue, store)
+            if not roots or rebuild or catalogue.has_unread():
+                roots = catalogue.roots()
+            else:  # what was named itself below them counts, too
+                roots += [root for root in catalogue.roots() if _is_below(root, roots)]
+            done = update(catalogue, store, self.captioner, roots, captions, describer, stage)
+            self._make_codes(store.open(catalogue.next_row()), stage)
+            with catalogue.transaction():
+                catalogue.put_facts({_REBUILDING: ""})
+        return done
+
+    def remove(self, paths: Iterable[ImagePath] | ImagePath) -> int:
+        """Take out all files at or below paths, and what is known of them; returns how many.
+
+        The files themselves stay: the next `add` of a folder above finds them again. Their vectors,
+        which nobody can find any more, stay until the library is rebuilt.
+        """
+        roots = _absolute(paths)
+        self.catalogue.facts()  # a library must be there
+        with self._writing() as catalogue, catalogue.transaction():
+            keys = {key for root in roots for key in catalogue.states(root)}
+            catalogue.drop_files(keys)
+            below = {os.fsencode(root) for root in catalogue.roots() if _is_below(root, roots)}
+            catalogue.drop_roots(keys | below | set(map(os.fsencode, roots)))
+            catalogue.forget_unused()
+        return len(keys)
+
+    def search(self, sentence: str, k: int = 10) -> Results:
+        """The k pictures that a sentence fits best, by perplexity (paper sec. 6).
+
+        First-order scores choose the candidates, exact ones order them. The picture with the
+        higher log-ratio than all others may still be a poor one: `match` tells.
+        """
+        _require_places(k)
+        if not tokenise(sentence):
+            raise UsageError(f"{sentence!r} has no words to search for")
+        now = self._now()
+        captioner = self.captioner
+        vocabulary = captioner.vocabulary
+        unknown = captioner.unknown_words(sentence)
+        corpus = Corpus([vocabulary.encode(sentence)])
+        centres = now.index.centres.to(captioner.device)
+        linearised = linearise(captioner.model, corpus, centres)
+        rows, _ = now.index.search(linearised, max(candidates(len(now.rows)), 2 * k))
+        match = captioner.bundle.match
+        threshold = None if match is None else match.at(len(now.rows))
+        ranked = captioner.rank_terms(sentence, self._terms(now.vectors, rows), k)
+        figures = {
+            int(rows[i]): {
+                "logprob": logprob,
+                "perplexity": perplexity,
+                "log_ratio": ratio,
+                "match": None if threshold is None else ratio >= threshold,
+            }
+            for i, logprob, perplexity, ratio in ranked
+        }
+        spelled = tuple((word, vocabulary.nearest_spelling(word)) for word in unknown)
+        return self._results(sentence, now, figures, threshold, spelled)
+
+    def like(self, image: ImagePath, k: int = 10) -> Results:
+        """The k pictures most like another one, by the cosine of their image terms."""
+        return self.like_term(os.fspath(image), self.captioner.terms_of(image), k)
+
+    def like_term(self, query: str, term: Tensor, k: int = 10) -> Results:
+        """What `like` gives for the image term (1, M) of another picture, which `query` names."""
+        _require_places(k)
+        now = self._now()
+        rows, cosines = now.index.nearest(term.cpu().numpy()[0], k)
+        figures = {
+            int(row): {"similarity": float(cosine)}
+            for row, cosine in zip(rows, cosines, strict=True)
+        }
+        return self._results(query, now, figures)
+
+    def _results(
+        self,
+        query: str,
+        now: _Snapshot,
+        figures: Mapping[int, Mapping[str, Any]],
+        threshold: float | None = None,
+        unknown: tuple[tuple[str, str | None], ...] = (),
+    ) -> Results:
+        """What lies at rows of the vectors, with the figures of each, best first."""
+        with self.catalogue.reading():
+            is_rebuilt = self.catalogue.facts()["vectors"] != now.generation
+            known = {} if is_rebuilt else self.catalogue.pictures(list(figures))
+        found: list[Found] = []
+        for row, values in figures.items():
+            if row in known:  # nobody has taken it out meanwhile
+                content, pictures = known[row]
+                caption = content.caption[0] if content.caption else None
+                copies = tuple(pictures[1:])
+                place = Found(len(found) + 1, pictures[0], copies, caption, **values)
+                found.append(replace(place, digest=content.digest))
+        return Results(query, tuple(found), len(now.rows), threshold, unknown, now.index.note)
+
+    def _now(self) -> _Snapshot:
+        """The library as it is now, read again where another process has changed it."""
+        catalogue, codes = self.catalogue, self.path / _CODES
+        centres = self._centres  # opens the model: nobody shall wait for that
+        with catalogue.reading():
+            version = catalogue.version(), *_stamp(codes)
+            if self._snapshot is None or self._snapshot.version != version:
+                self._require_model(catalogue)
+                rows = np.array(catalogue.rows(), dtype=np.int64)
+                vectors = self._store(catalogue).open(catalogue.next_row())
+                index = open_index(vectors, centres, codes, rows)
+                generation = catalogue.facts()["vectors"]
+                self._snapshot = _Snapshot(version, generation, vectors, rows, index)
+        return self._snapshot
+
+    def _make_codes(self, vectors: Vectors, stage: Stage) -> None:
+        """Write codes where they pay, unless those that are there will do."""
+        if len(vectors) < CODES_FROM:
+            return
+        codes = self.path / _CODES
+        index = open_index(vectors, self._centres, codes)
+        if not index.is_approximate or index.uncovered > _UNCOVERED * len(vectors):
+            with stage("making the search fast", "images") as on_progress:
+                build_index(vectors, self._centres, codes, on_progress)
+
+    @contextmanager
+    def _writing(self, rebuild: bool = False) -> Iterator[Catalogue]:
+        """The catalogue, held against other writers; begun anew where that is asked for."""
+        captioner = self.captioner
+        _require_sight(captioner)
+        facts = {"model": captioner.source, "identity": captioner.identity}
+        with ExitStack() as stack:
+            self._hold(stack)
+            catalogue = open_catalogue(self.path / _CATALOGUE, new=facts)
+            stack.callback(catalogue.close)
+            catalogue.check()
+            try:
+                if rebuild and catalogue.facts().get(_REBUILDING) != captioner.identity:
+                    self._begin_anew(catalogue, facts)
+                self._require_model(catalogue)
+                self._clear(catalogue.facts()["vectors"])
+                yield catalogue
+            except OSError as error:
+                raise DataError(
+                    f"{printable(self.path)}: cannot be written ({error.strerror}); what was done "
+                    "so far is kept: make room, and give the same command again"
+                ) from None
+
+    def _begin_anew(self, catalogue: Catalogue, facts: Mapping[str, str]) -> None:
+        """Forget what is known of the pictures; interrupted, a rebuilding goes on from there."""
+        number = catalogue.facts()["vectors"].removeprefix(VECTORS).removeprefix("-") or "1"
+        new = {"vectors": f"{VECTORS}-{int(number) + 1}", _REBUILDING: facts["identity"]}
+        (self.path / _CODES).unlink(missing_ok=True)  # it names pictures by their rows
+        with catalogue.transaction():
+            catalogue.begin_anew({**facts, **new})
+
+    def _clear(self, vectors: str) -> None:
+        """Remove the vectors of former generations; who reads them keeps them."""
+        for folder in self.path.glob(f"{VECTORS}*"):
+            if folder.name != vectors and folder.is_dir():
+                shutil.rmtree(folder)
+
+    def _hold(self, stack: ExitStack) -> None:
+        folder = printable(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            shown = (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
+            if not self._is_there() and any(shown):
+                raise DataError(f"{folder}: holds other files, and no library; name another folder")
+            is_held = stack.enter_context(held(self.path / _LOCK))
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be written ({error.strerror})") from None
+        if not is_held:
+            raise DataError(f"{folder}: another process adds to this library; wait for it")
+
+    def _require_model(self, catalogue: Catalogue) -> None:
+        facts = catalogue.facts()
+        if facts["identity"] != self.captioner.identity:
+            folder, model = printable(self.path), printable(facts["model"]) or "unnamed"
+            this = printable(self.captioner.source)
+            with_this = f" --model {this}" if this else ""
+            raise DataError(
+                f"{folder}: made with another model ({model}, {facts['identity'][:8]}; this one is "
+                f"{self.captioner.identity[:8]}); use that one with --model, or make the library "
+                f"anew for this one: mrnn index --library {folder} --rebuild{with_this}"
+            )
+
+    def _is_there(self) -> bool:
+        return (self.path / _CATALOGUE).exists()
+
+    def _store(self, catalogue: Catalogue) -> VectorStore:
+        folder = self.path / catalogue.facts()["vectors"]
+        return VectorStore(folder, self.captioner.model.config.multimodal)
+
+    def _terms(self, vectors: Vectors, rows: np.ndarray) -> Tensor:
+        return to_tensor(vectors[rows], self.captioner.device)
+
+    @cached_property
+    def _centres(self) -> Tensor:
+        return anchors(self.captioner.prior_terms, ANCHORS)
+
+
+def _absolute(paths: Iterable[ImagePath] | ImagePath) -> list[Path]:
+    """Paths, or a single one, as absolute; links stay."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return [Path(os.path.abspath(path)) for path in given]  # noqa: PTH100
+
+
+def _is_below(path: Path, roots: Sequence[Path]) -> bool:
+    return not set(roots).isdisjoint(path.parents)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced; nothing where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_mtime_ns
+
+
+def _forget_lost(catalogue: Catalogue, store: VectorStore) -> None:
+    """Have pictures read anew whose vectors are lost."""
+    if lost := store.lost(catalogue.next_row()):
+        with catalogue.transaction():
+            catalogue.forget_rows(lost)
+        store.fill(lost)
+
+
+def _require_places(k: int) -> None:
+    if k < 1:
+        raise UsageError(f"k must be 1 or more, not {k}")
+
+
+def _require_sight(captioner: Captioner) -> None:
+    if captioner.bundle.model.config.feature == 0:
+        raise UsageError("this model does not look at pictures; take another one with --model")

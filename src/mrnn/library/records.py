@@ -1,0 +1,152 @@
+"""What `mrnn index` and `mrnn search` tell: JSON documents, lines of text, and a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import MrnnError
+from ..images.reading import printable
+from ..pages.html import cards, escape, page, section, thumbnail
+from .indexing import Indexed
+from .library import Found, Results
+
+Errors = Sequence[tuple[str, MrnnError]]
+
+_PIXELS = 400  # longer side of a picture of the contact sheet
+
+
+_FITS = (
+    "Perplexity: between how many words the model hesitates while it reads the sentence with "
+    "this picture before it; the lowest comes first. Log ratio: how much likelier this picture "
+    "makes the sentence than the average picture does, in nats; what reaches the threshold is a "
+    "match."
+)
+_LIKE = "The nearest pictures, by the cosine of what the model sees in them."
+
+
+def indexed_document(
+    library: Path, counts: Mapping[str, int], done: Indexed, errors: Errors
+) -> dict[str, Any]:
+    """The JSON object of an update; `counts` are of the whole library, `errors` by place."""
+    return {
+        "library": str(library),
+        **counts,
+        "looked_at": done.files,
+        "new": done.new,
+        "changed": done.changed,
+        "moved": done.moved,
+        "deleted": done.deleted,
+        "read": done.read,
+        "others": done.others,
+        "errors": [
+            {"image": place, "error": {"code": error.code, "message": str(error)}}
+            for place, error in errors
+        ],
+    }
+
+
+def indexed_lines(library: Path, counts: Mapping[str, int], done: Indexed) -> list[str]:
+    """An update to read."""
+    return [
+        f"{done.files:,} files looked at: {done.new:,} new, {done.changed:,} changed, "
+        f"{done.moved:,} moved, {done.deleted:,} deleted; {done.read:,} pictures read; "
+        f"{done.others:,} files of other kinds left out",
+        f"{printable(library)}: {counts['pictures']:,} distinct pictures in {counts['files']:,} "
+        f"files, {counts['unreadable']:,} of them cannot be read",
+    ]
+
+
+def search_document(results: Results) -> dict[str, Any]:
+    """The JSON object of a search; figures that do not apply are null."""
+    return {
+        "query": results.query,
+        "pictures": results.pictures,
+        "threshold": results.threshold,
+        "unknown": [{"word": word, "nearest": nearest} for word, nearest in results.unknown],
+        "results": [
+            {
+                "rank": found.rank,
+                "image": str(found.picture),
+                "logprob": found.logprob,
+                "perplexity": found.perplexity,
+                "log_ratio": found.log_ratio,
+                "match": found.match,
+                "similarity": found.similarity,
+                "caption": found.caption,
+                "copies": [str(copy) for copy in found.copies],
+            }
+            for found in results.found
+        ],
+        "errors": [],
+    }
+
+
+def search_lines(results: Results) -> Iterator[str]:
+    """A search to read: a line a picture, under a header."""
+    if results.found and results.found[0].similarity is not None:
+        yield f"{'similarity':>10}  image: caption"
+        yield from (f"{found.similarity:10.3f}  {_named(found)}" for found in results.found)
+        return
+    yield f"{'log P':>9} {'perplexity':>11} {'log ratio':>10} {'match':>6}  image: caption"
+    for found in results.found:
+        yield (
+            f"{found.logprob:9.2f} {found.perplexity:11.2f} {found.log_ratio:+10.2f} "
+            f"{_yes(found.match):>6}  {_named(found)}"
+        )
+
+
+def search_notes(results: Results) -> Iterator[str]:
+    """What a person should know of a search beside its results."""
+    for word, nearest in results.unknown:
+        meant = f"; did you mean {nearest!r}?" if nearest else ""
+        yield f"not in the vocabulary: {printable(word)}{meant}"
+    if results.threshold is not None and not any(found.match for found in results.found):
+        best = max((found.log_ratio or 0 for found in results.found), default=None)
+        reached = "" if best is None else f" (best {best:+.2f})"
+        yield (
+            f"none of {results.pictures:,} pictures stands out: a match has a log-ratio of "
+            f"{results.threshold:+.2f} or more{reached}; the right one may still be among them"
+        )
+    if results.note:
+        yield results.note
+
+
+def contact_sheet(results: Results) -> str:
+    """An HTML page of the pictures found, which it carries with it."""
+    explanation = _LIKE if any(f.similarity is not None for f in results.found) else _FITS
+    notes = "".join(f"<p><strong>{escape(note)}</strong></p>" for note in search_notes(results))
+    threshold = "" if results.threshold is None else f" · a match from {results.threshold:+.2f}"
+    introduction = f"<p class='dim'>{results.pictures:,} pictures searched{threshold}</p>{notes}"
+    sheet = section(f"{len(results.found)} found", explanation, cards(map(_card, results.found)))
+    return page(results.query, introduction, [sheet])
+
+
+def _card(found: Found) -> str:
+    caption = found.caption or ""
+    image = thumbnail(found.picture, caption or printable(str(found.picture)), _PIXELS)
+    figures = (
+        f"similarity {found.similarity:.3f}"
+        if found.similarity is not None
+        else f"perplexity {found.perplexity:.2f} · log ratio {found.log_ratio:+.2f}"
+    )
+    if found.match is not None:
+        figures += " · <strong>match</strong>" if found.match else " · no match"
+    kind = " class='right'" if found.match else ""
+    places = "<br>".join(escape(printable(str(p))) for p in (found.picture, *found.copies))
+    return (
+        f"<article><div{kind}>{image}</div><div class='text'><p class='said'>{found.rank}. "
+        f"{escape(caption)}</p><p class='dim'>{figures}</p><p class='dim'>{places}</p></div>"
+        "</article>"
+    )
+
+
+def _named(found: Found) -> str:
+    copies = f" (and {len(found.copies)} more of it)" if found.copies else ""
+    caption = f": {printable(found.caption)}" if found.caption is not None else ""
+    return f"{printable(str(found.picture))}{copies}{caption}"
+
+
+def _yes(match: bool | None) -> str:
+    return "-" if match is None else "yes" if match else "no"

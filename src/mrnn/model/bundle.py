@@ -1,0 +1,476 @@
+"""A bundle: the model directory that explains itself and loads strictly.
+
+`config.json` (sizes, tokeniser, encoder, what it was trained on, scores, digests), `vocab.json`,
+`model.safetensors` (weights and the prior features, fp16), `README.md` (the card), how training
+images were described: `consensus.safetensors`, and, for an encoder that no pip package has, its
+weights: `encoder.safetensors` or `encoder.onnx`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+import torch
+
+from ..config import SHIPPED, ModelConfig
+from ..errors import BundleError
+from ..images.alexnet import VARIANT
+from ..images.encoders import FEATURES, files_of
+from ..images.networks import ONNX, SAFETENSORS, EncoderFile
+from ..images.reading import Preprocessing, printable
+from ..weight_files import check_tensors, from_safetensors, read_whole, to_half, to_safetensors
+from ..words.text import TOKENISER, Vocabulary
+from .consensus import Consensus
+from .mrnn import MRNN
+from .threshold import MatchThreshold
+
+FORMAT = 1
+_CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
+    "config.json",
+    "vocab.json",
+    "model.safetensors",
+    "README.md",
+)
+_CONSENSUS = "consensus.safetensors"  # bundles of before it was there have none
+_CARRIED = {SAFETENSORS, ONNX}
+_SCORES = (
+    "signature",
+    "split",
+    "images",
+    "sentences",
+    "perplexity",
+    "bleu",
+    "rouge_l",
+    "cider",
+    "image_to_text",
+    "text_to_image",
+    "distinct_captions",
+)
+_MEASURED = ("data", "split", "images", "decoding", "retrieval")  # what tells scores apart
+
+
+@dataclass(frozen=True)
+class EncoderIdentity:
+    """Which encoder made the features that the model was trained on."""
+
+    name: str
+    digest: str
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """All that is needed to use a model, and to know what it is."""
+
+    model: MRNN
+    vocabulary: Vocabulary
+    encoder: EncoderIdentity
+    prior: np.ndarray  # (P, D) fp16: features of some training images, for P(s)
+    training: Mapping[str, Any]  # data, split, counts, seed, configuration
+    scores: tuple[Mapping[str, Any], ...] = ()  # results of `mrnn evaluate`, with their signatures
+    encoder_file: EncoderFile | None = None  # the encoder's weights where no pip package has them
+    match: MatchThreshold | None = None  # none where there were too few dev pictures
+    consensus: Consensus | None = None
+
+
+def find_bundle(name: str) -> Path:
+    """Directory of a shipped bundle ("default", "plain"), or the path itself.
+
+    A folder of one's own with such a name is "./plain".
+    """
+    if name in SHIPPED:
+        return Path(str(resources.files("mrnn").joinpath("bundles", name)))
+    return Path(name)
+
+
+def save_bundle(bundle: Bundle, directory: Path) -> None:
+    """Write a bundle as a whole: under another name first, then renamed.
+
+    A bundle that was there is replaced; raises BundleError for a directory that holds any other
+    file, or that cannot be written.
+    """
+    require_replaceable(directory)
+    try:
+        tensors = to_half(bundle.model.state_dict() | {"prior": torch.tensor(bundle.prior)})
+        _check_encoder(bundle.encoder, bundle.encoder_file)
+    except ValueError as error:
+        raise BundleError(f"{error}; nothing is saved") from None
+    contents = {
+        _VOCABULARY: bundle.vocabulary.to_json().encode(),
+        _WEIGHTS: to_safetensors(tensors),
+    }
+    if bundle.consensus is not None:
+        contents[_CONSENSUS] = bundle.consensus.to_bytes()
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    if bundle.encoder_file is not None:
+        contents[bundle.encoder_file.name] = bundle.encoder_file.content
+        digests[bundle.encoder_file.name] = bundle.encoder_file.digest
+    config = {
+        "format": FORMAT,
+        "tokeniser": TOKENISER,
+        "model": asdict(bundle.model.config),
+        "encoder": {
+            **asdict(bundle.encoder),
+            "preprocessing": bundle.encoder.preprocessing.to_json(),
+        },
+        "training": bundle.training,
+        "scores": bundle.scores,
+        **({"match": bundle.match.to_json()} if bundle.match else {}),
+        "files": digests,
+    }
+    contents[_CONFIG] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
+    contents[_CARD] = card(bundle, sum(map(len, contents.values()))).encode()
+    _write_directory(contents, directory)
+
+
+def load_bundle(directory: Path) -> Bundle:
+    """Read a bundle and verify all of it; raises BundleError naming the file and what is wrong."""
+    if not directory.is_dir():
+        shipped = ", ".join(SHIPPED)
+        raise BundleError(
+            f"{printable(directory)}: no such model directory (shipped models: {shipped})"
+        )
+    config = _read_config(directory / _CONFIG)
+    contents = {name: _read(directory / name, digest) for name, digest in config["files"].items()}
+    try:
+        vocabulary = Vocabulary.from_json(contents[_VOCABULARY].decode())
+    except (BundleError, UnicodeDecodeError) as error:
+        raise _wrong(directory / _VOCABULARY, str(error)) from None
+    path = directory / _CONFIG
+    sizes = _dataclass(ModelConfig, config["model"], path, "model")
+    identity = _dataclass(EncoderIdentity, config["encoder"], path, "encoder")
+    carried = [
+        EncoderFile(name, contents[name], config["files"][name], printable(directory / name))
+        for name in _CARRIED & contents.keys()
+    ]
+    file = carried[0] if carried else None
+    try:
+        _check_encoder(identity, file)
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
+    if len(vocabulary) != sizes.vocabulary:
+        raise _wrong(
+            directory / _VOCABULARY,
+            f"{len(vocabulary)} words, but the model's softmax has {sizes.vocabulary}",
+        )
+    model, prior = _read_weights(contents[_WEIGHTS], sizes, directory / _WEIGHTS)
+    training, scores = config["training"], tuple(config["scores"])
+    try:
+        match = MatchThreshold.from_json(config["match"]) if "match" in config else None
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
+    consensus = None
+    if _CONSENSUS in contents:
+        try:
+            content = contents[_CONSENSUS]
+            consensus = Consensus.from_bytes(content, sizes.vocabulary, sizes.multimodal)
+        except ValueError as error:
+            raise _wrong(directory / _CONSENSUS, str(error)) from None
+    bundle = Bundle(model, vocabulary, identity, prior, training, scores, file, match, consensus)
+    try:
+        card(bundle, 0)
+    except Exception as error:  # whatever wrong keys and types lead to
+        raise _wrong(path, f"'training' or 'scores' cannot be shown ({error!r})") from None
+    return bundle
+
+
+def with_scores(bundle: Bundle, document: Mapping[str, Any]) -> Bundle:
+    """The bundle with an evaluation, in place of one of the same images in the same way."""
+    kept = {key: document[key] for key in _SCORES}
+
+    def measured(scores: Mapping[str, Any]) -> list[Any]:
+        return [scores["signature"].get(key) for key in _MEASURED]
+
+    others = [s for s in bundle.scores if measured(s) != measured(kept)]
+    return replace(bundle, scores=(*others, kept))
+
+
+def card(bundle: Bundle, size: int) -> str:
+    """The README of a bundle: what it is, its data, scores with signatures, limits."""
+    t, c = bundle.training, bundle.model.config
+    name = "RNN-Base (no image)" if c.feature == 0 else "m-RNN"
+    lines = [
+        f"# {name} trained on {t['data']}",
+        "",
+        "A multimodal recurrent neural network (Mao et al. 2014, arXiv:1410.1090) made by `mrnn`.",
+        "It gives log P(sentence | image): captions, and scores of sentences.",
+        "",
+        f"- Data: {t['data']}, split `{t['split']}`: {t['images']:,} images, "
+        f"{t['sentences']:,} sentences; stopped on `{t['stopped_on']}`; "
+        f"seed {t['config']['seed']}.",
+        *_more_about_data(t),
+        f"- Vocabulary: {c.vocabulary:,} (words seen at least "
+        f"{t['config']['minimum_count']} times, and four signs).",
+        f"- Encoder: {_encoder_line(bundle)}.",
+        f"- Sizes: embedding {c.embedding}, recurrent {c.recurrent}, multimodal {c.multimodal}, "
+        f"feature {c.feature}; {size / 1e6:.1f} MB.",
+        *_how_made(bundle),
+        "",
+        "## Scores",
+        "",
+    ]
+    for s in bundle.scores:
+        lines += _score_lines(s)
+    if not bundle.scores:
+        lines.append("None yet; `mrnn evaluate` gives them.")
+    lines += _match_lines(bundle.match)
+    lines += ["", "## Licence and limits", "", *_LIMITS]
+    return "\n".join(lines) + "\n"
+
+
+def _more_about_data(training: Mapping[str, Any]) -> list[str]:
+    """Who chose the splits, and what was read without pictures, where a bundle says so."""
+    lines = []
+    if origin := training.get("split_origin"):
+        lines.append(f"- Splits: {origin}.")
+    if text := training.get("text_sentences"):
+        lines.append(f"- Read before: {text:,} sentences without pictures.")
+    return lines
+
+
+def _how_made(bundle: Bundle) -> list[str]:
+    """The command, and what came with it, where a bundle says so."""
+    lines = []
+    if bundle.consensus:
+        images = len(bundle.consensus.codes)
+        lines.append(f"- `--consensus` goes by n-grams of the captions of {images:,} images.")
+    if command := bundle.training.get("command"):
+        lines += ["", "Made by", "", f"    {command}"]
+    return lines
+
+
+def _encoder_line(bundle: Bundle) -> str:
+    encoder, file = bundle.encoder, bundle.encoder_file
+    if encoder.name == FEATURES:
+        return "features computed elsewhere; it knows no pictures, only such features"
+    line = (
+        f"{encoder.name}, input {encoder.preprocessing.size} pixels, "
+        f"weights SHA-256 {encoder.digest[:16] or '-'}"
+    )
+    if encoder.name == "alexnet":
+        line = line.replace("alexnet", f"alexnet ({VARIANT}), layer 7", 1)
+    if file is not None:
+        line += f", carried in {file.name} ({len(file.content) / 1e6:.1f} MB; its own terms apply)"
+    return line
+
+
+def _score_lines(s: Mapping[str, Any]) -> list[str]:
+    """The figures of one evaluation; those that it left out are null or missing."""
+    lines = [
+        f"- perplexity {s['perplexity']:.2f}, BLEU-1..4 "
+        + " / ".join(f"{s['bleu'][n]:.3f}" for n in "1234")
+        + f", {s['distinct_captions']} distinct captions of {s['images']}"
+    ]
+    if s.get("cider") is not None:
+        lines.append(f"  ROUGE-L {s['rouge_l']:.3f}, CIDEr-D {s['cider']:.3f}")
+    for key, name in (("image_to_text", "sentences"), ("text_to_image", "images")):
+        recall = s.get(key) or {"r1": None}
+        if recall["r1"] is not None:
+            lines.append(
+                f"  {name}: R@1 {recall['r1']:.1f}, R@5 {recall['r5']:.1f}, "
+                f"R@10 {recall['r10']:.1f}, Med r {recall['med_r']:g}"
+            )
+    return [*lines, f"  ({', '.join(f'{k} {v}' for k, v in s['signature'].items())})"]
+
+
+def _match_lines(match: MatchThreshold | None) -> list[str]:
+    """What a search calls a match, where the bundle says so."""
+    if match is None:
+        return []
+    return [
+        "",
+        f"A match in a search among N pictures has a log-ratio of at least {match.intercept:.2f} + "
+        f"{match.slope:.2f} ln N nats:",
+        f"{match.percentile}% of sentences reach less when their own picture is not there "
+        f"({match.sentences:,} sentences of `{match.split}`, {match.images:,} pictures).",
+    ]
+
+
+_LIMITS = (
+    "The weights carry no pictures. They, and the words that several images were described with,",
+    "come from the data named above, whose own terms apply to what may be done with them.",
+    "The model knows only the words of its vocabulary and the kinds of pictures it was trained on.",
+    "It repeats the habits of those who wrote the captions (guesses of sex, age and mood among",
+    "them) and is often wrong: do not let it decide anything about a person.",
+)
+
+
+def _wrong(path: Path, what: str) -> BundleError:
+    return BundleError(f"{printable(path)}: {what}; get a fresh copy of the bundle")
+
+
+def _check_encoder(identity: EncoderIdentity, file: EncoderFile | None) -> None:
+    """Raise ValueError unless this is the file that such an encoder needs."""
+    if (file and file.name) not in files_of(identity.name):
+        found = f"the file {file.name}" if file else "no file of weights"
+        raise ValueError(f"the encoder {identity.name!r} with {found}")
+    if file and file.digest != identity.digest:
+        raise ValueError(f"'encoder.digest' is not the SHA-256 of {file.name}")
+
+
+def _read(path: Path, digest: str | None = None) -> bytes:
+    try:
+        content = read_whole(path)
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        pickled = content[:2] in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+        hint = "it is a pickle, which is never read, and " if pickled else ""
+        raise _wrong(path, f"{hint}its SHA-256 is not the one in {_CONFIG}")
+    return content
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(_read(path).decode())
+    except (ValueError, RecursionError) as error:
+        raise _wrong(path, f"not JSON ({error})") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise _wrong(path, f"bundle format {found!r}; this version reads format {FORMAT}")
+    shape = {
+        "format": int,
+        "tokeniser": str,
+        "model": dict,
+        "encoder": dict,
+        "training": dict,
+        "scores": list,
+        **({"match": dict} if "match" in config else {}),
+        "files": dict,
+    }
+    _check_keys(config, set(shape), path, "")
+    for key, kind in shape.items():
+        if type(config[key]) is not kind:
+            raise _wrong(path, f"{key!r} is not a {kind.__name__}")
+    if config["tokeniser"] != TOKENISER:
+        found = config["tokeniser"]
+        raise _wrong(path, f"made with the tokeniser {found!r}; this version has {TOKENISER!r}")
+    carried = _CARRIED & config["files"].keys()
+    if len(carried) > 1:
+        raise _wrong(path, f"two encoders: {' and '.join(sorted(carried))}")
+    optional = carried | ({_CONSENSUS} & config["files"].keys())
+    _check_keys(config["files"], {_VOCABULARY, _WEIGHTS, *optional}, path, "files.")
+    for name, digest in config["files"].items():
+        if not isinstance(digest, str):
+            raise _wrong(path, f"the SHA-256 of {name!r} is not a str")
+    return config
+
+
+def _check_keys(found: Mapping[str, Any], expected: set[str], path: Path, prefix: str) -> None:
+    for key in sorted(found.keys() - expected):
+        raise _wrong(path, f"unknown key {prefix + key!r}")
+    for key in sorted(expected - found.keys()):
+        raise _wrong(path, f"missing key {prefix + key!r}")
+
+
+_T = TypeVar("_T")
+
+
+def _dataclass(kind: type[_T], values: Any, path: Path, prefix: str) -> _T:
+    """A flat dataclass from a JSON object that has exactly its keys and types."""
+    hints = get_type_hints(kind)
+    if not isinstance(values, dict):
+        raise _wrong(path, f"{prefix!r} is not an object")
+    _check_keys(values, set(hints), path, f"{prefix}.")
+    for key, value in values.items():
+        if hints[key] is Preprocessing:
+            try:
+                values = values | {key: Preprocessing.from_json(value, f"{prefix}.{key}.")}
+            except ValueError as error:
+                raise _wrong(path, str(error)) from None
+        elif type(value) is not hints[key] and not (hints[key] is float and type(value) is int):
+            expected = hints[key].__name__
+            raise _wrong(path, f"{prefix + '.' + key!r} is {value!r}, not of type {expected}")
+        elif hints[key] is not str and not 0 <= value < 2**63:
+            raise _wrong(path, f"{prefix + '.' + key!r} is {value!r}, out of range")
+    return kind(**values)
+
+
+def _read_weights(content: bytes, sizes: ModelConfig, path: Path) -> tuple[MRNN, np.ndarray]:
+    try:
+        tensors = from_safetensors(content)
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
+    with torch.device("meta"):  # shapes only: a false size must not take all memory
+        try:
+            model = MRNN(sizes)
+        except RuntimeError as error:
+            raise _wrong(path.parent / _CONFIG, f"impossible sizes ({error})") from None
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    prior = tensors.get("prior", torch.empty(0))
+    expected["prior"] = (max(prior.shape[0], 1) if prior.dim() else 1, sizes.feature)
+    try:
+        check_tensors(tensors, expected, "config.json")
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
+    weights = {name: value.float() for name, value in tensors.items() if name != "prior"}
+    model.load_state_dict(weights, assign=True)
+    return model.requires_grad_(False).eval(), prior.half().numpy()
+
+
+def recover_bundle(directory: Path) -> None:
+    """Bring back a bundle whose replacement was cut short by the end of the process."""
+    directory = directory.resolve()
+    replaced = directory.with_name(f".{directory.name}.old")
+    if os.path.lexists(replaced) and not os.path.lexists(directory):
+        replaced.rename(directory)
+
+
+def require_replaceable(directory: Path) -> None:
+    """Raise BundleError unless nothing is lost there but a bundle."""
+    if not _is_replaceable(directory):
+        raise BundleError(
+            f"{printable(directory)}: exists and is not a bundle, or holds other files beside it; "
+            "name another directory"
+        )
+
+
+def _is_replaceable(directory: Path) -> bool:
+    if not os.path.lexists(directory):
+        return True
+    try:
+        found = {path.name for path in directory.iterdir()}
+        ours = found <= {_CONFIG, _VOCABULARY, _WEIGHTS, _CARD, _CONSENSUS, *_CARRIED}
+        return not found or (ours and bool(_read_config(directory / _CONFIG)))
+    except (OSError, BundleError):
+        return False
+
+
+def _write_directory(contents: Mapping[str, bytes], directory: Path) -> None:
+    directory = directory.resolve()
+    fresh = directory.with_name(f".{directory.name}.new")
+    replaced = directory.with_name(f".{directory.name}.old")
+
+    def tidy() -> None:
+        """Undo what was cut short, now or in an earlier run that was killed."""
+        recover_bundle(directory)
+        for leftover in (fresh, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        tidy()
+        fresh.mkdir()
+        for name, content in contents.items():
+            with (fresh / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if directory.exists():
+            directory.rename(replaced)
+        fresh.rename(directory)
+    except OSError as error:
+        raise BundleError(
+            f"{printable(directory)}: cannot be written ({error.strerror}); nothing was changed"
+        ) from None
+    finally:
+        tidy()

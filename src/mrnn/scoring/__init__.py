@@ -1,0 +1,1 @@
+"""How likely sentences are for images, and what that ranks."""

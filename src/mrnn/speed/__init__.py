@@ -1,0 +1,1 @@
+"""How fast all of this is: `mrnn benchmark`, and how search grows."""

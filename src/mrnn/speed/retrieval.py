@@ -1,0 +1,324 @@
+"""The retrieval rows of `mrnn benchmark`: exact scoring, and two stages against it.
+
+Sentences and pictures are the dev split of a data set, where one is named, and otherwise what the
+model samples for the 1,000 training pictures whose features its bundle holds.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..captioner import load
+from ..datasets import read_dataset
+from ..devices import has_int8
+from ..evaluation.ranks import image_ranks, kept, recall_at
+from ..evaluation.reading import encoded_by, read_pairs
+from ..images.features import default_cache
+from ..library.image_index import ANCHORS
+from ..measuring import Row, gemm_flops, seconds, timed
+from ..model.mrnn import MRNN
+from ..model.normaliser import fast_normaliser, int8_normaliser
+from ..scoring.first_order import (
+    anchors,
+    estimated_log_prior,
+    first_order_likelihoods,
+    first_order_log_prior,
+)
+from ..scoring.likelihoods import image_terms, log_likelihoods, log_prior
+from ..scoring.ranking import (
+    IMAGE_CANDIDATES,
+    RESCORED,
+    SENTENCE_CANDIDATES,
+    best_mask,
+    candidates_first,
+    rescored,
+)
+from ..words.packing import Corpus
+from ..words.prefixes import prefix_tree
+from .scale import measure, write_gallery
+from .synthetic import synthetic_gallery
+
+_IMAGES = 16  # of the scoring rows
+_QUERIES = 500  # sentences that look for their image among the real ones
+_SENTENCE_QUERIES, _SENTENCES = 100, 2000  # images that look for their sentence among these
+_GALLERY, _GALLERY_QUERIES = 100_000, 50
+_GALLERY_CANDIDATES = 300
+_LIBRARIES = (10_000, 1_000_000)
+_SEARCHES, _SEARCHES_RANKED = 200, 10
+_ANCHORS = 16  # for few sentences more of them cost little
+_BATCH = 256  # sentences scored together by the ordinary way
+_SEED = 1
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A model with S sentences and the features of I pictures."""
+
+    model: MRNN
+    corpus: Corpus
+    images: np.ndarray  # (S,) the picture of each sentence
+    features: np.ndarray  # (I, D)
+    all_features: np.ndarray  # (J, D) of all pictures there are, these included
+    prior_terms: Tensor  # (P, M)
+
+
+@cache
+def open_scene(data: Path | None) -> Scene:
+    """The dev split of a data set, or sampled sentences for the bundle's own pictures."""
+    captioner = load(device="cpu")
+    model, prior = captioner.model, captioner.bundle.prior
+    if data is None:
+        samples = [
+            captioner.caption_features(prior, temperature=1.0, seed=seed) for seed in range(5)
+        ]
+        sentences = [c.text for same in zip(*samples, strict=True) for c in same]
+        corpus = Corpus([captioner.vocabulary.encode(sentence) for sentence in sentences])
+        images = np.repeat(np.arange(len(prior)), len(samples))
+        return Scene(model, corpus, images, prior, prior, captioner.prior_terms)
+    dataset = read_dataset(data)
+    read = [
+        read_pairs(
+            dataset.split(split),
+            captioner.vocabulary,
+            encoded_by(captioner.encoder, default_cache()),
+            lambda done, total: None,
+        )[0]
+        for split in ("dev", "train")
+    ]
+    dev, train = (pairs.features[np.arange(len(pairs.features))] for pairs in read)
+    everything = np.concatenate([dev, train])
+    return Scene(model, read[0].corpus, read[0].images, dev, everything, captioner.prior_terms)
+
+
+def scoring(data: Path | None) -> Row:
+    """Words a second of exact scoring against scoring one pair after the other."""
+    scene = open_scene(data)
+    terms = image_terms(scene.model, scene.features[:_IMAGES])
+    ours = _scoring_seconds(data)
+    pairwise = seconds(lambda: _pairwise(scene.model, scene.corpus, terms), 1)
+    words = int(scene.corpus.lengths.sum()) * len(terms)
+    return Row(
+        "scoring",
+        "exact scoring: words/s over batched pairwise scoring, both fp32",
+        ">= 1.7",
+        pairwise / ours,
+        {"words/s": words / ours, "pairwise words/s": words / pairwise},
+    )
+
+
+def scoring_peak(data: Path | None) -> Row:
+    """The share of the processor's matrix product speed that exact scoring reaches."""
+    scene = open_scene(data)
+    prefixes = len(prefix_tree(scene.corpus.pack()).words)
+    c = scene.model.config
+    flops = 2 * c.multimodal * c.vocabulary * prefixes * _IMAGES
+    peak = gemm_flops(torch.float32)
+    ours = _scoring_seconds(data)
+    return Row(
+        "scoring-peak",
+        "exact scoring: 2MV a (prefix, image) over the peak of matrix products, fp32",
+        ">= 0.5",
+        flops / ours / peak,
+        {"GFLOP/s": flops / ours / 1e9, "peak GFLOP/s": peak / 1e9},
+    )
+
+
+def scoring_int8(data: Path | None) -> Row:
+    """What 8-bit products gain."""
+    meaning = "scoring with 8-bit products: words/s over fp32"
+    if not has_int8(torch.device("cpu")):
+        return Row("scoring-int8", meaning, ">= 2", skipped="no 8-bit products here")
+    scene = open_scene(data)
+    terms = image_terms(scene.model, scene.features[:_IMAGES])
+    normaliser = int8_normaliser(scene.model)
+    words = int(scene.corpus.lengths.sum()) * len(terms)
+    ours = seconds(
+        lambda: log_likelihoods(scene.model, scene.corpus, terms, normaliser=normaliser), 1
+    )
+    fp32 = _scoring_seconds(data)
+    return Row(
+        "scoring-int8",
+        meaning,
+        ">= 2",
+        fp32 / ours,
+        {"words/s": words / ours, "fp32 words/s": words / fp32},
+    )
+
+
+def images(data: Path | None) -> Row:
+    """Two-stage image retrieval among the real pictures."""
+    scene = open_scene(data)
+    return _image_row(
+        "images", scene, image_terms(scene.model, scene.features), _QUERIES, IMAGE_CANDIDATES, 5
+    )
+
+
+def images_100k(data: Path | None) -> Row:
+    """Two-stage image retrieval in a synthetic gallery."""
+    scene = open_scene(data)
+    gallery = synthetic_gallery(scene.all_features, _GALLERY, _SEED)
+    terms = image_terms(scene.model, gallery)
+    return _image_row("images-100k", scene, terms, _GALLERY_QUERIES, _GALLERY_CANDIDATES, 100)
+
+
+def search(data: Path | None) -> Row:
+    """How much longer a query takes in a synthetic library a hundred times as large."""
+    scene = open_scene(data)
+    chosen = np.random.default_rng(_SEED).permutation(len(scene.corpus))[:_SEARCHES]
+    corpus = Corpus(scene.corpus.sentences(chosen))
+    centres = anchors(scene.prior_terms, ANCHORS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = write_gallery(scene.model, scene.all_features, _LIBRARIES[-1], folder, _SEED)
+        small, large = (
+            measure(
+                scene.model, corpus, centres, store.open(n), folder / str(n), _SEARCHES_RANKED, 1
+            )
+            for n in _LIBRARIES
+        )
+    times = [float(np.median(found.total)) for found in (small, large)]
+    return Row(
+        "search",
+        f"a query of a library of {large.pictures:,} over one of {small.pictures:,}, before its "
+        "candidates are ordered",
+        "< 100, < 100 ms",
+        times[1] / times[0],
+        {
+            "small ms": times[0],
+            "large ms": times[1],
+            "small top 10 kept %": small.kept[small.candidates],
+            "large top 10 kept %": large.kept[large.candidates],
+        },
+    )
+
+
+def sentences(data: Path | None) -> Row:
+    """Two-stage sentence retrieval, log P(s) included in both times."""
+    scene = open_scene(data)
+    model, prior_terms = scene.model, scene.prior_terms
+    chosen = np.random.default_rng(_SEED).permutation(len(scene.corpus))[:_SENTENCES]
+    corpus = Corpus(scene.corpus.sentences(chosen))
+    terms = image_terms(model, scene.features[:_SENTENCE_QUERIES])
+
+    def reordered(coarse: Tensor, ratios: Tensor, prior: Tensor, count: int) -> Tensor:
+        best = best_mask(ratios.T, count)
+        precise = rescored(model, corpus, terms, coarse, best.T) - prior[:, None]
+        return candidates_first(ratios.T, precise.T, best)
+
+    def exact() -> Tensor:
+        fast = fast_normaliser(model)
+        likelihoods = log_likelihoods(model, corpus, terms, normaliser=fast)
+        prior = log_prior(model, corpus, prior_terms, normaliser=fast)
+        return reordered(likelihoods, likelihoods - prior[:, None], prior, RESCORED)
+
+    def two_stage() -> Tensor:
+        both = torch.cat([terms, prior_terms])
+        scores = first_order_likelihoods(model, corpus, both, anchors(prior_terms))
+        first, of_prior = scores.split([len(terms), len(prior_terms)], dim=1)
+        prior = estimated_log_prior(model, corpus, prior_terms, of_prior)
+        rough = first - first_order_log_prior(of_prior)[:, None]
+        return reordered(first, rough, prior, SENTENCE_CANDIDATES)
+
+    slow, right = timed(exact)
+    fast, found = timed(two_stage)
+    return Row(
+        "sentences",
+        f"sentence retrieval, {len(terms)} images among {len(corpus):,}: exact time over "
+        f"two-stage, {SENTENCE_CANDIDATES} candidates, log P(s) in both",
+        "the curve",
+        slow / fast,
+        {"exact s": slow, "two-stage s": fast, "same top 10 %": _shared(right, found)},
+    )
+
+
+ROWS: Mapping[str, Callable[[Path | None], Row]] = {
+    "scoring": scoring,
+    "scoring-peak": scoring_peak,
+    "scoring-int8": scoring_int8,
+    "images": images,
+    "images-100k": images_100k,
+    "search": search,
+    "sentences": sentences,
+}
+
+
+def _image_row(
+    name: str, scene: Scene, terms: Tensor, queries: int, candidates: int, aim: int
+) -> Row:
+    chosen = np.random.default_rng(_SEED).permutation(len(scene.corpus))[:queries]
+    corpus = Corpus(scene.corpus.sentences(chosen))
+    model = scene.model
+
+    def exact() -> Tensor:
+        fast = fast_normaliser(model)
+        coarse = log_likelihoods(model, corpus, terms, normaliser=fast)
+        return _images_reordered(model, corpus, terms, coarse, RESCORED)
+
+    def two_stage() -> Tensor:
+        centres = anchors(scene.prior_terms, _ANCHORS)
+        coarse = first_order_likelihoods(model, corpus, terms, centres)
+        return _images_reordered(model, corpus, terms, coarse, candidates)
+
+    fast, found = timed(two_stage)
+    slow, right = timed(exact)
+    own = scene.images[chosen]
+    recall = [recall_at(image_ranks(scores.numpy(), own), 10) for scores in (right, found)]
+    return Row(
+        name,
+        f"image retrieval, {len(corpus)} sentences (seed {_SEED}) among {len(terms):,}: exact "
+        f"time over two-stage, {candidates} candidates",
+        f">= {aim}, 98% kept",
+        slow / fast,
+        {
+            "exact s": slow,
+            "two-stage s": fast,
+            "same top 10 %": _shared(right, found),
+            "exact R@10 %": recall[0],
+            "two-stage R@10 %": recall[1],
+        },
+    )
+
+
+def _images_reordered(
+    model: MRNN, corpus: Corpus, terms: Tensor, coarse: Tensor, count: int
+) -> Tensor:
+    """Scores (S, I) with the `count` best images of each sentence scored exactly and first."""
+    chosen = best_mask(coarse, count)
+    return candidates_first(coarse, rescored(model, corpus, terms, coarse, chosen), chosen)
+
+
+def _shared(right: Tensor, found: Tensor) -> float:
+    """How many of the best ten of each row are the same, in percent."""
+    return kept(found.numpy(), right.numpy(), 10, [10])[0]
+
+
+@cache
+def _scoring_seconds(data: Path | None) -> float:
+    scene = open_scene(data)
+    terms = image_terms(scene.model, scene.features[:_IMAGES])
+    return seconds(lambda: log_likelihoods(scene.model, scene.corpus, terms), 1)
+
+
+@torch.inference_mode()
+def _pairwise(model: MRNN, corpus: Corpus, terms: Tensor) -> Tensor:
+    """Every sentence given every image on its own, in batches of similar length, (S, I)."""
+    totals = terms.new_zeros(len(corpus), len(terms))
+    order = np.argsort(corpus.lengths, kind="stable")
+    for image, term in enumerate(terms):
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            packed = corpus.pack(chosen)
+            logits = model(packed, term.expand(len(chosen), -1))
+            logp = -F.cross_entropy(logits, packed.targets, reduction="none")
+            rows = torch.from_numpy(chosen)[packed.order[packed.rows]]
+            totals[:, image].index_add_(0, rows, logp)
+    return totals

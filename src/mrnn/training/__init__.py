@@ -1,0 +1,1 @@
+"""A training run, from captioned pictures to a model; it needs PyTorch."""

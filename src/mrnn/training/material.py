@@ -1,0 +1,141 @@
+"""What a training run learns from: vocabulary, sentences with features, the model as it begins."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+
+from ..config import ModelConfig, TrainConfig
+from ..datasets import DataSet, Example
+from ..errors import DataError, ImageError
+from ..evaluation.reading import FeatureSource, read_pairs
+from ..images.features import OnProgress
+from ..model.bundle import Bundle, EncoderFile, EncoderIdentity
+from ..model.mrnn import MRNN
+from ..scoring.pairs import Pairs
+from ..words.packing import Corpus
+from ..words.text import SIGNS, Vocabulary, tokenise
+from .warm_start import grown
+
+PRIOR_IMAGES = 1000  # training images whose features a bundle carries
+_HASHED = 1024  # images at once
+
+
+@dataclass(frozen=True)
+class ImageSide:
+    """Where the features of pictures come from, and what a bundle remembers of it."""
+
+    source: FeatureSource
+    identity: EncoderIdentity
+    dimension: int  # D
+    file: EncoderFile | None = None  # weights that travel in the bundle
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that the phases of a run learn from."""
+
+    bundle: Bundle  # not yet trained, or what is gone on from
+    train: Pairs
+    dev: Pairs
+    text: Corpus  # sentences without pictures
+    train_examples: Sequence[Example]  # in the order of the features
+    dev_examples: Sequence[Example]
+    prior_rows: np.ndarray  # (P,) training images whose features the bundle carries
+    errors: tuple[ImageError, ...]  # of images left out
+
+    def sentences_fingerprint(self) -> str:
+        """What tells the vocabulary and the sentences from any others."""
+        hasher = hashlib.sha256(self.bundle.vocabulary.to_json().encode())
+        for corpus in (self.train.corpus, self.dev.corpus, self.text):
+            hasher.update(corpus.digest())
+        return hasher.hexdigest()
+
+    def fingerprint(self) -> str:
+        """What tells all of this from anything else: sentences, first weights and features."""
+        hasher = hashlib.sha256(self.sentences_fingerprint().encode())
+        for _, weights in sorted(self.bundle.model.state_dict().items()):
+            hasher.update(weights.cpu().numpy().tobytes())
+        for pairs in (self.train, self.dev):
+            for start in range(0, len(pairs.features), _HASHED):
+                rows = np.arange(start, min(start + _HASHED, len(pairs.features)))
+                hasher.update(np.ascontiguousarray(pairs.features[rows]).tobytes())
+        return hasher.hexdigest()
+
+
+def prepare(
+    data: DataSet,
+    images: ImageSide,
+    sizes: ModelConfig,
+    config: TrainConfig,
+    text: Sequence[str],
+    start: Bundle | None,
+    on_features: OnProgress,
+) -> Material:
+    """Read and encode everything; raises DataError when a split cannot be used.
+
+    The vocabulary is that of the training captions, and of `start` where it is given. A sentence
+    of `text` that is also a dev or test caption is left out.
+    """
+    train_split, dev_split = data.split("train"), data.split("dev")
+    text = _without_held_out(text, data) if text else []
+    captions = (sentence for example in train_split for sentence in example.sentences)
+    known = start.vocabulary if start else None
+    vocabulary = Vocabulary.build(captions, config.minimum_count, known)
+    if len(vocabulary) == len(SIGNS):
+        raise DataError(
+            f"{data.name}: no word is said {config.minimum_count} times in the training captions; "
+            "more are needed, or a lower minimum count"
+        )
+    train, used, errors = read_pairs(train_split, vocabulary, images.source, on_features)
+    dev, dev_used, dev_errors = read_pairs(dev_split, vocabulary, images.source, on_features)
+    generator = torch.Generator().manual_seed(config.seed)
+    if start:
+        model = grown(start.model, len(vocabulary), generator)
+    else:
+        sizes = replace(sizes, vocabulary=len(vocabulary), feature=images.dimension)
+        model = MRNN(sizes).initialise(generator)
+    drawn = np.random.default_rng(config.seed).permutation(len(used))[:PRIOR_IMAGES]
+    prior_rows = np.sort(drawn)
+    bundle = Bundle(
+        model,
+        vocabulary,
+        images.identity,
+        np.asarray(train.features[prior_rows], dtype=np.float16),
+        {
+            "data": data.name,
+            "split": "train",
+            "split_origin": data.split_origin,
+            "stopped_on": "dev",
+            "images": len(used),
+            "sentences": len(train.corpus),
+            "text_sentences": len(text),
+            "config": asdict(config),
+        },
+        encoder_file=images.file,
+    )
+    return Material(
+        bundle,
+        train,
+        dev,
+        Corpus([vocabulary.encode(sentence) for sentence in text]),
+        used,
+        dev_used,
+        prior_rows,
+        (*errors, *dev_errors),
+    )
+
+
+def _without_held_out(text: Sequence[str], data: DataSet) -> list[str]:
+    """The sentences that are no dev or test captions, whatever their case and punctuation."""
+    held_out = {
+        tuple(tokenise(sentence))
+        for example in data.examples
+        if example.split != "train"
+        for sentence in example.sentences
+    }
+    return [sentence for sentence in text if tuple(tokenise(sentence)) not in held_out]

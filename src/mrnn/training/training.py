@@ -1,0 +1,428 @@
+"""A training run from captioned pictures to a bundle: phases, checkpoints, records.
+
+The bundle is written whenever the dev perplexity has improved. What is needed to go on after an
+interruption lies in the run's folder; once the run is finished, only its records stay there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..captioner import Captioner
+from ..datasets import DataSet, Example
+from ..errors import BundleError, DataError, ImageError, UsageError
+from ..evaluation.match import fit_match
+from ..evaluation.reading import encoded_by, read_pairs
+from ..files import write_whole
+from ..images.encoders import features_only, reopen_encoder
+from ..images.features import OnProgress, default_cache
+from ..images.reading import printable
+from ..interruption import deferred_interrupts
+from ..model.bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
+from ..model.consensus import IMAGES, Consensus, gathered
+from ..model.mrnn import MRNN
+from ..scoring.likelihoods import image_terms
+from ..scoring.pairs import Pairs
+from .encoder_phase import EncoderPhase
+from .fit import Fit, Phase, Progress, calibrate, captions_phase, text_phase
+from .material import ImageSide, Material, prepare
+from .report import write_run_report
+from .run_folder import Checkpoint, RunFolder, open_run, training_folder
+from .run_records import EpochRecord, Sample, latest, read_records, record_line
+from .settings import Settings
+from .tensorboard import events
+from .trainable import TrainableEncoder
+from .workers import Workers, joined
+
+_DIVERGED = "training diverged (no finite dev perplexity); lower the learning rate"
+_SAMPLES = 6  # dev pictures that are captioned after every epoch
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train, from what, and where to."""
+
+    data: DataSet
+    images: ImageSide
+    output: Path  # directory of the bundle
+    settings: Settings
+    device: torch.device
+    text: Sequence[str] = ()  # sentences without pictures, learned first
+    start: Bundle | None = None  # a trained model to go on from
+    trainable: TrainableEncoder | None = None  # train the image network, too
+    resume: bool = False  # go on where an interrupted run stopped
+    checkpoint_minutes: float = 5.0  # between checkpoints; there is one after every epoch, too
+    tensorboard: bool = False  # write events into the run's folder, too
+    command: str = ""  # what gives the model again, for its card
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told how training goes."""
+
+    on_features: OnProgress = lambda done, total: None
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None
+    on_match: OnProgress = lambda done, total: None  # sentences, when training is over
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training run."""
+
+    bundle: Bundle | None  # the best by dev perplexity; none if no picture was learned from yet
+    errors: tuple[ImageError, ...]  # images left out
+    interrupted: bool  # by Ctrl-C; the run can be resumed
+    was_finished: bool = False  # already, so that nothing was done
+
+
+def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
+    """Train on the train split, stop by the dev split, write the bundle to `plan.output`.
+
+    Ctrl-C ends training between two updates, with a checkpoint and a usable bundle. Under torchrun
+    all processes call this; those that do not lead get None. A run that is finished is resumed by
+    doing nothing. Raises BundleError when the output exists and is not to be resumed, DataError
+    when a split cannot be used.
+    """
+    with joined(plan.device) as workers, _run_folder(plan, workers) as folder:
+        is_finished = plan.resume and folder.is_finished and plan.output.exists()
+        (finished,) = workers.from_leader(float(is_finished))
+        if finished:
+            bundle = load_bundle(plan.output) if workers.leads else None
+            return Trained(bundle, (), False, was_finished=True) if workers.leads else None
+        content = folder.read() if workers.leads and folder.is_unfinished else b""
+        content = workers.bytes_from_leader(content)
+        checkpoint = folder.load(content) if content else None
+        with workers.first_of_machine():
+            material = prepare(
+                plan.data,
+                plan.images,
+                plan.settings.model_config(),
+                plan.settings.train_config(),
+                plan.text,
+                plan.start,
+                listeners.on_features,
+            )
+        writes_events = plan.tensorboard and workers.leads
+        with (
+            events(folder.path) if writes_events else nullcontext() as write_events,
+            deferred_interrupts() as wants_stop,
+        ):
+            run = _Run(plan, workers, folder, material, listeners, write_events)
+            interrupted = run.go(checkpoint, wants_stop)
+        if not workers.leads:
+            return None
+        if not plan.output.exists() and not interrupted:
+            raise DataError(_DIVERGED)
+        bundle = load_bundle(plan.output) if plan.output.exists() else None
+        return Trained(bundle, material.errors, interrupted)
+
+
+@contextmanager
+def _run_folder(plan: Plan, workers: Workers) -> Iterator[RunFolder]:
+    """The run's folder, locked by the process that leads once it is sure that nothing is lost."""
+    if not workers.leads:
+        yield RunFolder(training_folder(plan.output))
+        return
+    if not plan.output.name:
+        raise UsageError(f"{printable(plan.output)}: not the name of a new directory")
+    with open_run(plan.output) as folder:
+        _require_free(plan.output, folder, plan.resume)
+        yield folder
+
+
+def _require_free(output: Path, folder: RunFolder, resume: bool) -> None:
+    """Raise BundleError unless the output may be written, or gone on with."""
+    if folder.is_unfinished and not resume:
+        raise BundleError(
+            f"{printable(folder.path)}: holds an interrupted training; go on with --resume, or "
+            f"remove it and {printable(output)}"
+        )
+    recover_bundle(output)
+    if os.path.lexists(output) and not (folder.is_unfinished or (resume and folder.is_finished)):
+        why = "exists, and its training left nothing to go on from" if resume else "exists"
+        raise BundleError(f"{printable(output)}: {why}; name another directory, or remove it")
+    require_replaceable(output)
+
+
+class _Run:
+    """One run through the phases; what it writes is written by the process that leads."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        workers: Workers,
+        folder: RunFolder,
+        material: Material,
+        listeners: Listeners,
+        write_events: Callable[[EpochRecord], None] | None,
+    ) -> None:
+        self._plan, self._workers, self._folder = plan, workers, folder
+        self._material, self._listeners = material, listeners
+        self._write_events = write_events
+        self._config = plan.settings.train_config()
+        self._model: MRNN = material.bundle.model.to(plan.device)
+        self._network: EncoderPhase | None = None  # while the image network is trained
+        self._records: list[EpochRecord] = []
+        self._command = plan.command
+        self._identity = {
+            "config": asdict(self._config) | asdict(plan.settings.model_config()),
+            "sentences": material.sentences_fingerprint(),
+            "material": material.fingerprint(),
+        }
+
+    def go(self, checkpoint: Checkpoint | None, wants_stop: Callable[[], bool]) -> bool:
+        """Train from the checkpoint to the end; returns whether it was interrupted."""
+        self._begin(checkpoint)
+        first = checkpoint.values["phase"] if checkpoint else 0
+        for number, make in enumerate(self._phases()[first:], first):
+            is_restored = checkpoint is not None and number == first
+            phase = make(is_restored)
+            fit = Fit(self._model, phase, self._config, self._workers, wants_stop)
+            if checkpoint and is_restored:
+                self._restore(fit, phase, checkpoint)
+            elif self._workers.leads:
+                self._save(number, fit, phase)
+            if not self._through(number, fit, phase):
+                return True
+        if self._workers.leads:
+            if self._plan.output.exists():
+                self._complete()
+            self._write_report("all that was planned is done")
+            self._folder.finish(self._identity)
+        return False
+
+    def _phases(self) -> list[Callable[[bool], Phase]]:
+        """What makes each phase, in order: a later one starts from what came of an earlier.
+
+        The argument is whether a checkpoint of the phase is going to be restored.
+        """
+        m, config = self._material, self._config
+        phases = [lambda _: captions_phase(self._model, m.train, m.dev, config)]
+        if len(m.text):
+            phases.insert(0, lambda _: text_phase(self._model, m.text, m.dev, config))
+        if self._plan.trainable:
+            phases.append(self._encoder_phase)
+        return phases
+
+    def _encoder_phase(self, is_restored: bool) -> Phase:
+        """The image network learns from where the best bundle stands."""
+        assert self._plan.trainable is not None  # noqa: S101 - so says _phases
+        best = math.inf
+        if self._workers.leads and not is_restored:  # the others get its weights by joining
+            if not self._plan.output.exists():
+                raise DataError(_DIVERGED)
+            bundle = load_bundle(self._plan.output)
+            self._model.load_state_dict(bundle.model.state_dict())
+            best = bundle.training["dev_perplexity"]
+        (best,) = self._workers.from_leader(best)
+        self._network = EncoderPhase(
+            self._model, self._plan.trainable, self._material, self._config, best
+        )
+        return self._network.phase
+
+    def _begin(self, checkpoint: Checkpoint | None) -> None:
+        """Make the records ready; raises BundleError when the checkpoint is of another run."""
+        folder = self._folder
+        ours = self._workers.bytes_from_leader(json.dumps(self._identity).encode())
+        _require_alike(json.loads(ours), self._identity)
+        if checkpoint:
+            _require_same(checkpoint.values["identity"], self._identity, self._plan.output)
+            self._command = checkpoint.values.get("command", self._command)
+        if not self._workers.leads:
+            return
+        if checkpoint and folder.metrics.exists():
+            self._records = latest(read_records(folder.metrics))
+        # The metrics come first: they tell that the folder is ours.
+        write_whole(folder.metrics, "".join(record_line(r) + "\n" for r in self._records))
+        if not checkpoint:
+            write_whole(folder.settings, self._plan.settings.toml())
+        write_whole(folder.split, _split_table(self._plan.data))
+        self._write_report()
+
+    def _through(self, number: int, fit: Fit, phase: Phase) -> bool:
+        """Train through a phase; returns False when interrupted, with all that is needed saved."""
+        saved = time.monotonic()
+        for progress in fit.run():
+            self._listeners.on_progress(progress)
+            if not self._workers.leads:
+                continue
+            is_end = progress.dev_perplexity is not None
+            if is_end:
+                self._close_epoch(progress, fit)
+            if is_end or time.monotonic() - saved > 60 * self._plan.checkpoint_minutes:
+                self._save(number, fit, phase)
+                saved = time.monotonic()
+        if fit.was_stopped and self._workers.leads:
+            self._save(number, fit, phase)
+            if phase.name == "captions" and not self._plan.output.exists():
+                self._keep(0, *calibrate(self._model, self._material.dev))
+        return not fit.was_stopped
+
+    def _close_epoch(self, progress: Progress, fit: Fit) -> None:
+        if progress.is_best and progress.phase != "text":
+            assert progress.dev_perplexity is not None  # noqa: S101 - at the end of an epoch
+            self._keep(progress.epoch, progress.dev_perplexity, progress.temperature)
+        record = EpochRecord(**vars(progress), samples=self._samples(fit))
+        self._records.append(record)
+        with self._folder.metrics.open("a", encoding="utf-8") as metrics:
+            metrics.write(record_line(record) + "\n")
+        self._write_report()
+        if self._write_events:
+            self._write_events(record)
+        self._listeners.on_epoch(record)
+
+    def _write_report(self, ended: str = "") -> None:
+        training = self._material.bundle.training
+        write_run_report(
+            self._folder.path,
+            self._plan.output.name,
+            self._records,
+            self._material.dev_examples[:_SAMPLES],
+            self._plan.settings.facts(),
+            {name: training[name] for name in ("images", "sentences")},
+            ended,
+        )
+
+    def _samples(self, fit: Fit) -> tuple[Sample, ...]:
+        """Captions of the same few dev pictures, by the model as it is."""
+        assert fit.dev is not None  # noqa: S101 - on the process that leads
+        shown = self._material.dev_examples[:_SAMPLES]
+        rows = np.minimum(np.arange(len(shown)), len(fit.dev.features) - 1)  # one row for text
+        captioner = Captioner(
+            replace(self._material.bundle, model=self._model),
+            features_only(self._model.config.feature),
+            self._plan.device,
+        )
+        found = captioner.caption_features(fit.dev.features[rows])
+        return tuple(
+            Sample(printable(example.image), caption.text, caption.perplexity)
+            for example, caption in zip(shown, found, strict=True)
+        )
+
+    def _keep(self, epoch: int, score: float, temperature: float) -> None:
+        """Write the bundle, with the logits divided by the temperature."""
+        bundle = self._material.bundle
+        calibrated = MRNN(self._model.config)
+        calibrated.load_state_dict(self._model.state_dict())
+        calibrated.divide_logits(temperature)
+        reached: dict[str, Any] = {
+            "epoch": epoch,
+            "dev_perplexity": score,
+            "temperature": temperature,
+        }
+        if self._command:
+            reached["command"] = self._command
+        bundle = replace(bundle, model=calibrated, training={**bundle.training, **reached})
+        if self._network:
+            bundle = self._network.in_bundle(bundle)
+        save_bundle(bundle, self._plan.output)
+
+    def _complete(self) -> None:
+        """Give the best bundle what follows from it and the pictures: threshold and consensus."""
+        bundle = load_bundle(self._plan.output)
+        model = bundle.model.to(self._plan.device)
+        match = fit_match(
+            model,
+            self._as_seen_by(bundle, self._material.dev_examples),
+            image_terms(model, bundle.prior),
+            self._config.seed,
+            self._listeners.on_match,
+        )
+        consensus = self._consensus(bundle) if model.config.feature else None
+        save_bundle(replace(bundle, match=match, consensus=consensus), self._plan.output)
+
+    def _consensus(self, bundle: Bundle) -> Consensus:
+        """How some of the training images, all if they are few, were described."""
+        count = len(self._material.train_examples)
+        drawn = np.random.default_rng(self._config.seed).permutation(count)[:IMAGES]
+        examples = [self._material.train_examples[row] for row in np.sort(drawn)]
+        pairs = self._as_seen_by(bundle, examples)
+        starts = np.searchsorted(pairs.images, np.arange(len(examples) + 1))  # they never fall
+        captions = [
+            pairs.corpus.sentences(np.arange(start, end)) for start, end in pairwise(starts)
+        ]
+        return gathered(captions, image_terms(bundle.model, pairs.features).cpu().numpy())
+
+    def _as_seen_by(self, bundle: Bundle, examples: Sequence[Example]) -> Pairs:
+        """Examples with features of the bundle's encoder, which may have learned."""
+        identity, source = bundle.encoder, self._plan.images.source
+        if identity != self._plan.images.identity:
+            encoder = reopen_encoder(
+                identity.name, bundle.encoder_file, identity.preprocessing, self._plan.device.type
+            )
+            source = encoded_by(encoder, default_cache())
+        return read_pairs(examples, bundle.vocabulary, source, self._listeners.on_features)[0]
+
+    def _save(self, number: int, fit: Fit, phase: Phase) -> None:
+        adam, counters = fit.state()
+        values = {
+            "identity": self._identity,
+            "command": self._command,
+            "phase": number,
+            "counters": counters,
+        }
+        weights = {f"weights.{i}": w for i, w in enumerate(phase.weights)}
+        self._folder.save(
+            Checkpoint(values, weights | {f"adam.{name}": value for name, value in adam.items()})
+        )
+
+    def _restore(self, fit: Fit, phase: Phase, checkpoint: Checkpoint) -> None:
+        with torch.no_grad():
+            for i, weight in enumerate(phase.weights):
+                weight.copy_(checkpoint.tensors[f"weights.{i}"])
+        adam = {
+            name.removeprefix("adam."): value
+            for name, value in checkpoint.tensors.items()
+            if name.startswith("adam.")
+        }
+        fit.restore(adam, checkpoint.values["counters"])
+
+
+def _split_table(data: DataSet) -> str:
+    """A line a picture: where it lies, and in which split."""
+    return "".join(f"{printable(e.image)}\t{e.split}\n" for e in data.examples)
+
+
+def _require_same(begun: Mapping[str, Any], now: Mapping[str, Any], output: Path) -> None:
+    """Raise BundleError unless a run is gone on with as it was begun."""
+    remedy = (
+        f"give what was given then, or remove {printable(output)} and "
+        f"{printable(training_folder(output))} to begin anew"
+    )
+    for name, value in now["config"].items():
+        if begun["config"].get(name) != value:
+            raise BundleError(
+                f"the interrupted training had other settings ({name.replace('_', '-')} "
+                f"{begun['config'].get(name)!r}, not {value!r}); {remedy}"
+            )
+    if begun["material"] != now["material"]:
+        raise BundleError(
+            "the interrupted training had other captions, pictures, --text, --from or encoder; "
+            + remedy
+        )
+
+
+def _require_alike(first: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise DataError unless this process trains on what the first one does.
+
+    Features are not compared: another kind of processor may round a few of them differently.
+    """
+    for name in ("config", "sentences"):
+        if first[name] != now[name]:
+            raise DataError(
+                f"the processes that train together have different {name}; give all of them the "
+                "same data and the same command"
+            )

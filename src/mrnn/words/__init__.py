@@ -1,0 +1,1 @@
+"""Sentences: as words, packed without padding, as a tree of their prefixes."""

@@ -1,0 +1,170 @@
+"""Text: normalise, tokenise, and the frozen vocabulary."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher, get_close_matches
+from itertools import pairwise
+
+from ..errors import BundleError
+
+PADDING, START, END, UNKNOWN = range(4)
+SIGNS = ("##PADDING##", "##START##", "##END##", "##UNK##")
+TOKENISER = "words-1"  # the name of the rules below; a bundle says which it was trained with
+
+_ALIKE = 0.7  # share of letters in common, of spellings worth naming
+_NEAR = 10  # spellings that are compared
+
+_ASCII_WORDS = re.compile("[a-z0-9]+")
+# Scripts written without spaces: each character, with its marks, is a word of its own.
+_UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x0F00, 0x0FFF),  # Tibetan
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x3005, 0x3007),  # ideographic iteration mark, zero
+    (0x3040, 0x30FF),  # Hiragana, Katakana
+    (0x31F0, 0x31FF),
+    (0x3400, 0x9FFF),  # Han
+    (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F),  # half-width Katakana
+    (0x20000, 0x3FFFF),
+)
+
+
+def tokenise(text: str) -> list[str]:
+    """Split text into words: NFC, lower case, runs of letters or digits; all else separates.
+
+    Combining marks stay with their letter, and characters of scripts written without spaces are
+    words of their own. For ASCII text this is exactly the runs of [a-z0-9].
+    """
+    if text.isascii():
+        return _ASCII_WORDS.findall(text.lower())
+    words: list[str] = []
+    before = ""  # what the character before was: "letter", "unspaced" or "" for a separator
+    for character in unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower()):
+        kind = unicodedata.category(character)[0]
+        if kind == "M" and before:
+            words[-1] += character
+        elif kind not in "LN":
+            before = ""
+        elif _is_unspaced(character):
+            words.append(character)
+            before = "unspaced"
+        else:
+            if before == "letter":
+                words[-1] += character
+            else:
+                words.append(character)
+            before = "letter"
+    return words
+
+
+def join(words: Sequence[str]) -> str:
+    """Write words as a sentence: spaces between them, none between unspaced characters."""
+    parts = list(words[:1])
+    for before, word in pairwise(words):
+        tight = _is_unspaced(before[0]) and _is_unspaced(word[0])
+        parts.append(word if tight else f" {word}")
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words a model knows, by index; the four signs come first.
+
+    `words` holds V strings; V includes the signs.
+    """
+
+    words: tuple[str, ...]
+    _index: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.words[: len(SIGNS)] != SIGNS:
+            raise BundleError(f"a vocabulary must begin with the signs {', '.join(SIGNS)}")
+        index = {word: i for i, word in enumerate(self.words)}
+        if len(index) != len(self.words):
+            twice = next(word for word, count in Counter(self.words).items() if count > 1)
+            raise BundleError(f"the vocabulary holds the word {twice!r} twice")
+        object.__setattr__(self, "_index", index)
+
+    @classmethod
+    def build(
+        cls, sentences: Iterable[str], at_least: int, known: Vocabulary | None = None
+    ) -> Vocabulary:
+        """Collect the words seen `at_least` times, the most frequent first, ties by spelling.
+
+        The words of a vocabulary that is `known` come before them, in its order.
+        """
+        counts = Counter(word for sentence in sentences for word in tokenise(sentence))
+        before = known.words if known else SIGNS
+        for word in before:
+            counts.pop(word, None)
+        kept = [(-count, word) for word, count in counts.items() if count >= at_least]
+        return cls(before + tuple(word for _, word in sorted(kept)))
+
+    @classmethod
+    def from_json(cls, text: str) -> Vocabulary:
+        """Read what `to_json` wrote; raises BundleError saying what is wrong."""
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:  # the latter: nested too deeply
+            raise BundleError(f"not JSON ({error})") from None
+        if not isinstance(content, dict) or set(content) != {"tokeniser", "words"}:
+            raise BundleError('expected an object with the keys "tokeniser" and "words"')
+        if content["tokeniser"] != TOKENISER:
+            raise BundleError(
+                f"made with the tokeniser {content['tokeniser']!r}; this version has {TOKENISER!r}"
+            )
+        words = content["words"]
+        if not isinstance(words, list) or not all(isinstance(w, str) and w for w in words):
+            raise BundleError('"words" must be a list of non-empty strings')
+        vocabulary = cls(tuple(words))
+        for word in words[len(SIGNS) :]:
+            if tokenise(word) != [word]:
+                raise BundleError(f"{word!r} is not a word as the tokeniser makes them")
+        return vocabulary
+
+    def to_json(self) -> str:
+        """Write as a JSON document, one word a line."""
+        content = {"tokeniser": TOKENISER, "words": self.words}
+        return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._index
+
+    def index(self, word: str) -> int:
+        """Index of a word, the unknown sign's for a word outside the vocabulary."""
+        return self._index.get(word, UNKNOWN)
+
+    def nearest_spelling(self, word: str) -> str | None:
+        """The word spelled most like this one, of equals the more frequent; None if none is."""
+        alike = get_close_matches(word, self.words[len(SIGNS) :], _NEAR, _ALIKE)
+        matcher = SequenceMatcher(b=word)
+
+        def likeness(other: str) -> tuple[float, int]:
+            matcher.set_seq1(other)
+            return matcher.ratio(), -self._index[other]
+
+        return max(alike, key=likeness, default=None)
+
+    def encode(self, sentence: str) -> list[int]:
+        """Indices of a sentence's words, without START and END."""
+        return [self.index(word) for word in tokenise(sentence)]
+
+    def decode(self, indices: Iterable[int]) -> list[str]:
+        """Words at the indices, signs included."""
+        return [self.words[i] for i in indices]
+
+
+def _is_unspaced(character: str) -> bool:
+    code = ord(character)
+    return code >= 0x0E00 and any(first <= code <= last for first, last in _UNSPACED)

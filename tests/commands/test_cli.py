@@ -1,0 +1,672 @@
+"""The command line as a stranger or a script uses it: output, JSON, exit codes, messages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from libraries import save_seeing
+from mrnn import load, measuring
+from mrnn.commands.cli import app
+from mrnn.commands.demo import run_demo
+from mrnn.datasets import read_dataset
+from mrnn.model.bundle import load_bundle, save_bundle
+from mrnn.speed import benchmark
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def document(command: str, text: str) -> dict:
+    """The JSON of a command, checked against its schema."""
+    found = json.loads(text)
+    schema = json.loads((ROOT / "docs" / "schemas" / f"{command}.json").read_text())
+    jsonschema.validate(found, schema, jsonschema.Draft202012Validator)
+    return found
+
+
+@pytest.fixture
+def model(tiny_bundle, tmp_path):
+    save_bundle(tiny_bundle, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_caption_prints_a_line_an_image(model, picture):
+    a, b = picture("a.jpg"), picture("b.jpg")
+    code, out, err = run("caption", a, b, "-m", model)
+    assert code == 0
+    assert [line.split(":")[0] for line in out.splitlines()] == [str(a), str(b)]
+    assert "(perplexity " in out
+    assert err == ""
+
+
+def test_caption_json_is_a_document_an_image(model, picture):
+    code, out, _ = run("caption", picture("a.jpg"), "-m", model, "--json", "--n-best", 3)
+    found = document("caption", out)
+    assert code == 0
+    assert len(found["n_best"]) == 3
+    assert sum(w["logprob"] for w in found["words"]) == pytest.approx(found["logprob"])
+    assert found["complete"] == (found["words"][-1]["word"] == "##END##")
+
+
+def test_words_of_a_prefix_are_marked_as_given(model, picture):
+    _, out, _ = run("caption", picture("a.jpg"), "-m", model, "--json", "--prefix", "a dog")
+    words = document("caption", out)["words"]
+    assert [w.get("given") for w in words[:3]] == [True, True, None]
+
+
+def test_demo_ranks_each_photo_s_sentences_by_log_ratio(captioner, picture, tmp_path):
+    photos = [picture(f"{i}.jpg", seed=i) for i in range(3)]
+    lines = list(run_demo(captioner, photos, tmp_path / "demo.html"))
+    captions = [line.split(": ")[1].split("  (")[0] for line in lines[:3]]
+    assert len(set(captions)) > 1
+    for photo, line in zip(photos, lines[4:7], strict=True):
+        best = max(captioner.score(photo, captions), key=lambda s: s.log_ratio)
+        assert line == f"{photo.name}: {best.sentence}  ({best.log_ratio:+.1f})"
+
+
+def test_caption_goes_on_past_bad_files_and_says_so(model, picture, tmp_path):
+    good, bad = picture("good.jpg"), tmp_path / "bad.jpg"
+    bad.write_text("not an image")
+    code, out, err = run("caption", bad, good, tmp_path / "absent.jpg", "-m", model, "--json")
+    documents = [document("caption", line) for line in out.splitlines()]
+    assert code == 3
+    assert [d.get("error", {}).get("code") for d in documents] == ["not-an-image", None, "missing"]
+    assert "bad.jpg: not an image" in err
+    assert "absent.jpg: no such file" in err
+
+
+def test_caption_exits_1_when_every_image_failed(model, tmp_path):
+    assert run("caption", tmp_path / "absent.jpg", "-m", model)[0] == 1
+    (tmp_path / "empty").mkdir()
+    code, _, err = run("caption", tmp_path / "empty", "-m", model)
+    assert code == 1
+    assert "no images there" in err
+
+
+def test_caption_of_a_folder_counts_what_is_no_image(model, picture, tmp_path):
+    photo = picture("album/a.jpg")
+    (photo.parent / "notes.txt").write_text("mine")
+    code, out, err = run("caption", photo.parent, "-m", model)
+    assert code == 0
+    assert len(out.splitlines()) == 1
+    assert "1 files are not images by their suffix" in err
+
+
+def test_sidecars_are_written_once_and_never_over_others(model, picture):
+    a, b = picture("album/a.jpg"), picture("album/b.jpg")
+    foreign = b.with_name("b.jpg.caption.txt")
+    foreign.write_text("my own words\n")
+    code, out, err = run("caption", a.parent, "-m", model, "--sidecar")
+    assert code == 3
+    assert "exists and is not ours" in err
+    assert foreign.read_text() == "my own words\n"
+    assert a.with_name("a.jpg.caption.txt").read_text().splitlines()[0] in out
+    code, out, err = run("caption", a, "-m", model, "--sidecar")
+    assert (code, out) == (0, "")
+    assert "1 images have a sidecar already" in err
+    assert str(a) in run("caption", a, "-m", model, "--sidecar", "--overwrite")[1]
+
+
+def test_a_file_name_cannot_write_to_the_terminal(model, picture):
+    _, out, _ = run("caption", picture("a\x1b[31m[b].jpg"), "-m", model)
+    assert "\x1b" not in out
+    assert "[b].jpg" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--beam", 0), "must be 1 or more"),
+        (("--sample", "--beam", 3), "sampling goes with neither"),
+        (("--prefix", "a zebra"), "does not know the word 'zebra'"),
+        (("--device", "tpu"), "unknown device 'tpu'"),
+    ],
+)
+def test_options_that_make_no_sense_exit_2(model, picture, arguments, message):
+    code, _, err = run("caption", picture("a.jpg"), "-m", model, *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_a_bundle_that_is_not_there_exits_1(picture):
+    code, _, err = run("caption", picture("a.jpg"), "-m", "nowhere")
+    assert code == 1
+    assert "nowhere: no such model directory (shipped models: default, plain)" in err
+
+
+def test_score_prints_a_row_a_sentence_and_names_unknown_words(model, picture):
+    photo = picture("a.jpg")
+    code, out, err = run("score", photo, "a dog runs", "a zebra", "-m", model)
+    assert code == 0
+    rows = [line.split(maxsplit=3) for line in out.splitlines()[1:]]
+    assert [sentence for _, _, _, sentence in rows] == ["a dog runs", "a zebra"]
+    assert "not in the vocabulary: zebra" in err
+    found = document("score", run("score", photo, "a zebra", "-m", model, "--json")[1])
+    assert found["scores"][0]["unknown"] == ["zebra"]
+
+
+def test_train_evaluate_info_and_words_work_together(flickr_layout, tmp_path):
+    output = tmp_path / "model"
+    code, out, err = run(
+        "train", flickr_layout, "-o", output, "--encoder", "none", "--epochs", 2, "--batch", 4,
+        "--minimum-count", 1,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "dev perplexity" in out
+    assert "epoch 2" in err
+    code, out, _ = run("evaluate", flickr_layout, "-m", output, "--json", "--record")
+    found = document("evaluate", out)
+    assert code == 0
+    assert (found["images"], found["sentences"], found["meteor"]) == (3, 6, None)
+    assert load_bundle(output).scores[0]["perplexity"] == found["perplexity"]
+    assert "distinct captions of 3" in (output / "README.md").read_text()
+    info = document("info", run("info", "-m", output, "--json")[1])
+    assert info["model"]["kind"] == "RNN-Base"
+    [scores] = info["scores"].values()
+    assert scores["perplexity"] == found["perplexity"]
+    assert "RNN-Base" in run("info", "-m", output)[1]
+    nearest = document("words", run("words", "dog", "-k", 2, "-m", output, "--json")[1])
+    assert len(nearest["results"]) == 2
+    assert len(run("words", "dog", "-k", 2, "-m", output)[1].splitlines()) == 2
+    code, _, err = run("words", "zebra", "-m", output)
+    assert (code, "'zebra' is not a word" in err) == (2, True)
+
+
+def test_train_with_problems_in_the_data_exits_3_and_names_them(flickr_layout, tmp_path):
+    (flickr_layout / "Flicker8k_Dataset" / "0.jpg").unlink()
+    code, _, err = run(
+        "train", flickr_layout, "-o", tmp_path / "m", "--encoder", "none", "--epochs", 1
+    )
+    assert code == 3
+    assert "Flickr_8k.trainImages.txt:1: no picture" in err
+
+
+def test_train_without_data_exits_1(tmp_path):
+    code, _, err = run("train", tmp_path / "absent", "-o", tmp_path / "m")
+    assert code == 1
+    assert "absent: no such folder" in err
+
+
+def test_evaluate_with_a_beam_and_a_limit(flickr_layout, model):
+    code, out, _ = run("evaluate", flickr_layout, "-m", model, "--beam", 2, "--limit", 2)
+    assert code == 0
+    assert "images=2" in out
+    assert "beam 2" in out
+
+
+def test_a_consensus_may_be_asked_for(flickr_layout, tmp_path, picture):
+    seeing = save_seeing(tmp_path / "seeing")
+    photo = picture("a.jpg")
+    code, out, err = run("caption", photo, "-m", seeing, "--consensus", "--n-best", 3, "--json")
+    assert (code, err) == (0, "")
+    found = document("caption", out)
+    expected = load(seeing).caption(photo, consensus=True, n_best=3)
+    assert [c["caption"] for c in found["n_best"]] == [c.text for c in expected.n_best]
+    code, out, _ = run(
+        "evaluate", flickr_layout, "-m", seeing, "--consensus", "--retrieval", "none", "--json"
+    )
+    decoding = document("evaluate", out)["signature"]["decoding"]
+    assert decoding == "beam 10 by consensus, no 3 words twice, at most 30 words"
+
+
+def test_a_model_that_knows_no_descriptions_says_so(model, picture):
+    code, _, err = run("caption", picture("a.jpg"), "-m", model, "--consensus")
+    assert code == 2
+    assert "how training images were described" in err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--health",),
+        ("--protocol", "paper2014", "--context", 2),
+        ("--retrieval", "two-stage"),
+        ("--retrieval", "none", "--beam", 2),
+        ("--memory", 0.1),
+    ],
+)
+def test_evaluate_gives_the_document_of_its_schema_and_lines_to_read(flickr_layout, model, options):
+    code, out, _ = run("evaluate", flickr_layout, "-m", model, "--json", *options)
+    found = document("evaluate", out)
+    assert code == 0
+    _, out, err = run("evaluate", flickr_layout, "-m", model, *options)
+    shown = dict(line.split("  ", 1) for line in out.splitlines())
+    assert float(shown["perplexity"]) == pytest.approx(found["perplexity"], abs=1e-3)
+    assert ("images for a sentence" in shown) == ("none" not in options)
+    assert ("BLEU-1..3 cumulative, own reference" in shown) == ("paper2014" in options)
+    assert ("ROUGE-L, CIDEr-D" in shown) == ("paper2014" not in options)
+    assert ("ignores the pictures" in err) == ("--health" in options)  # the model is RNN-Base
+
+
+def test_evaluate_with_a_context_longer_than_every_reference(flickr_layout, model, tmp_path):
+    options = ("-m", model, "--protocol", "paper2014", "--context", 30, "--report", tmp_path / "r")
+    code, out, _ = run("evaluate", flickr_layout, *options, "--json")
+    found = document("evaluate", out)
+    assert (code, found["perplexity_after_context"]) == (0, None)
+    code, out, _ = run("evaluate", flickr_layout, *options)
+    shown = dict(line.split("  ", 1) for line in out.splitlines())
+    assert code == 0
+    assert shown["perplexity after context"].strip() == "-"
+    assert shown["BLEU-1..3 individual, all references"].split() == ["1.000"] * 3
+    assert "after the given words" not in (tmp_path / "r" / "index.html").read_text()
+
+
+def test_health_of_a_single_picture_accuses_nobody(flickr_layout, model, tmp_path):
+    options = ("-m", model, "--health", "--limit", 1, "--report", tmp_path / "r")
+    code, out, err = run("evaluate", flickr_layout, *options, "--json")
+    health = document("evaluate", out)["health"]
+    assert code == 0
+    assert health["sees_images"] is health["perplexity_shuffled"] is None
+    assert "ignores the pictures" not in err
+    code, out, err = run("evaluate", flickr_layout, *options)
+    assert (code, "ignores the pictures" in err) == (0, False)
+    assert "shuffled perplexity" in out
+    assert "see the pictures" not in (tmp_path / "r" / "index.html").read_text()
+
+
+def test_evaluate_refuses_an_infinite_memory(flickr_layout, model):
+    code, out, err = run("evaluate", flickr_layout, "-m", model, "--memory", "inf")
+    assert (code, out) == (2, "")
+    assert "memory for scoring" in err
+
+
+def test_a_report_that_cannot_be_written_is_said_before_the_work(flickr_layout, model, tmp_path):
+    (tmp_path / "report").write_text("a file")
+    code, out, err = run("evaluate", flickr_layout, "-m", model, "--report", tmp_path / "report")
+    assert (code, out) == (1, "")
+    assert "report: File exists" in err
+
+
+def test_recorded_scores_of_another_way_of_ranking_are_kept(flickr_layout, model):
+    for _ in range(2):
+        for how in ("exact", "two-stage"):
+            run("evaluate", flickr_layout, "-m", model, "--record", "--retrieval", how)
+    found = [s["signature"]["retrieval"].split(",")[0] for s in load_bundle(model).scores]
+    assert sorted(text.split(";")[0] for text in found) == ["exact", "two-stage"]
+    assert (model / "README.md").read_text().count("- perplexity ") == 2
+
+
+def test_evaluate_writes_a_report(flickr_layout, model, tmp_path):
+    page = tmp_path / "new" / "report"
+    code, out, err = run("evaluate", flickr_layout, "-m", model, "--report", page, "--json")
+    assert code == 0
+    document("evaluate", out)
+    assert f"report: {page / 'index.html'}" in err
+    assert "data:image/jpeg;base64," in (page / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--context", 2), "--context goes with --protocol paper2014"),
+        (("--protocol", "paper2014", "--record"), "--record goes with --protocol coco"),
+        (("--protocol", "paper2014", "--beam", 3), "leave out --beam"),
+        (("--protocol", "other"), "paper2014"),
+        (("--retrieval", "some"), "two-stage"),
+    ],
+)
+def test_evaluate_refuses_options_that_do_not_go_together(flickr_layout, model, options, message):
+    code, _, err = run("evaluate", flickr_layout, "-m", model, *options)
+    assert code == 2
+    assert message in err
+
+
+def test_evaluate_says_which_splits_there_are(flickr_layout, model):
+    code, _, err = run("evaluate", flickr_layout, "-m", model, "--split", "test")
+    assert code == 1
+    assert "no captioned images in the test split; it has train (8), dev (3)" in err
+
+
+def test_rank_sentences_prints_the_best_first(model, picture, tmp_path):
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_bytes(b"a dog runs\r\n\r\na cat sits\r\nthe snow\r\n")
+    photo = picture("a.jpg")
+    code, out, err = run("rank-sentences", photo, "--sentences", sentences, "-m", model)
+    header, *rows = out.splitlines()
+    assert (code, err) == (0, "")
+    assert header.split() == ["log", "P", "perplexity", "log", "ratio"]
+    ratios = [float(row.split()[2]) for row in rows]
+    assert ratios == sorted(ratios, reverse=True)
+    assert len(rows) == 3
+    options = ("--sentences", sentences, "-k", 2, "-m", model, "--json")
+    found = document("rank-sentences", run("rank-sentences", photo, *options)[1])
+    assert found["query"] == str(photo)
+    assert [r["rank"] for r in found["results"]] == [1, 2]
+    assert found["results"][0]["sentence"] in rows[0]
+
+
+def test_rank_sentences_skips_lines_it_cannot_use_and_exits_3(model, picture, tmp_path):
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_bytes(b"a dog\n" + "caf\u00e9\n".encode("latin-1") + b"a dog\nthe cat\n")
+    code, out, err = run("rank-sentences", picture("a.jpg"), "--sentences", sentences, "-m", model)
+    assert code == 3
+    assert "sentences.txt:2: not UTF-8 (byte 0xe9); line skipped" in err
+    assert "sentences.txt:3" not in err  # a repeated line is no problem
+    assert len(out.splitlines()) == 3
+
+
+def test_rank_sentences_takes_repeated_lines_once_and_exits_0(model, picture, tmp_path):
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text("a dog runs\n\na dog runs\n. .\na dog runs\n")
+    options = ("--sentences", sentences, "-m", model, "--json")
+    code, out, err = run("rank-sentences", picture("a.jpg"), *options)
+    assert (code, err) == (0, "")
+    [found] = document("rank-sentences", out)["results"]
+    assert found["sentence"] == "a dog runs"
+
+
+def test_rank_sentences_of_utf_16_says_so(model, picture, tmp_path):
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text("a dog runs\nthe cat\n", encoding="utf-16")
+    code, out, err = run("rank-sentences", picture("a.jpg"), "--sentences", sentences, "-m", model)
+    assert (code, out) == (1, "")
+    assert "sentences.txt: not UTF-8 text, perhaps UTF-16; save it as UTF-8" in err
+
+
+def test_rank_sentences_of_an_unreadable_picture_still_gives_a_document(model, tmp_path):
+    sentences, bad = tmp_path / "s.txt", tmp_path / "bad.jpg"
+    sentences.write_text("a dog\n")
+    bad.write_bytes(b"no picture")
+    for photo, why in ((bad, "not-an-image"), (tmp_path / "absent.jpg", "missing")):
+        options = (photo, "--sentences", sentences, "-m", model)
+        code, out, err = run("rank-sentences", *options, "--json")
+        assert code == 1
+        found = document("rank-sentences", out)
+        assert (found["query"], found["results"]) == (str(photo), [])
+        [error] = found["errors"]
+        assert (error["image"], error["error"]["code"]) == (str(photo), why)
+        assert error["error"]["message"] in err
+        assert run("rank-sentences", *options)[:2] == (1, "")
+
+
+def test_rank_sentences_of_nothing_or_an_unreadable_picture_exits_1(model, picture, tmp_path):
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n \n")
+    code, _, err = run("rank-sentences", picture("a.jpg"), "--sentences", empty, "-m", model)
+    assert (code, "empty.txt: no sentence in the file" in err) == (1, True)
+    full, bad = tmp_path / "s.txt", tmp_path / "bad.jpg"
+    full.write_text("a dog\n")
+    bad.write_bytes(b"no picture")
+    code, _, err = run("rank-sentences", bad, "--sentences", full, "-m", model)
+    assert (code, "bad.jpg" in err) == (1, True)
+
+
+def test_rank_images_prints_the_best_first_and_reports_bad_ones(model, picture, tmp_path):
+    photos = [picture(f"p/{i}.jpg", seed=i) for i in range(3)]
+    (tmp_path / "p" / "bad.jpg").write_bytes(b"no picture")
+    code, out, err = run("rank-images", "a dog in the zoo", tmp_path / "p", "-m", model)
+    assert code == 3
+    assert "not in the vocabulary: zoo" in err
+    assert "bad.jpg" in err
+    assert sorted(row.split()[-1] for row in out.splitlines()[1:]) == sorted(map(str, photos))
+    options = (tmp_path / "p", tmp_path / "absent.jpg", "-m", model, "--json", "-k", 2)
+    found = document("rank-images", run("rank-images", "a dog", *options)[1])
+    assert found["query"] == "a dog"
+    assert [r["rank"] for r in found["results"]] == [1, 2]
+    assert len(found["errors"]) == 2
+
+
+def test_rank_images_without_a_readable_one_exits_1(model, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    code, out, err = run("rank-images", "a dog", tmp_path / "bad.jpg", "-m", model, "--json")
+    assert code == 1
+    assert document("rank-images", out)["results"] == []
+    code, _, err = run("rank-images", "a dog", tmp_path / "nowhere", "-m", model)
+    assert (code, "nowhere" in err) == (1, True)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_in_training_exits_130_with_a_usable_model(flickr_layout, tmp_path, sent):
+    output = tmp_path / "m"
+    command = [
+        sys.executable, "-m", "mrnn", "train", str(flickr_layout), "-o", str(output),
+        "--encoder", "none", "--epochs", "100000", "--patience", "100000", "--minimum-count", "1",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if "epoch 2:" in line:
+                process.send_signal(sent)
+                break
+        else:
+            pytest.fail("it ended before it was interrupted")
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert load_bundle(output).training["epoch"] >= 1
+
+
+def test_demo_writes_a_page_with_the_pictures_in_it(model, picture, tmp_path):
+    page = tmp_path / "demo.html"
+    photo = picture("<b>&.jpg")
+    code, out, _ = run("demo", photo, "-m", model, "-o", page)
+    html = page.read_text()
+    assert code == 0
+    assert "perplexity" in out
+    assert "data:image/jpeg;base64," in html
+    assert "<b>&.jpg" not in html
+    assert "&lt;b&gt;&amp;.jpg" in html
+    assert 'src="http' not in html
+
+
+def test_demo_of_a_folder_that_cannot_be_written(model, picture, tmp_path):
+    code, _, err = run("demo", picture("a.jpg"), "-m", model, "-o", tmp_path / "no" / "demo.html")
+    assert code == 1
+    assert "demo.html: cannot be written" in err
+
+
+def test_benchmark_prints_ratios_and_skipped_rows(monkeypatch):
+    rows = {
+        "one": lambda: benchmark.Row("one", "a over b", ">= 2", 2.5, {"a": 5.0, "b": 2.0}),
+        "two": lambda: benchmark.Row("two", "c over d", ">= 2", skipped="d is not installed"),
+    }
+    monkeypatch.setattr(benchmark, "ROWS", rows)
+    monkeypatch.setattr(benchmark, "RETRIEVAL_ROWS", {})
+    assert run("benchmark")[1].splitlines() == [
+        "one               2.50  (aim >= 2) a over b: a 5, b 2",
+        "two            skipped: d is not installed",
+    ]
+    found = document("benchmark", run("benchmark", "two", "--json")[1])
+    assert found["rows"][0]["ratio"] is None
+    code, _, err = run("benchmark", "three")
+    assert (code, "unknown row 'three'; known: one, two" in err) == (2, True)
+
+
+def test_benchmark_training_rows_run(monkeypatch):
+    monkeypatch.setattr(measuring, "_GEMM_SIDES", (64,))
+    monkeypatch.setattr(benchmark, "_BATCHES", 2)
+    document("benchmark", run("benchmark", "training", "training-lstm", "--json")[1])
+
+
+def test_the_reference_in_docs_is_the_parsers():
+    command = [sys.executable, str(ROOT / "tools" / "cli_reference.py"), "--print"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    made = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert made.stdout == (ROOT / "docs" / "cli.md").read_text(), "type: make docs"
+
+
+def in_a_terminal(*arguments: object) -> tuple[str, str]:
+    """Stdout, a pipe, and what a terminal at stderr showed of a command."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mrnn", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # what Linux says at the end of a terminal
+            while part := os.read(ours, 4096):
+                shown += part
+        out = process.stdout.read()
+    os.close(ours)
+    return out, shown.decode(errors="replace")
+
+
+def test_a_progress_bar_never_touches_the_data(model, picture):
+    photos = [picture(f"{'long' * 30}{i}.jpg") for i in range(3)]
+    out, shown = in_a_terminal("caption", *photos, "-m", model, "--json")
+    assert [json.loads(line)["image"] for line in out.splitlines()] == [str(p) for p in photos]
+    assert "captioning" in shown
+
+
+def test_training_shows_its_progress_in_a_terminal(flickr_layout, tmp_path):
+    out, shown = in_a_terminal(
+        "train", flickr_layout, "-o", tmp_path / "m", "--encoder", "none", "--epochs", 2,
+        "--batch", 4,
+    )  # fmt: skip
+    assert "dev perplexity" in out
+    assert "words/s" in shown
+    assert "epoch 2" in shown
+
+
+@pytest.mark.parametrize("option", [("--temperature", 0.5), ("--seed", 3), ("--overwrite",)])
+def test_options_without_what_they_belong_to_exit_2(model, picture, option):
+    code, _, err = run("caption", picture("a.jpg"), "-m", model, *option)
+    assert code == 2
+    assert "go with --sample" in err or "goes with --sidecar" in err
+
+
+def test_evaluate_reports_missing_pictures_of_its_split(flickr_layout, model):
+    (flickr_layout / "Flicker8k_Dataset" / "0.jpg").unlink()  # train
+    assert run("evaluate", flickr_layout, "-m", model, "--split", "val")[0] == 0
+    (flickr_layout / "Flicker8k_Dataset" / "9.jpg").unlink()  # dev
+    code, out, err = run("evaluate", flickr_layout, "-m", model)
+    assert code == 3
+    assert "images=2" in out
+    assert "Flickr_8k.devImages.txt:2: no picture" in err
+    assert run("evaluate", flickr_layout, "-m", model, "--split", "night")[0] == 2
+
+
+def test_demo_reports_what_it_could_not_read(model, picture, tmp_path):
+    code, out, err = run(
+        "demo", picture("a.jpg"), tmp_path / "absent.jpg", "-m", model, "-o", tmp_path / "d.html"
+    )
+    assert code == 3
+    assert "absent.jpg: no such file" in err
+    assert "a.jpg: " in out
+
+
+# mrnn train
+
+
+def quick(data, output, *more: object) -> tuple[int, str, str]:
+    return run(
+        "train", data, "-o", output, "--encoder", "none", "--epochs", 1, "--embedding", 4,
+        "--recurrent", 4, "--multimodal", 4, *more,
+    )  # fmt: skip
+
+
+def test_train_says_what_it_recognised_and_where_each_setting_comes_from(flickr_layout, tmp_path):
+    (tmp_path / "mine.toml").write_text("seed = 3\nbatch = 8\n")
+    code, out, err = quick(flickr_layout, tmp_path / "m", "--config", tmp_path / "mine.toml")
+    assert code == 0
+    assert re.fullmatch(r".*m: dev perplexity \d+\.\d\d, epoch 1\n", out)
+    assert "birds: Flickr8K/30K release; images: train 8, dev 3; splits given by the data" in err
+    assert "mine.toml: batch 8, seed 3" in err
+    assert "suits 16 sentences: minimum-count 2" in err
+    assert 'flag: encoder "none", epochs 1, embedding 4, recurrent 4, multimodal 4' in err
+    assert "    8.jpg: " in err  # a sample caption
+    config = load_bundle(tmp_path / "m").training["config"]
+    assert (config["seed"], config["batch"], config["epochs"]) == (3, 8, 1)
+
+
+def test_resume_takes_the_settings_of_the_interrupted_run(flickr_layout, tmp_path):
+    output = tmp_path / "m"
+    assert quick(flickr_layout, output, "--seed", 7)[0] == 0
+    code, out, err = run("train", flickr_layout, "-o", output, "--resume")
+    assert code == 0  # finished already
+    assert "dev perplexity" in out
+    assert "seed 7" in err
+    assert load_bundle(output).training["config"]["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--config", "gone.toml"], "gone.toml: cannot be read (No such file or directory)"),
+        (["--dropout-image", "1"], "less than or equal to 0.99"),
+        (["--learning-rate", "0"], "--learning-rate is 0.0, not from 1e-12"),
+        (["--train-encoder"], "no weights can be had or trained for the encoder 'none'"),
+        (["--from", "gone"], "gone: no such model directory"),
+        (["--text", "gone.txt"], "gone.txt: cannot be read"),
+        (["--features", "gone.npy"], "--features come without an encoder; leave --encoder out"),
+        (["--encoder-weights", "a.pth"], "none takes no file of weights; only alexnet does"),
+    ],
+)
+def test_wrong_options_of_train_are_named_before_anything_is_written(
+    flickr_layout, tmp_path, options, message
+):
+    code, _, err = quick(flickr_layout, tmp_path / "m", *options)
+    assert code in (1, 2)
+    assert message in err
+    assert not (tmp_path / "m").exists()
+    assert not (tmp_path / "m.training").exists()
+
+
+def test_a_model_to_go_on_from_keeps_its_sizes(flickr_layout, tmp_path):
+    quick(flickr_layout, tmp_path / "a")
+    code, _, err = run(
+        "train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a", "--multimodal", 9
+    )
+    assert code == 2
+    assert f"--from {tmp_path / 'a'} has multimodal 4, not 9" in err
+    code, _, _ = run("train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a")
+    assert code == 0
+    assert load_bundle(tmp_path / "b").model.config.multimodal == 4
+    assert "multimodal = 4  # --from" in (tmp_path / "b.training" / "config.toml").read_text()
+    again = ("train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a", "--resume")
+    assert run(*again)[0] == 0
+
+
+def test_features_of_others_train_and_are_evaluated(flickr_layout, tmp_path):
+    features = tmp_path / "feats.npy"
+    np.save(features, np.random.default_rng(0).random((11, 5), dtype=np.float32))
+    (tmp_path / "feats.txt").write_text("".join(f"{i}.jpg\n" for i in range(11)))
+    output = tmp_path / "m"
+    code, _, err = run("train", flickr_layout, "-o", output, "--features", features, "--epochs", 1)
+    assert code == 0, err
+    assert load_bundle(output).encoder.name == "features"
+    evaluate = ("evaluate", flickr_layout, "--model", output, "--retrieval", "none")
+    code, _, _ = run(*evaluate, "--features", features)
+    assert code == 0
+    code, _, err = run(*evaluate)
+    assert code != 0
+    assert "mrnn evaluate --features FILE" in err
+    np.save(features, np.zeros((11, 6), dtype=np.float32))
+    code, _, err = run(*evaluate, "--features", features)
+    assert code == 2
+    assert "6 numbers a picture; the model was trained on 5" in err
+
+
+def test_evaluate_uses_the_split_that_the_model_was_trained_with(flickr_layout, tmp_path):
+    for path in flickr_layout.glob("*Images.txt"):
+        path.unlink()
+    quick(flickr_layout, tmp_path / "m", "--split-seed", 5)
+    table = (tmp_path / "m.training" / "split.tsv").read_text().splitlines()
+    dev = {line.split("\t")[0] for line in table if line.endswith("\tdev")}
+    assert dev == {str(e.image) for e in read_dataset(flickr_layout, None, 5).split("dev")}
+    assert dev != {str(e.image) for e in read_dataset(flickr_layout).split("dev")}
+    _, out, _ = run(
+        "evaluate", flickr_layout, "--model", tmp_path / "m", "--retrieval", "none", "--json"
+    )
+    assert document("evaluate", out)["images"] == len(dev)

@@ -1,0 +1,374 @@
+"""`mrnn index` and `mrnn search` as a stranger or a script uses them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+from pathlib import Path
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from dataset_layouts import jpeg, put, tar
+from libraries import save_seeing, threshold
+from mrnn.captioner import load
+from mrnn.commands.cli import app
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def document(command: str, *arguments: object) -> dict:
+    """The JSON of a command, checked against its schema."""
+    code, out, err = run(command, *arguments, "--json")
+    found = json.loads(out)
+    schema = json.loads((SCHEMAS / f"{command}.json").read_text())
+    jsonschema.validate(found, schema, jsonschema.Draft202012Validator)
+    return {"exit code": code, "stderr": err, **found}
+
+
+@pytest.fixture
+def model(tmp_path):
+    return save_seeing(tmp_path / "model", match=threshold())
+
+
+@pytest.fixture
+def photos(picture, tmp_path):
+    for i in range(4):
+        picture(f"{i}.png", seed=i, folder=tmp_path / "photos")
+    shutil.copy(tmp_path / "photos/0.png", tmp_path / "photos/copy.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def library(model, photos, tmp_path):
+    folder = tmp_path / "library"
+    assert run("index", photos, "--library", folder, "--model", model)[0] == 0
+    return folder
+
+
+def test_index_tells_what_it_found(photos, model, tmp_path):
+    put(photos / "notes.txt", "mine")
+    (photos / "none").mkdir()
+    folder = tmp_path / "library"
+    code, out, err = run("index", photos, "-l", folder, "-m", model)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "5 files looked at: 5 new, 0 changed, 0 moved, 0 deleted; 4 pictures read; "
+        "1 files of other kinds left out",
+        f"{folder}: 4 distinct pictures in 5 files, 0 of them cannot be read",
+    ]
+    (photos / "3.png").rename(photos / "moved.png")
+    code, out, _ = run("index", "-l", folder)
+    assert code == 0
+    assert out.startswith(
+        "5 files looked at: 1 new, 0 changed, 1 moved, 0 deleted; 0 pictures read"
+    )
+
+
+def test_index_as_json(photos, model, tmp_path):
+    put(photos / "notes.txt", "mine")
+    bad = put(photos / "b\udcffad.jpg", "no")
+    found = document("index", photos, tmp_path / "absent", "-l", tmp_path / "l", "-m", model)
+    assert found["exit code"] == 3
+    assert [error["image"] for error in found.pop("errors")] == [str(tmp_path / "absent"), str(bad)]
+    assert found["stderr"].splitlines() == [
+        f"mrnn: {tmp_path}/absent: no such file or folder",
+        f"mrnn: {photos}/b\\xffad.jpg: not an image in a known format (JPEG, PNG, WebP, ...)",
+    ]
+    counts = {k: v for k, v in found.items() if k not in ("stderr", "exit code")}
+    assert counts == {
+        "library": str(tmp_path / "l"),
+        "files": 6, "pictures": 4, "unreadable": 1,
+        "looked_at": 6, "new": 6, "changed": 0, "moved": 0, "deleted": 0, "read": 4, "others": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [(["0.png"], 0), (["0.png", "bad.jpg"], 3), (["bad.jpg"], 1), (["absent"], 1)],
+)
+def test_exit_codes(photos, model, tmp_path, names, code):
+    put(photos / "bad.jpg", "no")
+    paths = [photos / name for name in names]
+    assert run("index", *paths, "-l", tmp_path / "library", "-m", model)[0] == code
+
+
+def test_members_that_are_left_out_are_told(model, tmp_path):
+    shard = put(tmp_path / "a.tar", tar([("0.jpg", jpeg("0.jpg")), ("a.pkl", b""), ("b.pkl", b"")]))
+    code, out, err = run("index", shard, "-l", tmp_path / "library", "-m", model)
+    assert code == 3
+    assert out.startswith("1 files looked at: 1 new")
+    assert err.count("a pickle, which could run any code; skipped") == 2
+
+
+def test_of_many_errors_some_are_printed(model, tmp_path):
+    for i in range(25):
+        put(tmp_path / "photos" / f"{i:02}.jpg", f"no {i}")
+    code, _, err = run("index", tmp_path / "photos", "-l", tmp_path / "library", "-m", model)
+    assert code == 1
+    assert len(err.splitlines()) == 21
+    assert err.splitlines()[-1] == "mrnn: and 5 more; --json lists all"
+
+
+def test_captions_may_wait(photos, model, tmp_path):
+    folder = tmp_path / "library"
+    run("index", photos, "-l", folder, "-m", model, "--no-captions")
+    assert {one["caption"] for one in document("search", "-l", folder, "a dog")["results"]} == {
+        None
+    }
+    assert "read" in run("index", "-l", folder)[1]
+    captions = [one["caption"] for one in document("search", "-l", folder, "a dog")["results"]]
+    assert all(isinstance(caption, str) for caption in captions)
+
+
+@pytest.mark.parametrize("named", ["absolute", "relative", "remembered"])
+def test_sidecars(photos, model, tmp_path, monkeypatch, named):
+    (photos / "sub").mkdir()
+    monkeypatch.chdir(photos / "sub")
+    folder = tmp_path / "library"
+    put(photos / "1.png.caption.txt", "my own words\n")
+    given = {"absolute": [photos], "relative": [".."], "remembered": []}[named]
+    if not given:
+        run("index", photos, "-l", folder, "-m", model)
+    code, _, err = run("index", *given, "-l", folder, "-m", model, "--sidecar")
+    assert code == 3
+    assert "1.png.caption.txt: exists and is not ours; left as it is" in err
+    assert (photos / "1.png.caption.txt").read_text() == "my own words\n"
+    written = sorted(path.name for path in photos.glob("*.caption.txt"))
+    assert written == [f"{n}.png.caption.txt" for n in ("0", "1", "2", "3", "copy")]
+    found = document("search", "-l", folder, "a dog")["results"]
+    for one in found:
+        if not one["image"].endswith("1.png"):
+            assert Path(one["image"] + ".caption.txt").read_text().startswith(one["caption"] + "\n")
+    times = {path: path.stat().st_mtime_ns for path in photos.iterdir()}
+    run("index", *given, "-l", folder, "--sidecar")
+    assert times == {path: path.stat().st_mtime_ns for path in photos.iterdir()}
+
+
+def test_a_sidecar_follows_its_photo(photos, model, tmp_path):
+    folder = tmp_path / "library"
+    run("index", photos, "-l", folder, "-m", model, "--sidecar")
+    sidecar = photos / "2.png.caption.txt"
+    _, rest = sidecar.read_text().split("\n", 1)
+    sidecar.write_text("another caption\n" + rest)  # of another model, say
+    assert run("index", "-l", folder, "--sidecar")[0] == 0
+    found = document("search", "--like", photos / "2.png", "-l", folder)["results"][0]
+    assert sidecar.read_text().startswith(found["caption"] + "\n")
+
+
+def test_all_that_failed_is_in_the_json(photos, model, tmp_path):
+    put(photos / "1.png.caption.txt", "my own words\n")
+    shard = put(tmp_path / "a.tar", tar([("0.jpg", jpeg("0.jpg")), ("a.pkl", b"")]))
+    folder = tmp_path / "library"
+    found = document("index", photos, shard, "-l", folder, "-m", model, "--sidecar")
+    assert [error["image"] for error in found["errors"]] == [
+        f"{shard}:a.pkl",
+        str(photos / "1.png"),
+    ]
+    assert [error["error"]["code"] for error in found["errors"]] == ["data", "sidecar"]
+
+
+def test_forget(library, photos):
+    code, out, _ = run("index", "-l", library, "--forget", photos / "1.png", photos / "2.png")
+    assert (code, out) == (0, f"{library}: 2 files taken out, 3 left\n")
+    assert len(document("search", "-l", library, "a dog")["results"]) == 2
+    assert (photos / "1.png").exists()
+
+
+def test_words_of_a_strange_catalogue_cannot_steer_the_terminal(library):
+    with contextlib.closing(sqlite3.connect(library / "catalogue.sqlite")) as connection:
+        connection.execute("UPDATE contents SET caption = 'a\x1b]0;owned\x07'")
+        connection.commit()
+    _, out, _ = run("search", "-l", library, "a dog")
+    assert "\x1b" not in out
+    assert "owned" in out
+
+
+def test_search_prints_a_table(library, photos):
+    code, out, err = run("search", "-l", library, "a dog runs", "-k", 3)
+    header, *lines = out.splitlines()
+    assert code == 0
+    assert header.split() == [
+        "log",
+        "P",
+        "perplexity",
+        "log",
+        "ratio",
+        "match",
+        "image:",
+        "caption",
+    ]
+    assert len(lines) == 3
+    found = document("search", "-l", library, "a dog runs", "-k", 3)["results"]
+    for line, one in zip(lines, found, strict=True):
+        logprob, perplexity, ratio, match, rest = line.split(maxsplit=4)
+        assert float(logprob) == pytest.approx(one["logprob"], abs=0.01)
+        assert float(perplexity) == pytest.approx(one["perplexity"], abs=0.01)
+        assert float(ratio) == pytest.approx(one["log_ratio"], abs=0.01)
+        assert match == ("yes" if one["match"] else "no")
+        more = " (and 1 more of it)" if one["copies"] else ""
+        assert rest == f"{one['image']}{more}: {one['caption']}"
+    assert ("none of 4 pictures" in err) == (not any(one["match"] for one in found))
+
+
+def test_search_as_json_is_what_rank_images_says(library, photos, model):
+    """The dumb twin, through the command line."""
+    found = document("search", "-l", library, "a dog runs in")
+    assert (found["query"], found["pictures"], found["errors"]) == ("a dog runs in", 4, [])
+    pictures = [photos / f"{i}.png" for i in range(4)]
+    _, out, _ = run("rank-images", "a dog runs in", *pictures, "-m", model, "--json")
+    twin = json.loads(out)["results"]
+    assert [one["image"] for one in found["results"]] == [one["image"] for one in twin]
+    for one, other in zip(found["results"], twin, strict=True):
+        assert one["logprob"] == pytest.approx(other["logprob"], abs=1e-2)
+        assert one["log_ratio"] == pytest.approx(other["log_ratio"], abs=1e-2)
+        assert one["match"] == (one["log_ratio"] >= found["threshold"])
+        assert one["similarity"] is None
+    [copied] = [one for one in found["results"] if one["copies"]]
+    assert (copied["image"], copied["copies"]) == (
+        str(photos / "0.png"),
+        [str(photos / "copy.png")],
+    )
+
+
+def test_search_like(library, photos, picture):
+    found = document("search", "-l", library, "--like", photos / "2.png", "-k", 2)
+    assert found["query"] == str(photos / "2.png")
+    assert found["results"][0]["image"] == str(photos / "2.png")
+    assert found["results"][0]["similarity"] == pytest.approx(1, abs=1e-3)
+    assert (found["results"][0]["logprob"], found["threshold"]) == (None, None)
+    code, out, err = run("search", "-l", library, "--like", photos / "2.png", "-k", 2)
+    assert (code, err) == (0, "")
+    header, first, _ = out.splitlines()
+    assert header.split() == ["similarity", "image:", "caption"]
+    assert first.split()[:2] == ["1.000", f"{photos}/2.png:"]
+
+
+def test_unknown_words_are_named(library):
+    _, _, err = run("search", "-l", library, "a dogs zzzz\x1b")
+    assert "not in the vocabulary: dogs; did you mean 'dog'?" in err
+    assert "not in the vocabulary: zzzz\n" in err
+    found = document("search", "-l", library, "dogs zzzz")
+    assert found["unknown"] == [
+        {"word": "dogs", "nearest": "dog"},
+        {"word": "zzzz", "nearest": None},
+    ]
+
+
+def test_no_good_match_is_said(photos, tmp_path):
+    model = save_seeing(tmp_path / "strict", match=threshold(50.0))
+    run("index", photos, "-l", tmp_path / "library", "-m", model)
+    _, out, err = run("search", "-l", tmp_path / "library", "a dog runs")
+    best = document("search", "-l", tmp_path / "library", "a dog runs")["results"][0]["log_ratio"]
+    assert "none of 4 pictures" in err
+    assert "log-ratio of +50.00" in err
+    assert f"(best {best:+.2f})" in err
+    assert out.count(" no ") == 4
+
+
+def test_a_page_carries_its_pictures(library, photos, tmp_path):
+    page = tmp_path / "page.html"
+    code, _, err = run("search", "-l", library, "a dog & <b>", "-o", page)
+    assert code == 0
+    assert f"page: {page}" in err
+    text = page.read_text()
+    assert text.count('<img src="data:image/jpeg;base64,') == 4
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in text
+    assert "a dog &amp; &lt;b&gt;" in text
+    assert f"{photos}/copy.png" in text
+    assert not re.search(r"<(script|link|iframe)", text)
+
+
+def test_a_page_of_odd_names_and_lost_pictures(model, picture, tmp_path):
+    odd = picture("<b onload=x>'\"&\udcff\n.png", seed=1, folder=tmp_path / "photos")
+    lost = picture("lost.png", seed=2, folder=tmp_path / "photos")
+    folder, page = tmp_path / "library", tmp_path / "p\udcffage.html"
+    run("index", odd.parent, "-l", folder, "-m", model)
+    lost.unlink()
+    for query in (["a dog"], ["--like", odd]):
+        code, out, err = run("search", "-l", folder, *query, "-o", page)
+        assert code == 0
+        assert "\\xff\\n.png" in out
+        assert "\udcff" not in out + err
+        text = page.read_text()
+        assert "<b onload" not in text
+        assert "&lt;b onload=x&gt;&#x27;&quot;&amp;\\xff\\n.png" in text
+        assert text.count('<img src="data:') == 1
+        assert "lost.png: cannot be read" in text
+
+
+def test_a_page_that_cannot_be_written(library, tmp_path):
+    code, out, err = run("search", "-l", library, "a dog", "-o", tmp_path / "absent" / "p.html")
+    assert code == 1
+    assert "p.html: cannot be written (No such file or directory)" in err
+    assert out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("search", "a dog"), 2, "--library"),
+        (("search", "-l", "{library}"), 2, "give either a sentence or --like PHOTO"),
+        (("search", "-l", "{library}", "a", "--like", "b"), 2, "give either a sentence or --like"),
+        (("search", "-l", "{library}", "a", "-k", "0"), 2, "-k"),
+        (("search", "-l", "{library}", "..."), 2, "has no words to search for"),
+        (("search", "-l", "{library}", "--like", "absent"), 1, "absent: no such file"),
+        (("search", "-l", "absent", "a dog"), 1, "absent: no library there; make one: mrnn index"),
+        (("search", "-l", "{library}", "a dog", "-m", "plain"), 1, "with another model ({model}, "),
+        (("search", "-l", "{library}", "a dog", "-m", "absent"), 1, "absent"),
+        (("index", "-l", "absent"), 2, "absent: no library there yet; say what to index: PATH"),
+        (("index", "-l", "{library}", "-m", "plain"), 1, "anew for this one: mrnn index"),
+        (("index", "-l", "{photos}", "{photos}"), 1, "holds other files, and no library"),
+        (("index", "-l", "{library}", "--sidecar", "--no-captions"), 2, "does not go with --no-c"),
+        (("index", "-l", "{library}", "--forget"), 2, "--forget needs the PATHs to take out"),
+        (("index", "-l", "absent", "--forget", "a"), 1, "absent: no library there"),
+        (("index", "-l", "{library}", "-m", "plain"), 1, "--rebuild --model plain"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(
+    library, photos, model, monkeypatch, tmp_path, arguments, code, message
+):
+    monkeypatch.chdir(tmp_path)
+    places = {"library": library, "photos": photos, "model": model}
+    found, _, err = run(*(argument.format(**places) for argument in arguments))
+    assert found == code
+    assert message.format(**places) in " ".join(err.split())
+
+
+def test_an_interrupted_rebuild_for_another_model_goes_on(library, photos, tmp_path, monkeypatch):
+    other = save_seeing(tmp_path / "other", seed=5)
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mrnn.library.vectors.VectorStore.write", interrupt)
+        code, _, err = run("index", "-l", library, "-m", other, "--rebuild")
+    assert (code, err) == (130, "mrnn: interrupted\n")
+    code, out, _ = run("index", "-l", library)
+    assert code == 0
+    assert "4 distinct pictures in 5 files" in out
+    best = document("search", "-l", library, "a dog runs")["results"][0]
+    twin = load(other).rank_images("a dog runs", sorted(photos.glob("*.png"))).matches[0]
+    assert best["logprob"] == pytest.approx(twin.logprob, abs=1e-2)
+
+
+def test_a_library_from_another_place(library, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    found = document("search", "-l", os.path.relpath(library), "a dog")
+    assert len(found["results"]) == 4
+    library.rename(tmp_path / "moved")
+    assert document("search", "-l", "moved", "a dog")["results"] == found["results"]

@@ -1,0 +1,70 @@
+"""`mrnn train` leaves in the card the command that gives the model again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mrnn.commands.cli import app
+from mrnn.commands.training import _command
+from mrnn.model.bundle import load_bundle
+from mrnn.training.settings import settle
+
+TINY = ("--encoder", "none", "--epochs", "1", "--minimum-count", "1", "--multimodal", "8")
+
+
+def test_the_card_says_the_command(flickr_layout, tmp_path, monkeypatch):
+    monkeypatch.chdir(flickr_layout.parent)
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "tiny.toml").write_text("embedding = 8\n")
+    (tmp_path / "secret" / "more.txt").write_text("a dog sits\n")
+    files = ("--config", tmp_path / "secret" / "tiny.toml", "--text", "secret/more.txt")
+    words = ["train", flickr_layout, "-o", tmp_path / "my model", *files, *TINY]
+    assert CliRunner().invoke(app, [*map(str, words)]).exit_code == 0
+    command = load_bundle(tmp_path / "my model").training["command"]
+    assert shlex.split(command) == [
+        *("mrnn", "train", "birds", "--config", "tiny.toml", "--text", "more.txt"),
+        *("--encoder", "none", "--epochs", "1", "--minimum-count", "1", "--multimodal", "8"),
+        *("-o", "my model"),
+    ]
+    card = (tmp_path / "my model" / "README.md").read_text()
+    assert f"Made by\n\n    {command}\n" in card
+    assert "secret" not in card
+
+
+def command(given=(), flags=(), data="data", output="model"):
+    return _command(Path(data), dict(given), settle(dict(flags)), Path(output))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"config": Path("configs/default.toml")}, "--config configs/default.toml"),
+        ({"config": Path("/home/me/own.toml")}, "--config own.toml"),
+        ({"from": "plain"}, "--from plain"),
+        ({"from": "./plain"}, "--from ./plain"),
+        ({"from": "/home/me/plain"}, "--from ./plain"),
+        ({"features": Path("private/feats.npy")}, "--features feats.npy"),
+        ({"text": None, "images": Path("/photos")}, "--images photos"),
+    ],
+)
+def test_files_are_named_without_their_folders(given, words):
+    assert command(given) == f"mrnn train data {words} -o model"
+
+
+def test_flags_are_as_they_were_given():
+    flags = {"train-encoder": True, "learning-rate": 1e-3, "encoder": "/home/me/net.onnx"}
+    assert shlex.split(command(flags=flags))[3:-2] == [
+        *("--encoder", "net.onnx", "--learning-rate", "0.001", "--train-encoder"),
+    ]
+
+
+def test_a_name_that_is_no_text_is_shown_all_the_same(tmp_path):
+    odd = os.fsdecode(b"caf\xe9\n`rm`")
+    shown = command(data=tmp_path / odd, output=odd)
+    assert "\n" not in shown
+    shown.encode()

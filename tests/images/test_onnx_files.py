@@ -1,0 +1,343 @@
+"""ONNX files of the user's: what they compute, what is refused, and in what words."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+import mrnn
+from conftest import WORDS, tiny_model
+from mrnn.commands.about import about
+from mrnn.errors import BundleError, UsageError
+from mrnn.images.encoders import open_encoder, reopen_encoder
+from mrnn.images.features import cached_features, encode_images
+from mrnn.images.networks import EncoderFile
+from mrnn.images.onnx_files import open_network
+from mrnn.images.reading import Preprocessing, preprocess, read_image
+from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
+from mrnn.words.text import SIGNS, Vocabulary
+from onnx_models import FLOAT, UINT8, model, node, tiny, weight_elsewhere
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+JSON = {"size": 8, "mean": [1, 2, 3], "scale": 100}
+HOW = Preprocessing(8, (1, 2, 3), 100)
+PIXELS = np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype(np.float32)
+MAPS = (PIXELS**2).reshape(3, 3, 2, 4, 2, 4).mean(axis=(3, 5))  # (B, C, 2, 2), by hand
+FEATURE = MAPS.mean(axis=(2, 3)) @ (np.arange(15).reshape(3, 5) / 10)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a network and its description: written(content, size=8, ...)."""
+
+    def write(content: bytes = b"", name: str = "tiny.onnx", **described) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content or tiny())
+        path.with_suffix(".json").write_text(json.dumps({**JSON, **described}))
+        return path
+
+    return write
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        open_encoder(str(path))
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) < 700
+    return message
+
+
+@pytest.mark.parametrize("batch", ["B", None, 1])
+@pytest.mark.parametrize("size", ["S", None, 8])
+def test_a_matrix_is_the_feature(written, batch, size):
+    encoder = open_encoder(str(written(tiny(batch=batch, size=size))))
+    assert encoder.dimension == 5
+    assert encoder.preprocessing == HOW
+    assert encoder.encode_positions is None
+    found = encoder.encode(PIXELS)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, FEATURE, rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", ["B", 1])
+def test_a_map_gives_its_mean_and_its_positions(written, batch):
+    encoder = open_encoder(str(written(tiny(["map"], batch))))
+    assert encoder.dimension == 3
+    np.testing.assert_allclose(encoder.encode(PIXELS), MAPS.mean(axis=(2, 3)), rtol=1e-5)
+    found = encoder.encode_positions(PIXELS)
+    assert found.shape == (3, 4, 3)
+    np.testing.assert_allclose(found[1, 2], MAPS[1, :, 1, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("output", "dimension"), [("map", 3), ("feature", 5), ("mean", 3)])
+def test_the_description_chooses_the_output(written, output, dimension):
+    encoder = open_encoder(str(written(tiny(["map", "feature", "mean"]), output=output)))
+    assert encoder.dimension == dimension
+    assert (encoder.encode_positions is None) == (output != "map")
+
+
+def test_outputs_of_one_file_do_not_share_a_cache(written, picture, tmp_path):
+    paths, found = [picture("a.jpg")], []
+    for output in ("map", "mean"):
+        encoder = open_encoder(str(written(tiny(["map", "mean"]), output=output)))
+        features, _ = cached_features(paths, encoder, tmp_path / "cache", lambda done, total: None)
+        found.append(features[np.array([0])])
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    np.testing.assert_array_equal(*found)  # here the mean of the map is the mean
+
+
+def test_pictures_are_preprocessed_as_described(written, picture):
+    path = picture("a.jpg", seed=1)
+    encoder = open_encoder(str(written(crop=0.5, colours="bgr", interpolation="bilinear")))
+    how = Preprocessing(8, (1, 2, 3), 100, 0.5, "bilinear", "bgr")
+    assert encoder.preprocessing == how
+    [feature] = encode_images([path], encoder)
+    pixels = preprocess(read_image(path, at_least=16), how)
+    np.testing.assert_array_equal(feature, encoder.encode(pixels[None])[0])
+
+
+def test_the_name_is_fit_for_a_folder(written):
+    path = written(name="my \n net[1].onnx")
+    encoder = open_encoder(str(path))
+    assert encoder.name == "my___net_1_.onnx"
+    assert encoder.file.content == path.read_bytes()
+    assert encoder.digest == encoder.file.digest
+
+
+def test_an_upper_case_suffix_is_one(written):
+    assert open_encoder(str(written(name="NET.ONNX"))).name == "NET.ONNX"
+
+
+def test_no_weights_beside_an_onnx_file(written):
+    with pytest.raises(UsageError, match=r"tiny\.onnx takes no file of weights; only alexnet does"):
+        open_encoder(str(written()), weights=Path("x"))
+
+
+# Descriptions.
+
+
+@pytest.mark.parametrize(
+    ("described", "what"),
+    [
+        ({"extra": 1}, "unknown key 'extra'"),
+        ({"size": 8.0}, "'size' is 8.0, out of range (not a whole number of pixels)"),
+        ({"size": True}, "'size' is True"),
+        ({"size": 0}, "impossible preprocessing: size 0"),
+        ({"size": 5000}, "impossible preprocessing: size 5000"),
+        ({"mean": [1, 2]}, "'mean' is [1, 2], out of range (not a number from 0 or three)"),
+        ({"mean": [1, 2, "x"]}, "'mean' is"),
+        ({"mean": None}, "'mean' is None"),
+        ({"mean": -1}, "'mean' is -1"),
+        ({"mean": float("nan")}, "'mean' is nan"),
+        ({"scale": [1, 2, 0]}, "impossible preprocessing: size 8, scale (1, 2, 0)"),
+        ({"scale": [0.229, 0.224, 0.225]}, "(mean and scale are for values 0..255)"),
+        ({"crop": 0}, "'crop' is 0"),
+        ({"crop": 1.1}, "'crop' is 1.1"),
+        ({"crop": True}, "'crop' is True"),
+        ({"interpolation": "nearest"}, """(not "bicubic" or "bilinear")"""),
+        ({"colours": ["rgb"]}, """(not "rgb" or "bgr")"""),
+        ({"output": ""}, "'output' is ''"),
+        ({"output": 3}, "'output' is 3"),
+        ({"colours": "x" * 1000}, "'colours' is 'xxx"),
+    ],
+)
+def test_a_wrong_description_is_named(written, described, what):
+    message = refused(written(**described))
+    assert what in message
+    assert message.startswith(str(written()).replace(".onnx", ".json: "))
+    assert message.endswith('"scale": [58.395, 57.12, 57.375]}')
+
+
+@pytest.mark.parametrize("key", ["size", "mean", "scale"])
+def test_nothing_that_changes_pixels_is_guessed(written, key):
+    path = written()
+    path.with_suffix(".json").write_text(json.dumps({k: v for k, v in JSON.items() if k != key}))
+    assert f"missing key {key!r}" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "Expecting value: line 1 column 1"),
+        (b"[1]", "'the content' is not an object"),
+        (b"\xff\xff", "codec can't decode"),
+        (b"[" * 100_000, "recursion"),
+        (b'{"size": 8,\n "mean": }', "line 2 column 10"),
+    ],
+)
+def test_a_description_that_is_no_object(written, content, what):
+    path = written()
+    path.with_suffix(".json").write_bytes(content)
+    assert what in refused(path)
+
+
+def test_a_missing_description_shows_one(written):
+    path = written()
+    path.with_suffix(".json").unlink()
+    assert "tiny.json: cannot be read (No such file or directory); it says what" in refused(path)
+
+
+def test_the_example_in_the_message_is_right(written):
+    path = written()
+    path.with_suffix(".json").unlink()
+    example = json.loads(refused(path).partition("as in: ")[2])
+    assert Preprocessing.from_json(example).to_json().keys() == {"size", "mean", "scale"}
+
+
+# Networks.
+
+
+def custom(shape, kind=FLOAT, nodes=None, outputs=None, more=()) -> bytes:
+    nodes = nodes or [
+        node("GlobalAveragePool", ["pixels"], "pooled"),
+        node("Flatten", ["pooled"], "y"),
+    ]
+    return model(nodes, [("pixels", shape, kind), *more], outputs or [("y", ["B", "D"], FLOAT)])
+
+
+FREE = ["B", 3, "H", "W"]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"not a network at all", "not a network that ONNX Runtime can open"),
+        (b"PK\x03\x04" + b"0" * 50, "not a network that ONNX Runtime can open"),
+        (
+            custom(["B", 8, 8, 3]),
+            "its input is pixels tensor(float) ['B', 8, 8, 3]; expected float32",
+        ),
+        (custom([2, 3, 8, 8]), "the batch free or 1"),
+        (custom(["B", 1, 8, 8]), "expected float32 of shape (batch, 3, height, width)"),
+        (custom(["B", 3, 8]), "its inputs are pixels tensor(float) ['B', 3, 8]; expected one"),
+        (custom(FREE, more=[("z", ["B"], FLOAT)]), "; expected one"),
+        (custom(["B", 3, 9, 9]), "but the size in the JSON file is 8"),
+        (custom(["B", 3, 8, 9]), "height equal width"),
+        (
+            custom(FREE, UINT8, [node("Identity", ["pixels"], "y")], [("y", FREE, UINT8)]),
+            "its inputs are pixels tensor(uint8)",
+        ),
+        (
+            custom(FREE, FLOAT, [node("Shape", ["pixels"], "y")], [("y", [4], 7)]),
+            "its output is y tensor(int64) [4]; expected floats",
+        ),
+        (
+            custom(FREE, FLOAT, [node("Flatten", ["pixels"], "y", axis=0)]),
+            "the output 'y' is of shape (1, 384)",
+        ),
+        (
+            custom(FREE, FLOAT, [node("ReduceMean", ["pixels"], "y", axes=[3], keepdims=0)]),
+            "of shape (2, 3, 8); expected (batch, features) or",
+        ),
+        (tiny(["map", "mean"]), "its outputs are map tensor(float)"),
+        (tiny(["map", "mean"]), """: one must be named in the JSON file, as in "output": "...\""""),
+        (tiny(weights=np.full((3, 5), np.nan)), "holds NaN or infinite numbers on a test picture"),
+        (tiny(weights=np.full((3, 5), 3e38)), "holds NaN or infinite numbers on a test picture"),
+        (tiny(weights=np.ones((4, 5))), "cannot be r"),
+    ],
+    ids=range(18),
+)
+def test_a_network_of_another_kind_is_refused(written, content, what):
+    path = written(content)
+    message = refused(path)
+    if what != "cannot be r":  # ONNX Runtime may see it when it loads, or when it runs
+        assert what in message
+    assert message.startswith(f"{path}: ")
+
+
+def test_an_output_that_is_not_there(written):
+    path = written(tiny(["map", "mean"]), output="other")
+    assert "mean tensor(float) ['B', 3]: other is not among them" in refused(path)
+
+
+def test_inner_values_are_no_outputs(written):
+    assert "squares is not among them" in refused(written(output="squares"))
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "ABSOLUTE", ""])
+def test_weights_in_other_files_are_not_read(written, tmp_path, monkeypatch, location):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    for folder in (inside, tmp_path):
+        (folder / "weights.bin").write_bytes(np.ones(3, np.float32).tobytes())
+    monkeypatch.chdir(inside)
+    location = location.replace("ABSOLUTE", str(tmp_path / "weights.bin"))
+    nodes = [
+        node("GlobalAveragePool", ["pixels"], "p"),
+        node("Flatten", ["p"], "f"),
+        node("Mul", ["f", "w"], "y"),
+    ]
+    outputs = [("y", ["B", 3], FLOAT)]
+    weights = [weight_elsewhere("w", [3], location)]
+    path = written(model(nodes, [("pixels", FREE, FLOAT)], outputs, weights))
+    message = refused(path)
+    assert "export it with all weights in the .onnx file" in message or not location
+
+
+def test_a_bundle_carries_the_network_to_any_machine(written, tmp_path, picture):
+    """The same bits, when the file it came from is gone; and `mrnn info` tells of it."""
+    path = written(tiny(["map", "feature"], batch=1), output="feature", crop=0.9, colours="bgr")
+    encoder = open_encoder(str(path))
+    vocabulary = Vocabulary(SIGNS + WORDS)
+    training = {"data": "birds", "split": "train", "stopped_on": "dev", "images": 8}
+    training |= {"sentences": 16, "config": {"seed": 1, "minimum_count": 1}}
+    bundle = Bundle(
+        tiny_model(len(vocabulary), feature=5),
+        vocabulary,
+        EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing),
+        np.ones((4, 5), np.float16),
+        training,
+        encoder_file=encoder.file,
+    )
+    save_bundle(bundle, tmp_path / "model")
+    path.unlink()
+    path.with_suffix(".json").unlink()
+    captioner = mrnn.load(tmp_path / "model", device="cpu")
+    np.testing.assert_array_equal(captioner.encoder.encode(PIXELS), encoder.encode(PIXELS))
+    assert captioner.encoder.preprocessing == encoder.preprocessing
+    assert captioner.caption(picture("a.jpg")).words
+    said = about(str(tmp_path / "model"), "cpu")
+    schema = json.loads((SCHEMAS / "info.json").read_text())
+    jsonschema.validate(json.loads(json.dumps(said)), schema)
+    assert said["encoder"]["file"] == "encoder.onnx"
+    assert said["encoder"]["output"] == "feature"
+
+
+def test_a_bundle_with_a_network_that_is_none_names_the_file(tmp_path):
+    file = EncoderFile.of("encoder.onnx", b"nothing", "model/encoder.onnx")
+    with pytest.raises(BundleError, match=r"^model/encoder.onnx: not a network that ONNX Runtime"):
+        reopen_encoder("net.onnx", file, HOW)
+
+
+def test_a_missing_file_and_a_folder(tmp_path):
+    assert "no.onnx: cannot be read (No such file" in refused(tmp_path / "no.onnx")
+    (tmp_path / "folder.onnx").mkdir()
+    assert "not a regular file" in refused(tmp_path / "folder.onnx")
+
+
+def test_mutated_networks_are_refused_or_run():
+    source = random.Random(0)
+    sound = tiny(["feature", "map"])
+    how = Preprocessing(8, output="feature")
+    opened = 0
+    for _ in range(300):
+        content = bytearray(sound)
+        for _ in range(source.randint(1, 2)):
+            content[source.randrange(len(content))] = source.randrange(256)
+        if source.random() < 0.2:
+            del content[source.randrange(len(content)) :]
+        try:
+            network = open_network(bytes(content), how, "x.onnx")
+        except BundleError as error:
+            assert str(error).startswith("x.onnx: ")  # noqa: PT017
+            assert str(error).isprintable()  # noqa: PT017
+        else:
+            opened += 1
+            assert np.isfinite(network.encode(PIXELS)).all()
+    assert opened > 5
