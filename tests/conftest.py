@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -17,7 +16,7 @@ from mrnn.images.encoders import open_encoder
 from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import Bundle, EncoderIdentity
 from mrnn.model.consensus import Consensus, gathered
-from mrnn.model.mrnn import MRNN
+from mrnn.model.mrnn import MRNN, model_of, shapes
 from mrnn.words.text import SIGNS, Vocabulary
 
 FLICKR8K = Path(__file__).parents[2] / "shared" / "flickr8k"
@@ -100,7 +99,22 @@ def tiny_model(vocabulary: int = 12, feature: int = 6, seed: int = 0, **sizes: i
     config = ModelConfig(
         vocabulary, feature, **{"embedding": 4, "recurrent": 5, "multimodal": 7, **sizes}
     )
-    return MRNN(config).initialise(torch.Generator().manual_seed(seed)).requires_grad_(False)
+    return random_model(config, seed)
+
+
+def random_model(config: ModelConfig, seed: int = 0) -> MRNN:
+    """An untrained model, as learning begins: biases 0, Ur the identity."""
+    rng = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in shapes(config).items():
+        if len(shape) == 1:
+            weights[name] = np.zeros(shape, dtype=np.float32)
+        elif name == "embedding":
+            weights[name] = rng.normal(0, 0.1, shape)
+        else:
+            bound = max(shape[1], 1) ** -0.5
+            weights[name] = np.eye(*shape) if name == "ur" else rng.uniform(-bound, bound, shape)
+    return model_of(config, weights)
 
 
 def described(multimodal: int = 7) -> Consensus:
@@ -130,10 +144,12 @@ def captioner():
     vocabulary = Vocabulary(SIGNS + WORDS)
     encoder = open_encoder("efficientnet-lite2")
     model = tiny_model(len(vocabulary), feature=1280, seed=2, **SMOOTH)
-    model.wo.mul_(4)  # an untrained model is flat; this one has opinions
-    model.vi.sub_(model.vi.mean(1, keepdim=True)).mul_(10)  # blind to what all pictures share
+    model.wo[:] *= 4  # an untrained model is flat; this one has opinions
+    model.vi[:] = 10 * (model.vi - model.vi.mean(1, keepdims=True))  # blind to what all share
     prior = np.random.default_rng(0).random((5, 1280)).astype(np.float16)
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
     consensus = described(SMOOTH["multimodal"])
-    bundle = Bundle(model, vocabulary, identity, prior, {}, consensus=consensus)
-    return Captioner(bundle, encoder, torch.device("cpu"))
+    bundle = Bundle(
+        model, vocabulary, identity, prior, {}, encoder_file=encoder.file, consensus=consensus
+    )
+    return Captioner(bundle, encoder)

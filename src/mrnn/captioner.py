@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .config import SHIPPED, Decoding
-from .devices import choose_device
 from .errors import BundleError, ImageError, UsageError
 from .explanation.evidence import find_evidence
 from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
@@ -27,9 +24,10 @@ from .images.reading import preprocess, printable, read_image, seen_area
 from .model.blocks import in_blocks
 from .model.bundle import Bundle, find_bundle, load_bundle
 from .model.generate import Generated, State, Step, beam, greedy, sample
+from .onnx_sessions import choose_device
 from .results import Caption, Explanation, Match, Ranking, Score, Word
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
-from .scoring.pairs import Pairs, to_tensor
+from .scoring.pairs import Pairs
 from .scoring.ranking import sentences_for
 from .scoring.word_scores import score_words, to_perplexity
 from .words.packing import Corpus
@@ -47,17 +45,17 @@ class Captioner:
     """
 
     def __init__(
-        self, bundle: Bundle, encoder: Encoder, device: torch.device, source: str = ""
+        self, bundle: Bundle, encoder: Encoder, device: str = "cpu", source: str = ""
     ) -> None:
         self.source = source  # the name of a shipped model or the whole path of one, if loaded
         self.bundle = bundle
         self.encoder = encoder
-        self.model = bundle.model.to(device)
+        self.model = bundle.model
         self.vocabulary: Vocabulary = bundle.vocabulary
-        self.device = device
+        self.device = device  # of the encoder, "cpu" or "cuda"
 
     @cached_property
-    def prior_terms(self) -> Tensor:
+    def prior_terms(self) -> np.ndarray:
         """What scoring needs of the bundle's training images, (P, M): P(s) is over these."""
         return image_terms(self.model, self.bundle.prior)
 
@@ -67,8 +65,8 @@ class Captioner:
         encoder = self.bundle.encoder
         names = [encoder.name, encoder.digest, encoder.preprocessing.to_json()]
         hasher = hashlib.sha256(json.dumps([names, self.vocabulary.words]).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            hasher.update(name.encode() + tensor.cpu().numpy().tobytes())
+        for name, weight in sorted(self.model.weights.items()):
+            hasher.update(name.encode() + weight.tobytes())
         return hasher.hexdigest()
 
     def caption(
@@ -98,7 +96,7 @@ class Captioner:
     ) -> list[Caption]:
         """Captions for encoder features (B, D); options are the fields of Decoding."""
         how = replace(how, **options)
-        generator = torch.Generator(self.device).manual_seed(how.seed)
+        generator = np.random.default_rng(how.seed)
         return self._generate(list(features), how, self.require(how), generator)
 
     def caption_pixels(
@@ -107,9 +105,9 @@ class Captioner:
         """Captions for preprocessed pictures (3, S, S), the same as for their files."""
         return self.caption_features(self.encoder.encode(np.stack(pixels)), how)
 
-    def caption_terms(self, terms: Tensor, how: Decoding = Decoding()) -> list[Caption]:
+    def caption_terms(self, terms: np.ndarray, how: Decoding = Decoding()) -> list[Caption]:
         """Captions for image terms (B, M); `how` cannot ask for alternatives."""
-        generator = torch.Generator(self.device).manual_seed(how.seed)
+        generator = np.random.default_rng(how.seed)
         return self._search(terms, how, self.require(how), generator)
 
     def score(self, image: ImagePath, sentences: Sequence[str]) -> list[Score]:
@@ -196,7 +194,7 @@ class Captioner:
         corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
         scores = log_likelihoods(self.model, corpus, image_terms(self.model, features))
         prior = log_prior(self.model, corpus, self.prior_terms)
-        return (scores - prior[:, None]).cpu().numpy()
+        return scores - prior[:, None]
 
     def rank_sentences(
         self, image: ImagePath, sentences: Sequence[str], k: int | None = None
@@ -209,7 +207,7 @@ class Captioner:
         return self.rank_sentences_for(os.fspath(image), self.terms_of(image), sentences, k)
 
     def rank_sentences_for(
-        self, query: str, terms: Tensor, sentences: Sequence[str], k: int | None = None
+        self, query: str, terms: np.ndarray, sentences: Sequence[str], k: int | None = None
     ) -> Ranking:
         """What `rank_sentences` gives for an image's terms (1, M); `query` names the image."""
         _require_places(k)
@@ -273,16 +271,16 @@ class Captioner:
         return Ranking(sentence, tuple(matches))
 
     def rank_terms(
-        self, sentence: str, terms: Tensor, k: int | None = None
+        self, sentence: str, terms: np.ndarray, k: int | None = None
     ) -> list[tuple[int, float, float, float]]:
         """The k images (or all) that a sentence fits best, of image terms (I, M).
 
         Returns the position of each, its log P(s | I), perplexity and log-ratio, best first.
         """
         corpus = Corpus([self.vocabulary.encode(sentence)])
-        distinct, which = terms.unique(dim=0, return_inverse=True)  # equal pictures shall tie
+        distinct, which = np.unique(terms, axis=0, return_inverse=True)  # equal pictures shall tie
         logprobs = log_likelihoods(self.model, corpus, distinct)[0][which].tolist()
-        prior = log_prior(self.model, corpus, self.prior_terms).item()
+        prior = log_prior(self.model, corpus, self.prior_terms)[0].item()
         words = int(corpus.lengths[0])
         best = sorted(range(len(terms)), key=lambda i: -logprobs[i])[:k]
         return [
@@ -300,24 +298,20 @@ class Captioner:
         if len(tokens) != 1 or tokens[0] not in self.vocabulary:
             raise UsageError(f"{word!r} is not a word of this model's vocabulary")
         index = self.vocabulary.index(tokens[0])
-        with torch.inference_mode():
-            every = torch.arange(len(self.vocabulary), device=self.device)
-            w = self.model.word_representation(every)
-            distances = (w - w[index]).norm(dim=1)
-            distances[[*range(len(SIGNS)), index]] = torch.inf
-            nearest = distances.topk(min(k, len(distances)), largest=False)
-        found = zip(nearest.indices.tolist(), nearest.values.tolist(), strict=True)
-        return [(self.vocabulary.words[i], d) for i, d in found if math.isfinite(d)]
+        w = self.model.word_representation(np.arange(len(self.vocabulary)))
+        distances = np.linalg.norm(w - w[index], axis=1)
+        distances[[*range(len(SIGNS)), index]] = np.inf
+        nearest = np.argsort(distances, kind="stable")[:k].tolist()
+        found = ((self.vocabulary.words[i], float(distances[i])) for i in nearest)
+        return [(other, distance) for other, distance in found if math.isfinite(distance)]
 
-    def terms_of(self, image: ImagePath) -> Tensor:
+    def terms_of(self, image: ImagePath) -> np.ndarray:
         """The image terms (1, M) of one image; raises ImageError."""
         return self.terms_of_features(self._feature(image)[None])
 
-    @torch.inference_mode()
-    def terms_of_features(self, features: np.ndarray) -> Tensor:
+    def terms_of_features(self, features: np.ndarray) -> np.ndarray:
         """The image terms (B, M) of encoder features (B, D), each whatever the others are."""
-        raw = to_tensor(features, self.device)
-        return in_blocks(lambda rows: (self.model.image_terms(rows),), raw)[0]
+        return in_blocks(lambda rows: (self.model.image_terms(rows),), features)[0]
 
     def _feature(self, image: ImagePath) -> np.ndarray:
         [feature] = encode_images([Path(image)], self.encoder)
@@ -328,7 +322,7 @@ class Captioner:
     def _stream(
         self, images: Iterable[ImagePath], how: Decoding, prefix: list[int]
     ) -> Iterator[Caption | ImageError]:
-        generator = torch.Generator(self.device).manual_seed(how.seed)
+        generator = np.random.default_rng(how.seed)
         encoded = encode_images(map(Path, images), self.encoder)
         while batch := list(islice(encoded, _BATCH)):
             features = [item for item in batch if isinstance(item, np.ndarray)]
@@ -351,13 +345,12 @@ class Captioner:
             raise UsageError(f"the prefix is longer than the {how.max_length} words allowed")
         return [self.vocabulary.index(word) for word in words]
 
-    @torch.inference_mode()
     def _generate(
         self,
         features: list[np.ndarray],
         how: Decoding,
         prefix: list[int],
-        generator: torch.Generator,
+        generator: np.random.Generator,
     ) -> list[Caption]:
         matrix = np.stack(features)
         captions = self._search(self.terms_of_features(matrix), how, prefix, generator)
@@ -365,9 +358,8 @@ class Captioner:
             captions = self._with_alternatives(captions, matrix, how.alternatives)
         return captions
 
-    @torch.inference_mode()
     def _search(
-        self, terms: Tensor, how: Decoding, prefix: list[int], generator: torch.Generator
+        self, terms: np.ndarray, how: Decoding, prefix: list[int], generator: np.random.Generator
     ) -> list[Caption]:
         state: State = (self.model.initial_state(len(terms)), terms)
         limits = prefix, how.max_length, how.no_repeat
@@ -381,12 +373,12 @@ class Captioner:
         if how.consensus:
             found = [
                 self._by_consensus(sentences, term)
-                for sentences, term in zip(found, terms.cpu().numpy(), strict=True)
+                for sentences, term in zip(found, terms, strict=True)
             ]
         captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
         return [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
 
-    def _step(self, words: Tensor, state: State) -> tuple[Tensor, State]:
+    def _step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         recurrent, terms = state
         logp, recurrent = in_blocks(self.model.step, words, recurrent, terms)
         return logp, (recurrent, terms)
@@ -460,7 +452,8 @@ def _require_places(k: int | None) -> None:
 def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Captioner:
     """Open a shipped model by its name, or a bundle directory, on "auto", "cpu" or "cuda".
 
-    Raises BundleError, or DependencyError when the encoder's weights are not installed.
+    Raises BundleError, UsageError for a GPU that cannot be used, DependencyError for a bundle of
+    format 1 whose encoder's package is missing.
     """
     where = choose_device(device)
     directory = find_bundle(os.fspath(model))
@@ -469,7 +462,7 @@ def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Cap
     encoder = (
         features_only(bundle.model.config.feature)
         if identity.name == FEATURES
-        else reopen_encoder(identity.name, file, identity.preprocessing, where.type)
+        else reopen_encoder(identity.name, identity.digest, file, identity.preprocessing, where)
     )
     ours = bundle.encoder.preprocessing.size, bundle.model.config.feature
     theirs = encoder.preprocessing.size, encoder.dimension
@@ -477,11 +470,6 @@ def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Cap
         raise BundleError(
             f"{printable(directory)}: input {ours[0]} pixels and feature {ours[1]}, but "
             f"{encoder.name} has {theirs[0]} and {theirs[1]}; get a fresh copy of the bundle"
-        )
-    if encoder.digest != bundle.encoder.digest:
-        raise BundleError(
-            f"{printable(directory)}: trained with other weights of {encoder.name} than "
-            "those installed; train again, or install the encoder that the bundle's card names"
         )
     # The bundle's preprocessing rules, whatever the encoder's own default has become.
     encoder = replace(encoder, preprocessing=bundle.encoder.preprocessing)

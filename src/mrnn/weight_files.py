@@ -1,14 +1,13 @@
-"""Files of weights: read whole, and as tensors of which all is checked but the values' sense."""
+"""Files of weights: read whole, and as arrays of which all is checked but the values' sense."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.numpy import load, save
 
 Shape = tuple[int, ...]
 
@@ -27,39 +26,41 @@ def read_whole(path: Path) -> bytes:
         raise ValueError(f"cannot be read ({error.strerror})") from None
 
 
-def from_safetensors(content: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; raises ValueError."""
+def from_safetensors(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file; raises ValueError."""
     try:
         return load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"not a safetensors file ({error})") from None
 
 
-def to_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
-    """The same bytes for the same tensors, wherever they come from."""
-    return save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+def to_safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The same bytes for the same arrays, wherever they come from."""
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
-def check_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, Shape], said_by: str) -> None:
+def check_arrays(
+    arrays: Mapping[str, np.ndarray], shapes: Mapping[str, Shape], said_by: str
+) -> None:
     """Raise ValueError unless there are just these, of these shapes, float16 or 32 and finite."""
-    for name in sorted(tensors.keys() - shapes.keys()):
+    for name in sorted(arrays.keys() - shapes.keys()):
         raise ValueError(f"unknown key {name!r}")
-    for name in sorted(shapes.keys() - tensors.keys()):
+    for name in sorted(shapes.keys() - arrays.keys()):
         raise ValueError(f"missing key {name!r}")
-    for name, tensor in tensors.items():
-        if tuple(tensor.shape) != shapes[name]:
-            found = tuple(tensor.shape)
-            raise ValueError(f"{name!r} has shape {found}, {said_by} says {shapes[name]}")
-        if tensor.dtype not in (torch.float16, torch.float32):
-            raise ValueError(f"{name!r} is {tensor.dtype}, not float16 or float32")
-        if not torch.isfinite(tensor).all():
+    for name, array in arrays.items():
+        if array.shape != shapes[name]:
+            raise ValueError(f"{name!r} has shape {array.shape}, {said_by} says {shapes[name]}")
+        if array.dtype not in (np.float16, np.float32):
+            raise ValueError(f"{name!r} is {array.dtype}, not float16 or float32")
+        if not np.isfinite(array).all():
             raise ValueError(f"{name!r} holds NaN or infinite numbers")
 
 
-def to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All tensors rounded to float16, on the CPU; raises ValueError where one does not fit."""
-    halves = {k: v.detach().cpu().half().contiguous() for k, v in tensors.items()}
-    for name, tensor in halves.items():
-        if not torch.isfinite(tensor).all():
+def to_half(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All arrays rounded to float16; raises ValueError where a number does not fit."""
+    with np.errstate(over="ignore"):
+        halves = {name: array.astype(np.float16) for name, array in arrays.items()}
+    for name, array in halves.items():
+        if not np.isfinite(array).all():
             raise ValueError(f"{name!r} holds NaN or numbers too large for fp16")
     return halves

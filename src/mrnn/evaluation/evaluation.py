@@ -15,7 +15,6 @@ import numpy as np
 from ..captioner import Captioner
 from ..config import Decoding
 from ..datasets import Example
-from ..devices import has_int8
 from ..errors import ImageError, UsageError
 from ..explanation.faithfulness import measure
 from ..scoring.first_order import PRIOR_SCORED
@@ -372,10 +371,8 @@ def _describe_retrieval(captioner: Captioner, plan: Plan) -> str:
     if plan.retrieval == "two-stage":
         how = f"two-stage, {IMAGE_CANDIDATES} images and {SENTENCE_CANDIDATES} sentences"
         scored = PRIOR_SCORED
-    elif has_int8(captioner.device):
-        how = f"exact, 8 bits, then the best {RESCORED} in 32"
     else:
-        how = "exact"
+        how = f"exact, integer products, then the best {RESCORED} in fp32"
     images = len(captioner.bundle.prior)
     prior = f"P(s) over {images} training images"
     if scored < images:

@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..model.mrnn import MRNN
 from ..model.normaliser import fast_normaliser
@@ -55,7 +53,7 @@ class Ratios:
 def fit_match(
     model: MRNN,
     dev: Pairs,
-    prior_terms: Tensor,
+    prior_terms: np.ndarray,
     seed: int = 1,
     on_progress: OnProgress = lambda done, total: None,
 ) -> MatchThreshold | None:
@@ -66,8 +64,8 @@ def fit_match(
     Progress counts sentences.
     """
     # The same picture under two names is one, or it would be its own best wrong picture.
-    terms, which = image_terms(model, dev.features).unique(dim=0, return_inverse=True)
-    queries = draw_queries(dev.corpus, which.cpu().numpy()[dev.images], len(terms), seed=seed)
+    terms, which = np.unique(image_terms(model, dev.features), axis=0, return_inverse=True)
+    queries = draw_queries(dev.corpus, which[dev.images], len(terms), seed=seed)
     if min(len(terms), len(queries.own)) < LEAST:
         return None
     sizes = gallery_sizes(len(terms) - 1)
@@ -112,12 +110,11 @@ def draw_queries(
     return Queries(Corpus([usable[i][0] for i in drawn]), [usable[i][1] for i in drawn])
 
 
-@torch.inference_mode()
 def best_ratios(
     model: MRNN,
     queries: Queries,
-    terms: Tensor,
-    prior_terms: Tensor,
+    terms: np.ndarray,
+    prior_terms: np.ndarray,
     sizes: Sequence[int],
     seed: int = 1,
     on_progress: OnProgress = lambda done, total: None,
@@ -129,19 +126,17 @@ def best_ratios(
     that it describes. A larger gallery holds the smaller ones; one of a size beyond what there is
     holds all. First-order scores choose the candidates of each gallery; log P(s) is an estimate.
     """
-    centres, both = anchors(prior_terms), torch.cat([terms, prior_terms])
+    centres, both = anchors(prior_terms), np.concatenate([terms, prior_terms])
     own, others = np.empty(len(queries.own)), np.empty((len(queries.own), len(sizes)))
     done = 0
     groups = linearised_groups(model, queries.corpus, centres, len(both), _MEMORY)
     for group, part, linearised in groups:
-        first, of_prior = linearised.scores(both).split([len(terms), len(prior_terms)], dim=1)
+        first, of_prior = np.split(linearised.scores(both), [len(terms)], axis=1)
         drawn = [_gallery(len(terms), queries.own[s], sizes[-1], (seed, int(s))) for s in group]
-        exact = _scored(
-            model, part, terms, first, torch.from_numpy(np.stack(drawn)), sizes, candidates
-        )
+        exact = _scored(model, part, terms, first, np.stack(drawn), sizes, candidates)
         exact -= estimated_log_prior(model, part, prior_terms, of_prior, _MEMORY)[:, None]
-        own[group] = exact[:, 0].cpu().numpy()
-        others[group] = exact[:, 1:].cummax(1).values[:, np.array(sizes) - 1].cpu().numpy()
+        own[group] = exact[:, 0]
+        others[group] = np.maximum.accumulate(exact[:, 1:], axis=1)[:, np.array(sizes) - 1]
         done += len(group)
         on_progress(done, len(queries.own))
     return Ratios(own, others)
@@ -157,31 +152,26 @@ def _gallery(images: int, own: np.ndarray, most: int, seed: tuple[int, int]) -> 
 def _scored(
     model: MRNN,
     part: Corpus,
-    terms: Tensor,
-    first: Tensor,
-    drawn: Tensor,
+    terms: np.ndarray,
+    first: np.ndarray,
+    drawn: np.ndarray,
     sizes: Sequence[int],
     candidates: int,
-) -> Tensor:
+) -> np.ndarray:
     """Log P(s | I) of its own picture and of the candidates of each gallery, others -inf.
 
     `first` are first-order scores (S, I), `drawn` pictures (S, 1 + N), -1 for none: (S, 1 + N).
     """
-    drawn = drawn.to(terms.device)
-    coarse = first.gather(1, drawn.clamp_min(0)).masked_fill(drawn < 0, -torch.inf)
-    chosen = torch.zeros_like(drawn, dtype=torch.bool)
+    coarse = np.take_along_axis(first, np.maximum(drawn, 0), 1)
+    coarse[drawn < 0] = -np.inf
+    chosen = np.zeros_like(drawn, dtype=bool)
     chosen[:, 0] = True
     for size in sizes:
         chosen[:, 1 : 1 + size] |= best_mask(coarse[:, 1 : 1 + size], candidates)
     chosen &= drawn >= 0
-    sentences = chosen.nonzero()[:, 0].cpu().numpy()
-    exact = pair_likelihoods(
-        model,
-        part,
-        terms,
-        sentences,
-        drawn[chosen].cpu().numpy(),
-        _MEMORY,
-        fast_normaliser(model),
+    found = np.full_like(coarse, -np.inf)
+    sentences, images = np.nonzero(chosen)[0], drawn[chosen]
+    found[chosen] = pair_likelihoods(
+        model, part, terms, sentences, images, _MEMORY, fast_normaliser(model)
     )
-    return torch.full_like(coarse, -torch.inf).masked_scatter(chosen, exact)
+    return found

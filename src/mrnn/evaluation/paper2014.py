@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
 from ..model.generate import State, Step, of_lengths
 from ..scoring.pairs import Pairs
@@ -59,7 +58,7 @@ def written(
     vocabulary: Vocabulary,
     given: Sequence[Words],
     lengths: Sequence[int],
-    generator: torch.Generator | None = None,
+    generator: np.random.Generator | None = None,
 ) -> list[list[str]]:
     """Sentences of these lengths, each after its own first words, which are returned as given.
 

@@ -14,11 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from ..model.mrnn import G2_BOUND, MRNN, g2, recurrence
+from ..model.arrays import log_softmax
+from ..model.mrnn import MRNN, g2, g2_slope
 from ..words.packing import Packed
 
 NODES = 16  # of Gauss-Legendre quadrature, enough for trained models
@@ -31,31 +29,30 @@ _ROWS = 1024  # words whose softmax is in memory at once
 class Parts:
     """Log P of N words at the baseline, and what each term of eq. 3 adds to it, nats."""
 
-    baseline: Tensor  # (N,)
-    last_word: Tensor  # (N,) through Vw w(t)
-    sentence: Tensor  # (N,) through Vr r(t)
-    image: Tensor  # (N,) through VI I
-    gradients: Tensor  # (N, M) of log P by x, averaged along the line
+    baseline: np.ndarray  # (N,)
+    last_word: np.ndarray  # (N,) through Vw w(t)
+    sentence: np.ndarray  # (N,) through Vr r(t)
+    image: np.ndarray  # (N,) through VI I
+    gradients: np.ndarray  # (N, M) of log P by x, averaged along the line
 
 
-@torch.inference_mode()
-def explain(model: MRNN, packed: Packed, image_terms: Tensor, usual: Tensor) -> Parts:
+def explain(model: MRNN, packed: Packed, image_terms: np.ndarray, usual: np.ndarray) -> Parts:
     """The contributions to log P of all packed words (integrated gradients, arXiv:1703.01365).
 
     `image_terms` (B, M) are in the order of the sorted batch; `usual` (M,) is the image term at the
     baseline, the mean over training images.
     """
     w = model.word_representation(packed.inputs)
-    last_word = F.linear(w, model.vw)  # (N, M)
-    sentence = F.linear(recurrence(w, model.ur, packed.sizes), model.vr)
-    image = image_terms.index_select(0, packed.rows) - usual
+    last_word = w @ model.vw.T  # (N, M)
+    sentence = model.recurrence(w, packed) @ model.vr.T
+    image = image_terms[packed.rows] - usual
     start, line = model.vw_bias + usual, last_word + sentence + image
-    before = model.logits(start[None]).log_softmax(1)[0, packed.targets]  # the same for all words
+    before = log_softmax(model.logits(start[None]))[0, packed.targets]  # the same for all words
     gained = _log_p(model, start + line, packed.targets) - before
     nodes = NODES
     while True:
         gradients = _averaged(model, start, line, packed.targets, nodes)
-        error = ((gradients * line).sum(1) - gained).abs().max()
+        error = np.abs((gradients * line).sum(1) - gained).max()
         if error < _TOLERANCE or nodes >= _MOST_NODES:
             break
         nodes *= 2
@@ -68,40 +65,44 @@ def explain(model: MRNN, packed: Packed, image_terms: Tensor, usual: Tensor) -> 
     )
 
 
-@torch.inference_mode()
-def position_terms(model: MRNN, positions: Tensor) -> Tensor:
+def position_terms(model: MRNN, positions: np.ndarray) -> np.ndarray:
     """The image term as a sum over positions: (P, D) with the feature as mean -> (P, M).
 
     The picture's own normalisation is held fixed, so that the sum is exactly VI I.
     """
-    length = positions.mean(0).norm().clamp_min(1e-12)  # as torch normalises
-    return F.linear(positions * (model.config.feature_norm / length / len(positions)), model.vi)
+    length = max(float(np.linalg.norm(positions.mean(axis=0))), 1e-12)  # as `image_terms` has it
+    return positions * (model.config.feature_norm / length / len(positions)) @ model.vi.T
 
 
-def _averaged(model: MRNN, start: Tensor, line: Tensor, targets: Tensor, nodes: int) -> Tensor:
+def _averaged(
+    model: MRNN, start: np.ndarray, line: np.ndarray, targets: np.ndarray, nodes: int
+) -> np.ndarray:
     """Gradients averaged from `start` (M,) along each `line` (N, M): Gauss-Legendre quadrature."""
     places, weights = np.polynomial.legendre.leggauss(nodes)  # over -1..1
-    gradients = torch.zeros_like(line)
+    gradients = np.zeros_like(line)
     for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
         gradients += float(weight) * _gradients(model, start + float(place) * line, targets)
     return gradients
 
 
-def _log_p(model: MRNN, x: Tensor, targets: Tensor) -> Tensor:
+def _log_p(model: MRNN, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Log P of each word, (N,), from the sums inside eq. 3, (N, M)."""
     found = [
-        model.logits(some).log_softmax(1).gather(1, words[:, None])[:, 0]
-        for some, words in zip(x.split(_ROWS), targets.split(_ROWS), strict=True)
+        np.take_along_axis(log_softmax(model.logits(x[part])), targets[part, None], 1)[:, 0]
+        for part in _parts(len(x))
     ]
-    return torch.cat(found)
+    return np.concatenate(found)
 
 
-def _gradients(model: MRNN, x: Tensor, targets: Tensor) -> Tensor:
+def _gradients(model: MRNN, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """The gradient of each word's log P by the sum inside eq. 3, at x: (N, M).
 
     It is g2'(x) times (Wo of the word - the expectation of Wo).
     """
     m = g2(x)
-    expected = [model.logits(some).softmax(1) @ model.wo for some in x.split(_ROWS)]
-    slope = (2 / 3) * (G2_BOUND - m.square() / G2_BOUND)  # g2'(x)
-    return slope * (model.wo[targets] - torch.cat(expected))
+    expected = [np.exp(log_softmax(model.logits(x[part]))) @ model.wo for part in _parts(len(x))]
+    return g2_slope(m) * (model.wo[targets] - np.concatenate(expected))
+
+
+def _parts(length: int) -> list[slice]:
+    return [slice(start, start + _ROWS) for start in range(0, length, _ROWS)]

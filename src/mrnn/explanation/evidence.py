@@ -10,13 +10,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor
 
 from ..images.encoders import Encoder
 from ..model.mrnn import MRNN
 from ..results import Contributions, Evidence
 from ..scoring.likelihoods import image_terms
-from ..scoring.pairs import to_tensor
 from ..words.packing import Corpus, Packed
 from ..words.text import END
 from .contributions import Parts, explain, position_terms
@@ -26,7 +24,7 @@ from .occlusion import occlusion_heat
 def find_evidence(
     model: MRNN,
     encoder: Encoder,
-    usual: Tensor,
+    usual: np.ndarray,
     pixels: np.ndarray,
     feature: np.ndarray,
     words: Sequence[int],
@@ -38,7 +36,7 @@ def find_evidence(
     baseline. Maps are by occlusion; `quick` ones are of positions, where the encoder has them.
     """
     complete = words[-1:] == [END]
-    packed = Corpus([words[:-1] if complete else words]).pack().to(usual.device)
+    packed = Corpus([words[:-1] if complete else words]).pack()
     parts = explain(model, packed, image_terms(model, feature[None]), usual)
     maps, method = _heat_maps(model, encoder, usual, pixels, feature, packed, parts, quick)
     figures = zip(
@@ -46,7 +44,7 @@ def find_evidence(
         parts.last_word.tolist(),
         parts.sentence.tolist(),
         parts.image.tolist(),
-        [()] * len(packed.targets) if maps is None else map(_rows, maps.cpu().numpy()),
+        [()] * len(packed.targets) if maps is None else map(_rows, maps),
         strict=True,
     )
     found = (Evidence(base, Contributions(*terms), heat) for base, *terms, heat in figures)
@@ -56,18 +54,18 @@ def find_evidence(
 def _heat_maps(
     model: MRNN,
     encoder: Encoder,
-    usual: Tensor,
+    usual: np.ndarray,
     pixels: np.ndarray,
     feature: np.ndarray,
     packed: Packed,
     parts: Parts,
     quick: bool,
-) -> tuple[Tensor | None, str]:
+) -> tuple[np.ndarray | None, str]:
     """(N, H * H) nats, or None, and how they were made."""
     if len(feature) == 0:
         return None, "none"
     if encoder.encode_positions is not None and quick:
-        positions = to_tensor(encoder.encode_positions(pixels[None])[0], usual.device)
+        [positions] = encoder.encode_positions(pixels[None])
         count = len(positions)
         if math.isqrt(count) ** 2 == count > 1:  # as a square, and not all in one
             terms = position_terms(model, positions) - usual / count  # (P, M)

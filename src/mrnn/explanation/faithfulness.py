@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ..images.encoders import Encoder
 from ..images.features import OnProgress, read_ahead, read_pixels
@@ -51,7 +50,7 @@ def measure(
     model: MRNN,
     encoder: Encoder,
     vocabulary: Vocabulary,
-    usual: Tensor,
+    usual: np.ndarray,
     pictures: Sequence[Picture],
     captions: Sequence[str],
     seed: int,
@@ -83,7 +82,7 @@ def measure(
 def _losses(
     model: MRNN,
     encoder: Encoder,
-    usual: Tensor,
+    usual: np.ndarray,
     pixels: np.ndarray,
     words: Sequence[int],
     content: Sequence[int],
@@ -99,8 +98,8 @@ def _losses(
     chosen = np.concatenate([quarters(one, generator) for one in heat])  # (4 K, H * H)
     masks = cells(encoder.preprocessing.size, len(heat[0]))
     covered = np.stack([masks[parts].any(0) for parts in chosen])
-    packed = Corpus([words[:-1]]).pack().to(usual.device)
-    lost = losses(model, encoder, packed, pixels, feature, covered).cpu().numpy()
+    packed = Corpus([words[:-1]]).pack()
+    lost = losses(model, encoder, packed, pixels, feature, covered)
     count = len(QUARTERS)
     for number, place in enumerate(content):
         yield lost[place, count * number : count * (number + 1)]

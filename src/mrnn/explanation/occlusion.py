@@ -11,11 +11,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..images.encoders import Encoder
 from ..images.reading import Preprocessing
+from ..model.arrays import log_softmax
 from ..model.mrnn import MRNN
 from ..scoring.likelihoods import image_terms
 from ..words.packing import Packed
@@ -45,7 +44,7 @@ def filled(pixels: np.ndarray, masks: np.ndarray, how: Preprocessing) -> np.ndar
 
 def occlusion_heat(
     model: MRNN, encoder: Encoder, packed: Packed, pixels: np.ndarray, feature: np.ndarray
-) -> Tensor:
+) -> np.ndarray:
     """How much of each word's log P hangs on each part of a picture, (N, H * H), nats.
 
     `packed` is one sentence; `feature` (D,) is that of the picture (3, S, S).
@@ -55,7 +54,7 @@ def occlusion_heat(
     hidden = random_quarters(side)
     masks = (hidden.astype(np.float32) @ cells(size, side).reshape(side * side, -1)) > 0
     lost = losses(model, encoder, packed, pixels, feature, masks.reshape(-1, size, size))
-    return lost @ torch.from_numpy(fit(hidden, side)).to(lost.device).T
+    return lost @ fit(hidden, side).T
 
 
 def random_quarters(side: int, count: int = QUARTERS, seed: int = 1) -> np.ndarray:
@@ -94,7 +93,7 @@ def losses(
     pixels: np.ndarray,
     feature: np.ndarray,
     masks: np.ndarray,
-) -> Tensor:
+) -> np.ndarray:
     """What log P of each word of one sentence loses when a picture is grey under each mask.
 
     `feature` (D,) is that of the picture (3, S, S) itself; returns (N, C), nats.
@@ -107,9 +106,8 @@ def losses(
     return found[:, :1] - found[:, 1:]
 
 
-@torch.inference_mode()
-def log_likelihoods(model: MRNN, packed: Packed, terms: Tensor) -> Tensor:
+def log_likelihoods(model: MRNN, packed: Packed, terms: np.ndarray) -> np.ndarray:
     """Log P of each word of one sentence given each of C image terms (C, M): (N, C), nats."""
     words = model.sentence_terms(packed)
-    every = [model.logits(words + term).log_softmax(1) for term in terms]
-    return torch.cat([logp.gather(1, packed.targets[:, None]) for logp in every], 1)
+    every = [log_softmax(model.logits(words + term)) for term in terms]
+    return np.concatenate([np.take_along_axis(p, packed.targets[:, None], 1) for p in every], 1)

@@ -10,27 +10,16 @@ Dimension key: B images, C channels, H x W positions, D=4096 feature.
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from ..errors import BundleError
-from ..weight_files import Shape, check_tensors, from_safetensors, read_whole
-from .reading import Preprocessing, printable
+from ..onnx_graphs import bound, graph, node
+from ..weight_files import Shape
+from .reading import Preprocessing
 
 FEATURE = 4096
 # ImageNet's mean and standard deviation of each channel.
 PREPROCESSING = Preprocessing(224, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 VARIANT = "the one-weird-trick variant (Krizhevsky 2014), not the paper's AlexNet"
-
-_TORCHVISION = "7be5be79"  # begins the SHA-256 of alexnet-owt-7be5be79.pth
-_UNUSED = ("classifier.6.weight", "classifier.6.bias")  # from the feature to ImageNet's classes
 
 
 @dataclass(frozen=True)
@@ -51,14 +40,6 @@ class Layer:
             f"{self.name}.bias": self.weight_shape[:1],
         }
 
-    def run(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """From (B, C, H, W) to the same with other sizes, or to (B, 4096)."""
-        weight, bias = weights[f"{self.name}.weight"], weights[f"{self.name}.bias"]
-        if weight.dim() == 2:
-            return F.relu(F.linear(x.flatten(1), weight, bias))
-        x = F.relu(F.conv2d(x, weight, bias, self.stride, self.padding))
-        return F.max_pool2d(x, 3, 2) if self.pool else x
-
 
 LAYERS = (
     Layer("features.0", (64, 3, 11, 11), stride=4, padding=2, pool=True),
@@ -72,35 +53,27 @@ LAYERS = (
 SHAPES = {name: shape for layer in LAYERS for name, shape in layer.shapes.items()}
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the layers up to fc7 from a safetensors file, or from torchvision's own file.
-
-    Raises BundleError for any other file, and when a layer is missing or of another shape.
-    """
-    try:
-        tensors = _tensors(read_whole(path))
-        check_tensors({k: v for k, v in tensors.items() if k not in _UNUSED}, SHAPES, "AlexNet")
-    except ValueError as error:
-        raise BundleError(
-            f"{printable(path)}: {error}; give torchvision's alexnet-owt-{_TORCHVISION}.pth, or "
-            "its state dict as safetensors"
-        ) from None
-    return {name: tensors[name] for name in SHAPES}
-
-
-def _tensors(content: bytes) -> Mapping[str, Tensor]:
-    if content[8:9] == b"{":  # as every safetensors file
-        return from_safetensors(content)
-    digest = hashlib.sha256(content).hexdigest()
-    if not digest.startswith(_TORCHVISION):
-        raise ValueError(
-            f"not a safetensors file, and its SHA-256 begins {digest[:8]}: another pickle than "
-            "torchvision's is never read"
-        )
-    try:
-        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # the digest's beginning can be forged; its errors are many
-        raise ValueError(f"not weights ({printable(str(error))[:200]})") from None
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ValueError("not a state dict")
-    return loaded
+def onnx_graph() -> bytes:
+    """Pixels (B, 3, S, S) to the feature (B, D); the weights are bound when it is opened."""
+    nodes, weights = [], []
+    x = "pixels"
+    for layer in LAYERS:
+        names = [f"{layer.name}.weight", f"{layer.name}.bias"]
+        weights += [bound(name, layer.shapes[name]) for name in names]
+        linear = f"{layer.name}/linear"
+        output = "feature" if layer is LAYERS[-1] else layer.name
+        if len(layer.weight_shape) == 2:
+            nodes.append(node("Flatten", [x], f"{layer.name}/flat"))
+            nodes.append(node("Gemm", [f"{layer.name}/flat", *names], linear, transB=1))
+        else:
+            sides = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
+            nodes.append(node("Conv", [x, *names], linear, **sides))
+        nodes.append(node("Relu", [linear], f"{layer.name}/relu" if layer.pool else output))
+        if layer.pool:
+            pooled = node(
+                "MaxPool", [f"{layer.name}/relu"], output, kernel_shape=[3, 3], strides=[2, 2]
+            )
+            nodes.append(pooled)
+        x = output
+    side = PREPROCESSING.size
+    return graph(nodes, {"pixels": ("B", 3, side, side)}, {"feature": ("B", FEATURE)}, weights)

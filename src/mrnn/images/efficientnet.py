@@ -1,8 +1,8 @@
 """EfficientNet-Lite as a list of convolutions with batch normalisation folded in.
 
-The list serves twice: `Block.run` runs it in PyTorch (GPUs, fine-tuning, tests), and
-tools/export_graphs.py writes the ONNX graphs in graphs/ from it. Architecture: Tan and Le,
-EfficientNet, 2019, in the "Lite" form (ReLU6, no squeeze-and-excitation, TensorFlow's padding).
+The list serves twice: `graph` makes an ONNX graph of it, and `training.image_network` runs it in
+PyTorch. Architecture: Tan and Le, EfficientNet, 2019, in the "Lite" form (ReLU6, no
+squeeze-and-excitation, TensorFlow's padding).
 Folded statistics are constants: fine-tuning trains weights and biases, never the statistics.
 
 Dimension key: B images, S input side, C channels, H x W positions, D=1280 feature.
@@ -14,10 +14,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
+from ..onnx_graphs import bound, constant, graph, node
 from ..weight_files import Shape
 
 FEATURE = 1280
@@ -69,15 +68,14 @@ class Convolution:
         """Shape of the weight, as PyTorch and ONNX have it."""
         return (self.outputs, self.inputs // self.groups, self.kernel, self.kernel)
 
-    def run(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """From (B, C, H, W) to the same with other sizes."""
-        rows, columns = _same_padding(x.shape[2], self), _same_padding(x.shape[3], self)
-        padding = (rows[0], columns[0])
-        if padding != (rows[1], columns[1]):  # the convolution itself pads both sides alike
-            x, padding = F.pad(x, (*columns, *rows)), (0, 0)
-        weight, bias = weights[f"{self.name}.weight"], weights[f"{self.name}.bias"]
-        x = F.conv2d(x, weight, bias, self.stride, padding, groups=self.groups)
-        return F.relu6(x, inplace=True) if self.relu6 else x
+    def padding(self, length: int) -> tuple[int, int]:
+        """Zeros before and after a side of this length: TensorFlow's SAME.
+
+        As few as needed, the odd one after the image, not before it.
+        """
+        needed = (math.ceil(length / self.stride) - 1) * self.stride + self.kernel - length
+        needed = max(needed, 0)
+        return needed // 2, needed - needed // 2
 
 
 @dataclass(frozen=True)
@@ -92,13 +90,6 @@ class Block:
         """Shapes of the folded weights by their names."""
         weights = {f"{c.name}.weight": c.weight_shape for c in self.convolutions}
         return weights | {f"{c.name}.bias": (c.outputs,) for c in self.convolutions}
-
-    def run(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """From (B, C, H, W) to the same with other sizes; `weights` are folded."""
-        entering = x
-        for convolution in self.convolutions:
-            x = convolution.run(weights, x)
-        return x + entering if self.residual else x
 
 
 def blocks(size: Size) -> tuple[Block, ...]:
@@ -117,19 +108,59 @@ def blocks(size: Size) -> tuple[Block, ...]:
     return (*listed, Block((Convolution("_conv_head", "_bn1", channels, FEATURE, 1),)))
 
 
-def fold(state: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
+def fold(state: Mapping[str, np.ndarray], size: Size) -> dict[str, np.ndarray]:
     """Fold batch normalisation into weights and biases, named `<convolution>.weight|.bias`."""
     folded = {}
     for block in blocks(size):
         for c in block.convolutions:
-            gain = state[f"{c.norm}.weight"] / torch.sqrt(
-                state[f"{c.norm}.running_var"] + _BATCH_NORM_EPSILON
-            )
+            deviation = np.sqrt(state[f"{c.norm}.running_var"] + np.float32(_BATCH_NORM_EPSILON))
+            gain = state[f"{c.norm}.weight"] / deviation
+            shift = state[f"{c.norm}.bias"] - state[f"{c.norm}.running_mean"] * gain
             folded[f"{c.name}.weight"] = state[f"{c.name}.weight"] * gain[:, None, None, None]
-            folded[f"{c.name}.bias"] = (
-                state[f"{c.norm}.bias"] - state[f"{c.norm}.running_mean"] * gain
-            )
+            folded[f"{c.name}.bias"] = shift
     return folded
+
+
+def onnx_graph(size: Size) -> bytes:
+    """Pixels (B, 3, S, S) to positions (B, D, H, W) and feature (B, D), their mean.
+
+    The weights are bound when the graph is opened, by the names that `fold` gives them.
+    """
+    nodes, weights = [], []
+    x = "pixels"
+    listed = blocks(size)
+    for number, block in enumerate(listed):
+        entering = x
+        for c in block.convolutions:
+            names = [x, f"{c.name}.weight", f"{c.name}.bias"]
+            weights += [bound(names[1], c.weight_shape), bound(names[2], (c.outputs,))]
+            x = "positions" if number == len(listed) - 1 else c.name
+            linear = f"{x}/linear" if c.relu6 else x
+            nodes.append(
+                node(
+                    "Conv",
+                    names,
+                    linear,
+                    kernel_shape=[c.kernel, c.kernel],
+                    strides=[c.stride, c.stride],
+                    group=c.groups,
+                    auto_pad="SAME_UPPER",
+                )
+            )
+            if c.relu6:
+                nodes.append(node("Clip", [linear, "zero", "six"], x))
+        if block.residual:
+            nodes.append(node("Add", [entering, x], f"{x}/residual"))
+            x = f"{x}/residual"
+    nodes.append(node("ReduceMean", [x, "spatial"], "feature", keepdims=0))
+    constants = [
+        constant("zero", np.array(0, dtype=np.float32)),
+        constant("six", np.array(6, dtype=np.float32)),
+        constant("spatial", np.array([2, 3])),
+    ]
+    outputs = {"feature": ("B", FEATURE), "positions": ("B", FEATURE, "H", "W")}
+    pixels = ("B", 3, size.input, size.input)
+    return graph(nodes, {"pixels": pixels}, outputs, [*constants, *weights])
 
 
 def _inverted_bottleneck(
@@ -150,10 +181,3 @@ def _scaled_channels(channels: int, width: float) -> int:
     scaled = channels * width
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded
-
-
-def _same_padding(length: int, c: Convolution) -> tuple[int, int]:
-    # TensorFlow's SAME: as little as needed, the odd pixel after the image, not before it.
-    needed = (math.ceil(length / c.stride) - 1) * c.stride + c.kernel - length
-    needed = max(needed, 0)
-    return needed // 2, needed - needed // 2

@@ -14,30 +14,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..config import ENCODER
 from ..errors import BundleError, UsageError
+from ..weight_files import to_half, to_safetensors
 from .networks import (
+    NETWORKS,
     ONNX,
-    PACKAGES,
     SAFETENSORS,
     EncoderFile,
     Network,
     Run,
-    in_onnx_runtime,
-    in_torch,
     network,
-    packaged,
+    open_network,
     read_weights,
-    refuse_weights,
 )
+from .published import PACKAGES, alexnet_weights, packaged
 from .reading import Preprocessing, printable
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 DEFAULT = ENCODER
 FEATURES = "features"  # stands for an encoder where features were computed elsewhere
@@ -48,12 +43,12 @@ class Encoder:
     """An image network together with all that identifies it."""
 
     name: str
-    digest: str  # SHA-256 of the weight file, hexadecimal
+    digest: str  # SHA-256, hexadecimal: of the file that the weights were published or learned as
     dimension: int  # D
     preprocessing: Preprocessing
     encode: Run  # (B, 3, S, S) -> (B, D), float32
     encode_positions: Run | None  # (B, 3, S, S) -> (B, P, D), mean = encode; None: no positions
-    file: EncoderFile | None = None  # None where a pip package has the weights
+    file: EncoderFile | None = None  # all of it, as bundles carry it; None: there is no network
 
 
 def open_encoder(name: str = DEFAULT, device: str = "cpu", weights: Path | None = None) -> Encoder:
@@ -64,51 +59,46 @@ def open_encoder(name: str = DEFAULT, device: str = "cpu", weights: Path | None 
     known or a file is not what it should be, UsageError for weights missing or not wanted.
     """
     if name.lower().endswith(".onnx"):
-        refuse_weights(weights, name)
+        _refuse_weights(weights, name)
         return _open_onnx(Path(name))
     return _builder(name)(device, weights)
 
 
-def encoder_of(name: str, weights: Mapping[str, Tensor], device: str = "cpu") -> Encoder:
+def encoder_of(name: str, weights: Mapping[str, np.ndarray], device: str = "cpu") -> Encoder:
     """The encoder of fine-tuned weights, rounded to float16 as a bundle will carry them.
 
-    What is as in the pip package is not carried. Raises BundleError for NaN or numbers too large.
+    Raises BundleError for NaN or numbers too large.
     """
-    import torch
-
-    from ..weight_files import to_half
-
-    found = network(name)
-    known = packaged(found) if name in PACKAGES else {}
-    own = {k: v for k, v in weights.items() if k not in known or not torch.equal(v, known[k])}
     try:
-        return _carried(found, to_half(own), device)
+        file = EncoderFile.of(SAFETENSORS, to_safetensors(to_half(weights)))
     except ValueError as error:
         raise BundleError(f"{name}: {error}") from None
+    return _encoder(network(name), file, file.digest, device)
 
 
 def reopen_encoder(
-    name: str, file: EncoderFile | None, preprocessing: Preprocessing, device: str = "cpu"
+    name: str,
+    digest: str,
+    file: EncoderFile | None,
+    preprocessing: Preprocessing,
+    device: str = "cpu",
 ) -> Encoder:
-    """Build the encoder that a bundle names, of the file that the bundle carries, if any.
+    """Build the encoder that a bundle names, of the file that the bundle carries.
 
-    No file outside the bundle is opened but those of pip packages. Raises as `open_encoder`.
+    Raises as `open_encoder`.
     """
     if file is None:
         return _builder(name)(device, None)
     if file.name == ONNX:
         return _of_onnx(name, file, preprocessing)
-    found = network(name)
-    return _encoder(found, read_weights(found, file), file.digest, file, device)
+    return _encoder(network(name), file, digest, device)
 
 
 def files_of(name: str) -> tuple[str | None, ...]:
     """The names of the file that a bundle with this encoder carries; None where it needs none."""
     if name.lower().endswith(".onnx") and name == plain_name(name):
         return (ONNX,)
-    if name == "alexnet":
-        return (SAFETENSORS,)
-    return (None, SAFETENSORS) if name in PACKAGES else (None,)
+    return (SAFETENSORS,) if name in NETWORKS else (None,)
 
 
 def features_only(dimension: int) -> Encoder:
@@ -130,7 +120,7 @@ def plain_name(path: str) -> str:
 
 def _no_image(device: str, weights: Path | None) -> Encoder:
     """The encoder of RNN-Base: every picture is the empty vector."""
-    refuse_weights(weights, "none")
+    _refuse_weights(weights, "none")
 
     def nothing(pixels: np.ndarray) -> np.ndarray:
         return np.zeros((len(pixels), 0), dtype=np.float32)
@@ -142,13 +132,14 @@ def _no_image(device: str, weights: Path | None) -> Encoder:
 
 
 def _efficientnet(name: str, device: str, weights: Path | None) -> Encoder:
+    _refuse_weights(weights, name)
     found = network(name)
-    return _encoder(found, read_weights(found, weights), PACKAGES[name].sha256, None, device)
+    return _encoder(found, packaged(found), PACKAGES[name].sha256, device)
 
 
 def _alexnet(device: str, weights: Path | None) -> Encoder:
-    found = network("alexnet")
-    return _carried(found, read_weights(found, weights), device)
+    file = alexnet_weights(weights)
+    return _encoder(network("alexnet"), file, file.digest, device)
 
 
 BUILDERS: Mapping[str, Callable[[str, Path | None], Encoder]] = {
@@ -165,6 +156,12 @@ def _builder(name: str) -> Callable[[str, Path | None], Encoder]:
     return BUILDERS[name]
 
 
+def _refuse_weights(weights: Path | None, name: str) -> None:
+    """Raise UsageError where a file of weights is given but not wanted."""
+    if weights is not None:
+        raise UsageError(f"{name} takes no file of weights; only alexnet does")
+
+
 def _open_onnx(path: Path) -> Encoder:
     from .onnx_files import read_onnx
 
@@ -173,30 +170,14 @@ def _open_onnx(path: Path) -> Encoder:
 
 
 def _of_onnx(name: str, file: EncoderFile, how: Preprocessing) -> Encoder:
-    from .onnx_files import open_network
+    from .onnx_files import open_file
 
-    opened = open_network(file.content, how, file.place)
+    opened = open_file(file.content, how, file.place)
     positions = opened.encode_positions
     return Encoder(name, file.digest, opened.dimension, how, opened.encode, positions, file)
 
 
-def _carried(network: Network, weights: Mapping[str, Tensor], device: str) -> Encoder:
-    """An encoder whose weights a bundle must carry, since no package has them."""
-    from ..weight_files import to_safetensors
-
-    file = EncoderFile.of(SAFETENSORS, to_safetensors(weights))
-    return _encoder(network, read_weights(network, file), file.digest, file, device)
-
-
-def _encoder(
-    network: Network,
-    weights: Mapping[str, Tensor],
-    digest: str,
-    file: EncoderFile | None,
-    device: str,
-) -> Encoder:
-    on_torch = device != "cpu" or network.name == "alexnet"
-    run = partial(in_torch, device=device) if on_torch else in_onnx_runtime
-    encode, positions = run(network, weights)
+def _encoder(network: Network, file: EncoderFile, digest: str, device: str) -> Encoder:
+    encode, positions = open_network(network, read_weights(network, file), device)
     size, how = network.dimension, network.preprocessing
     return Encoder(network.name, digest, size, how, encode, positions, file)

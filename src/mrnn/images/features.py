@@ -191,7 +191,8 @@ class _Store:
 
 
 def _key(encoder: Encoder) -> str:
-    identity = json.dumps([encoder.digest, encoder.preprocessing.to_json()], sort_keys=True)
+    what_runs = encoder.file.digest if encoder.file else encoder.digest
+    identity = json.dumps([what_runs, encoder.preprocessing.to_json()], sort_keys=True)
     return f"{encoder.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 

@@ -1,4 +1,4 @@
-"""Networks in ONNX Runtime: those we ship without weights, and any file of the user's.
+"""Any image network in an ONNX file of the user's.
 
 A file `model.onnx` is described by `model.json` beside it, an object with the fields of
 `Preprocessing`: {"size": 224, "mean": [123.675, 116.28, 103.53], "scale": [58.395, 57.12, 57.375]}.
@@ -9,7 +9,6 @@ Dimension key: B images, S input side, D feature, H x W = P positions.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +16,11 @@ import numpy as np
 import onnxruntime as ort
 from PIL import Image
 
-from ..devices import processors
 from ..errors import BundleError
+from ..onnx_sessions import open_session
 from ..weight_files import read_whole
+from .networks import Run, flatten_positions
 from .reading import Preprocessing, preprocess, printable
-
-Run = Callable[[np.ndarray], np.ndarray]
 
 _EXAMPLE = '{"size": 224, "mean": [123.675, 116.28, 103.53], "scale": [58.395, 57.12, 57.375]}'
 _INPUT = "float32 of shape (batch, 3, height, width), the batch free or 1"
@@ -54,30 +52,7 @@ def read_onnx(path: Path) -> tuple[bytes, Preprocessing]:
         ) from None
 
 
-def open_session(
-    content: bytes, weights: Mapping[str, np.ndarray] | None = None
-) -> ort.InferenceSession:
-    """Load a graph on the CPU, and bind the weights that it names but does not hold."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = processors()
-    options.log_severity_level = 4  # what goes wrong is raised, not printed
-    # Spinning threads would starve the decoding that runs beside.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    if weights is None:
-        # Weights in other files are refused: nothing can lie below this path.
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", "/dev/null"
-        )
-    else:
-        values = [ort.OrtValue.ortvalue_from_numpy_with_onnx_type(w, 1) for w in weights.values()]
-        options.add_external_initializers(list(weights), values)
-    providers = ["CPUExecutionProvider"]
-    # Without the fallback, which would print, and try the same again.
-    return ort.InferenceSession(content, options, providers, enable_fallback=False)
-
-
-def open_network(content: bytes, how: Preprocessing, place: str) -> OnnxNetwork:
+def open_file(content: bytes, how: Preprocessing, place: str) -> OnnxNetwork:
     """Open a file's content, and try it on noise; raises BundleError that begins with `place`."""
     try:
         session = open_session(content)
@@ -87,12 +62,6 @@ def open_network(content: bytes, how: Preprocessing, place: str) -> OnnxNetwork:
         return _checked(session, how)
     except ValueError as error:
         raise BundleError(f"{place}: {error}") from None
-
-
-def flatten_positions(positions: np.ndarray) -> np.ndarray:
-    """(B, D, H, W) -> (B, P, D)."""
-    images, dimension = positions.shape[:2]
-    return positions.reshape(images, dimension, -1).transpose(0, 2, 1)
 
 
 def _checked(session: ort.InferenceSession, how: Preprocessing) -> OnnxNetwork:

@@ -2,8 +2,9 @@
 
 `config.json` (sizes, tokeniser, encoder, what it was trained on, scores, digests), `vocab.json`,
 `model.safetensors` (weights and the prior features, fp16), `README.md` (the card), how training
-images were described: `consensus.safetensors`, and, for an encoder that no pip package has, its
-weights: `encoder.safetensors` or `encoder.onnx`.
+images were described: `consensus.safetensors`, and the whole encoder: `encoder.safetensors` (fp16)
+or `encoder.onnx`. Bundles of format 1 left out of it what a pip package has; opened where that
+package and PyTorch are, they are whole, and saved again they are of format 2.
 """
 
 from __future__ import annotations
@@ -19,21 +20,22 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
-import torch
 
 from ..config import SHIPPED, ModelConfig
 from ..errors import BundleError
-from ..images.alexnet import VARIANT
-from ..images.encoders import FEATURES, files_of
-from ..images.networks import ONNX, SAFETENSORS, EncoderFile
+from ..images.encoders import files_of
+from ..images.networks import ONNX, SAFETENSORS, EncoderFile, network
+from ..images.published import PACKAGES, completed
 from ..images.reading import Preprocessing, printable
-from ..weight_files import check_tensors, from_safetensors, read_whole, to_half, to_safetensors
+from ..weight_files import check_arrays, from_safetensors, read_whole, to_half, to_safetensors
 from ..words.text import TOKENISER, Vocabulary
+from .card import card
 from .consensus import Consensus
-from .mrnn import MRNN
+from .mrnn import MRNN, model_of, shapes
 from .threshold import MatchThreshold
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, 2)
 _CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
     "config.json",
     "vocab.json",
@@ -63,7 +65,7 @@ class EncoderIdentity:
     """Which encoder made the features that the model was trained on."""
 
     name: str
-    digest: str
+    digest: str  # SHA-256 of the file that its weights were published or learned as
     preprocessing: Preprocessing
 
 
@@ -77,7 +79,7 @@ class Bundle:
     prior: np.ndarray  # (P, D) fp16: features of some training images, for P(s)
     training: Mapping[str, Any]  # data, split, counts, seed, configuration
     scores: tuple[Mapping[str, Any], ...] = ()  # results of `mrnn evaluate`, with their signatures
-    encoder_file: EncoderFile | None = None  # the encoder's weights where no pip package has them
+    encoder_file: EncoderFile | None = None  # all of the encoder; none where there is no network
     match: MatchThreshold | None = None  # none where there were too few dev pictures
     consensus: Consensus | None = None
 
@@ -100,13 +102,13 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
     """
     require_replaceable(directory)
     try:
-        tensors = to_half(bundle.model.state_dict() | {"prior": torch.tensor(bundle.prior)})
+        arrays = to_half(bundle.model.weights | {"prior": bundle.prior})
         _check_encoder(bundle.encoder, bundle.encoder_file)
     except ValueError as error:
         raise BundleError(f"{error}; nothing is saved") from None
     contents = {
         _VOCABULARY: bundle.vocabulary.to_json().encode(),
-        _WEIGHTS: to_safetensors(tensors),
+        _WEIGHTS: to_safetensors(arrays),
     }
     if bundle.consensus is not None:
         contents[_CONSENSUS] = bundle.consensus.to_bytes()
@@ -154,6 +156,8 @@ def load_bundle(directory: Path) -> Bundle:
     ]
     file = carried[0] if carried else None
     try:
+        if config["format"] == 1:
+            file = _whole_encoder(identity, file)
         _check_encoder(identity, file)
     except ValueError as error:
         raise _wrong(path, str(error)) from None
@@ -194,116 +198,6 @@ def with_scores(bundle: Bundle, document: Mapping[str, Any]) -> Bundle:
     return replace(bundle, scores=(*others, kept))
 
 
-def card(bundle: Bundle, size: int) -> str:
-    """The README of a bundle: what it is, its data, scores with signatures, limits."""
-    t, c = bundle.training, bundle.model.config
-    name = "RNN-Base (no image)" if c.feature == 0 else "m-RNN"
-    lines = [
-        f"# {name} trained on {t['data']}",
-        "",
-        "A multimodal recurrent neural network (Mao et al. 2014, arXiv:1410.1090) made by `mrnn`.",
-        "It gives log P(sentence | image): captions, and scores of sentences.",
-        "",
-        f"- Data: {t['data']}, split `{t['split']}`: {t['images']:,} images, "
-        f"{t['sentences']:,} sentences; stopped on `{t['stopped_on']}`; "
-        f"seed {t['config']['seed']}.",
-        *_more_about_data(t),
-        f"- Vocabulary: {c.vocabulary:,} (words seen at least "
-        f"{t['config']['minimum_count']} times, and four signs).",
-        f"- Encoder: {_encoder_line(bundle)}.",
-        f"- Sizes: embedding {c.embedding}, recurrent {c.recurrent}, multimodal {c.multimodal}, "
-        f"feature {c.feature}; {size / 1e6:.1f} MB.",
-        *_how_made(bundle),
-        "",
-        "## Scores",
-        "",
-    ]
-    for s in bundle.scores:
-        lines += _score_lines(s)
-    if not bundle.scores:
-        lines.append("None yet; `mrnn evaluate` gives them.")
-    lines += _match_lines(bundle.match)
-    lines += ["", "## Licence and limits", "", *_LIMITS]
-    return "\n".join(lines) + "\n"
-
-
-def _more_about_data(training: Mapping[str, Any]) -> list[str]:
-    """Who chose the splits, and what was read without pictures, where a bundle says so."""
-    lines = []
-    if origin := training.get("split_origin"):
-        lines.append(f"- Splits: {origin}.")
-    if text := training.get("text_sentences"):
-        lines.append(f"- Read before: {text:,} sentences without pictures.")
-    return lines
-
-
-def _how_made(bundle: Bundle) -> list[str]:
-    """The command, and what came with it, where a bundle says so."""
-    lines = []
-    if bundle.consensus:
-        images = len(bundle.consensus.codes)
-        lines.append(f"- `--consensus` goes by n-grams of the captions of {images:,} images.")
-    if command := bundle.training.get("command"):
-        lines += ["", "Made by", "", f"    {command}"]
-    return lines
-
-
-def _encoder_line(bundle: Bundle) -> str:
-    encoder, file = bundle.encoder, bundle.encoder_file
-    if encoder.name == FEATURES:
-        return "features computed elsewhere; it knows no pictures, only such features"
-    line = (
-        f"{encoder.name}, input {encoder.preprocessing.size} pixels, "
-        f"weights SHA-256 {encoder.digest[:16] or '-'}"
-    )
-    if encoder.name == "alexnet":
-        line = line.replace("alexnet", f"alexnet ({VARIANT}), layer 7", 1)
-    if file is not None:
-        line += f", carried in {file.name} ({len(file.content) / 1e6:.1f} MB; its own terms apply)"
-    return line
-
-
-def _score_lines(s: Mapping[str, Any]) -> list[str]:
-    """The figures of one evaluation; those that it left out are null or missing."""
-    lines = [
-        f"- perplexity {s['perplexity']:.2f}, BLEU-1..4 "
-        + " / ".join(f"{s['bleu'][n]:.3f}" for n in "1234")
-        + f", {s['distinct_captions']} distinct captions of {s['images']}"
-    ]
-    if s.get("cider") is not None:
-        lines.append(f"  ROUGE-L {s['rouge_l']:.3f}, CIDEr-D {s['cider']:.3f}")
-    for key, name in (("image_to_text", "sentences"), ("text_to_image", "images")):
-        recall = s.get(key) or {"r1": None}
-        if recall["r1"] is not None:
-            lines.append(
-                f"  {name}: R@1 {recall['r1']:.1f}, R@5 {recall['r5']:.1f}, "
-                f"R@10 {recall['r10']:.1f}, Med r {recall['med_r']:g}"
-            )
-    return [*lines, f"  ({', '.join(f'{k} {v}' for k, v in s['signature'].items())})"]
-
-
-def _match_lines(match: MatchThreshold | None) -> list[str]:
-    """What a search calls a match, where the bundle says so."""
-    if match is None:
-        return []
-    return [
-        "",
-        f"A match in a search among N pictures has a log-ratio of at least {match.intercept:.2f} + "
-        f"{match.slope:.2f} ln N nats:",
-        f"{match.percentile}% of sentences reach less when their own picture is not there "
-        f"({match.sentences:,} sentences of `{match.split}`, {match.images:,} pictures).",
-    ]
-
-
-_LIMITS = (
-    "The weights carry no pictures. They, and the words that several images were described with,",
-    "come from the data named above, whose own terms apply to what may be done with them.",
-    "The model knows only the words of its vocabulary and the kinds of pictures it was trained on.",
-    "It repeats the habits of those who wrote the captions (guesses of sex, age and mood among",
-    "them) and is often wrong: do not let it decide anything about a person.",
-)
-
-
 def _wrong(path: Path, what: str) -> BundleError:
     return BundleError(f"{printable(path)}: {what}; get a fresh copy of the bundle")
 
@@ -313,8 +207,23 @@ def _check_encoder(identity: EncoderIdentity, file: EncoderFile | None) -> None:
     if (file and file.name) not in files_of(identity.name):
         found = f"the file {file.name}" if file else "no file of weights"
         raise ValueError(f"the encoder {identity.name!r} with {found}")
+
+
+def _whole_encoder(identity: EncoderIdentity, file: EncoderFile | None) -> EncoderFile | None:
+    """The encoder of a bundle of format 1, which a pip package may have to complete.
+
+    Raises ValueError where the bundle contradicts itself, and DependencyError and BundleError.
+    """
     if file and file.digest != identity.digest:
         raise ValueError(f"'encoder.digest' is not the SHA-256 of {file.name}")
+    if identity.name not in PACKAGES or (file and file.name != SAFETENSORS):
+        return file
+    if file is None and identity.digest != PACKAGES[identity.name].sha256:
+        raise ValueError(
+            f"trained with other weights of {identity.name} than those of its pip package; train "
+            "it again"
+        )
+    return completed(network(identity.name), file)
 
 
 def _read(path: Path, digest: str | None = None) -> bytes:
@@ -334,9 +243,10 @@ def _read_config(path: Path) -> dict[str, Any]:
         config = json.loads(_read(path).decode())
     except (ValueError, RecursionError) as error:
         raise _wrong(path, f"not JSON ({error})") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") not in _READ:
         found = config.get("format") if isinstance(config, dict) else None
-        raise _wrong(path, f"bundle format {found!r}; this version reads format {FORMAT}")
+        known = " and ".join(map(str, _READ))
+        raise _wrong(path, f"bundle format {found!r}; this version reads formats {known}")
     shape = {
         "format": int,
         "tokeniser": str,
@@ -396,25 +306,15 @@ def _dataclass(kind: type[_T], values: Any, path: Path, prefix: str) -> _T:
 
 
 def _read_weights(content: bytes, sizes: ModelConfig, path: Path) -> tuple[MRNN, np.ndarray]:
+    expected = shapes(sizes)
     try:
-        tensors = from_safetensors(content)
+        arrays = from_safetensors(content)
+        prior = arrays.get("prior", np.empty(0))
+        expected["prior"] = (max(prior.shape[0], 1) if prior.ndim else 1, sizes.feature)
+        check_arrays(arrays, expected, "config.json")
     except ValueError as error:
         raise _wrong(path, str(error)) from None
-    with torch.device("meta"):  # shapes only: a false size must not take all memory
-        try:
-            model = MRNN(sizes)
-        except RuntimeError as error:
-            raise _wrong(path.parent / _CONFIG, f"impossible sizes ({error})") from None
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    prior = tensors.get("prior", torch.empty(0))
-    expected["prior"] = (max(prior.shape[0], 1) if prior.dim() else 1, sizes.feature)
-    try:
-        check_tensors(tensors, expected, "config.json")
-    except ValueError as error:
-        raise _wrong(path, str(error)) from None
-    weights = {name: value.float() for name, value in tensors.items() if name != "prior"}
-    model.load_state_dict(weights, assign=True)
-    return model.requires_grad_(False).eval(), prior.half().numpy()
+    return model_of(sizes, arrays), prior.astype(np.float16)
 
 
 def recover_bundle(directory: Path) -> None:

@@ -1,6 +1,6 @@
 """Generate sentences from a step function: it knows words by index, not text or images.
 
-A step takes the last words (N,) and a state, a tuple of tensors with N rows each, and returns
+A step takes the last words (N,) and a state, a tuple of arrays with N rows each, and returns
 log P of every next word (N, V) with the state that follows. Log-probabilities are in nats and are
 always the model's own, whatever was forbidden or however flat the sampling was.
 
@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ..config import MAX_LENGTH
 from ..words.text import END, PADDING, START, UNKNOWN
+from .arrays import highest
 
 _FORBIDDEN = (PADDING, START, UNKNOWN)
 
-State = tuple[Tensor, ...]
-Step = Callable[[Tensor, State], tuple[Tensor, State]]
+State = tuple[np.ndarray, ...]
+Step = Callable[[np.ndarray, State], tuple[np.ndarray, State]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def greedy(
 def sample(
     step: Step,
     state: State,
-    generator: torch.Generator,
+    generator: np.random.Generator,
     temperature: float = 1.0,
     prefix: Sequence[int] = (),
     max_length: int = MAX_LENGTH,
@@ -61,8 +61,8 @@ def sample(
 ) -> list[Generated]:
     """Each word drawn from P^(1/temperature), renormalised without the forbidden words."""
 
-    def draw(logp: Tensor) -> Tensor:
-        return _drawn((logp - logp.amax(1, keepdim=True)) / temperature, generator)
+    def draw(logp: np.ndarray) -> np.ndarray:
+        return _drawn(logp / temperature, generator)
 
     return _generate(step, state, draw, prefix, max_length, no_repeat)
 
@@ -83,13 +83,12 @@ def beam(
     """
     logp, state, given = _read(step, state, prefix)
     results: list[list[Generated]] = [[] for _ in logp]
-    device = logp.device
-    remaining = torch.arange(len(logp), device=device)  # the sentence that each row is for
+    remaining = np.arange(len(logp))  # the sentence that each row is for
     live = _Hypotheses.start(prefix, given, width)
     finished = live.nothing()
-    likely = torch.arange(2 * width, device=device) < width  # places where END may be taken
-    logp = logp.repeat_interleave(width, 0)
-    state = tuple(part.repeat_interleave(width, 0) for part in state)
+    likely = np.arange(2 * width) < width  # places where END may be taken
+    logp = logp.repeat(width, axis=0)
+    state = tuple(part.repeat(width, axis=0) for part in state)
     for length in range(len(prefix), max_length + 1):
         candidates, parents = live.extended(logp, no_repeat)
         ends = candidates.words[:, :, -1] == END
@@ -99,18 +98,18 @@ def beam(
             # Scores only fall: n best that are finished and ahead of all live ones stay so.
             over = finished.scores[:, n_best - 1] >= live.scores[:, 0]
         else:
-            over = torch.ones_like(remaining, dtype=torch.bool)
-        for row in torch.nonzero(over)[:, 0].tolist():
+            over = np.ones(len(remaining), dtype=bool)
+        for row in np.flatnonzero(over).tolist():
             found = finished.listed(row, len(prefix), complete=True)
             found += live.listed(row, len(prefix), complete=False)
-            results[int(remaining[row])] = found[:n_best]
+            results[remaining[row]] = found[:n_best]
         if over.all():
             break
-        parents = parents.gather(1, chosen)
-        first = torch.arange(0, parents.numel(), width, device=device)[:, None]
-        flat = (first + parents)[~over].flatten()
+        parents = np.take_along_axis(parents, chosen, 1)
+        first = np.arange(0, parents.size, width)[:, None]
+        flat = (first + parents)[~over].ravel()
         remaining, live, finished = remaining[~over], live.rows(~over), finished.rows(~over)
-        logp, state = step(live.words[:, :, -1].flatten(), tuple(part[flat] for part in state))
+        logp, state = step(live.words[:, :, -1].ravel(), tuple(part[flat] for part in state))
     return results
 
 
@@ -119,7 +118,7 @@ def of_lengths(
     state: State,
     prefixes: Sequence[Sequence[int]],
     lengths: Sequence[int],
-    generator: torch.Generator | None = None,
+    generator: np.random.Generator | None = None,
 ) -> list[tuple[int, ...]]:
     """Sentences of exactly these lengths, each after its own prefix (which counts).
 
@@ -127,17 +126,17 @@ def of_lengths(
     sentences of equal length.
     """
     rows, longest = len(lengths), max(lengths, default=0)
-    given = torch.full((rows, longest), -1)
+    given = np.full((rows, longest), -1)
     for row, prefix in enumerate(prefixes):
-        given[row, : len(prefix)] = torch.tensor(prefix, dtype=torch.long)[:longest]
-    given = given.to(state[0].device)
-    word = torch.full((rows,), START, device=state[0].device)
-    words = torch.empty_like(given)
+        given[row, : len(prefix)] = prefix[:longest]
+    word = np.full(rows, START)
+    words = np.empty_like(given)
     for position in range(longest):
         logp, state = step(word, state)
-        allowed = logp.index_fill(1, _words((*_FORBIDDEN, END), logp), -torch.inf)
-        chosen = _drawn(allowed, generator) if generator else allowed.argmax(1)
-        word = torch.where(given[:, position] < 0, chosen, given[:, position])
+        logp = logp.copy()
+        logp[:, (*_FORBIDDEN, END)] = -np.inf
+        chosen = _drawn(logp, generator) if generator else logp.argmax(1)
+        word = np.where(given[:, position] < 0, chosen, given[:, position])
         words[:, position] = word
     return [tuple(row[:n]) for row, n in zip(words.tolist(), lengths, strict=True)]
 
@@ -146,106 +145,112 @@ def of_lengths(
 class _Hypotheses:
     """Partial or finished sentences, K a row; a score of -inf marks an empty place."""
 
-    words: Tensor  # (B, K, T), padded
-    logprobs: Tensor  # (B, K, T)
-    scores: Tensor  # (B, K) sums of logprobs
+    words: np.ndarray  # (B, K, T), padded
+    logprobs: np.ndarray  # (B, K, T)
+    scores: np.ndarray  # (B, K) sums of logprobs
 
     @classmethod
-    def start(cls, prefix: Sequence[int], given: Tensor, width: int) -> _Hypotheses:
+    def start(cls, prefix: Sequence[int], given: np.ndarray, width: int) -> _Hypotheses:
         """The prefix in the first of K places, the others empty."""
-        words = _words(prefix, given).expand(len(given), width, -1)
-        logprobs = given[:, None].expand(-1, width, -1)
-        scores = given.new_full((len(given), width), -torch.inf)
+        rows, length = given.shape
+        words = np.broadcast_to(np.array(prefix, dtype=np.int64), (rows, width, length))
+        logprobs = np.broadcast_to(given[:, None], (rows, width, length))
+        scores = np.full((rows, width), -np.inf, dtype=given.dtype)
         scores[:, 0] = given.sum(1)
         return cls(words, logprobs, scores)
 
     def nothing(self) -> _Hypotheses:
         """The same number of places, all empty."""
-        return self.where(torch.zeros_like(self.scores, dtype=torch.bool))
+        return self.where(np.zeros_like(self.scores, dtype=bool))
 
-    def where(self, mask: Tensor) -> _Hypotheses:
+    def where(self, mask: np.ndarray) -> _Hypotheses:
         """Empty all places but those of the mask (B, K)."""
-        return _Hypotheses(self.words, self.logprobs, self.scores.where(mask, -torch.inf))
+        scores = np.where(mask, self.scores, self.scores.dtype.type(-np.inf))
+        return _Hypotheses(self.words, self.logprobs, scores)
 
-    def rows(self, chosen: Tensor) -> _Hypotheses:
+    def rows(self, chosen: np.ndarray) -> _Hypotheses:
         """Keep only some rows, by a mask (B,)."""
         return _Hypotheses(self.words[chosen], self.logprobs[chosen], self.scores[chosen])
 
-    def extended(self, logp: Tensor, no_repeat: int) -> tuple[_Hypotheses, Tensor]:
+    def extended(self, logp: np.ndarray, no_repeat: int) -> tuple[_Hypotheses, np.ndarray]:
         """The 2K best continuations by (B * K, V) log P, and the place each came from, (B, 2K).
 
         Among them at least K do not end.
         """
         rows, width = self.scores.shape
         vocabulary = logp.shape[1]
-        allowed = _allowed(logp, self.words.flatten(0, 1), no_repeat)
-        totals = (self.scores.view(-1, 1) + allowed).view(rows, width * vocabulary)
-        scores, flat = totals.topk(min(2 * width, totals.shape[1]), dim=1)
-        parents, words = flat // vocabulary, flat % vocabulary
-        logprobs = logp.view(rows, width * vocabulary).gather(1, flat)
+        allowed = _allowed(logp, self.words.reshape(rows * width, -1), no_repeat)
+        totals = (self.scores.reshape(-1, 1) + allowed).reshape(rows, width * vocabulary)
+        flat = highest(totals, min(2 * width, totals.shape[1]))
+        parents, words = np.divmod(flat, vocabulary)
+        scores = np.take_along_axis(totals, flat, 1)
+        logprobs = np.take_along_axis(logp.reshape(rows, width * vocabulary), flat, 1)
         before = self._gathered(parents)
-        longer = torch.cat((before.words, words[:, :, None]), 2)
-        return _Hypotheses(
-            longer, torch.cat((before.logprobs, logprobs[:, :, None]), 2), scores
-        ), parents
+        longer = _Hypotheses(
+            np.concatenate((before.words, words[:, :, None]), 2),
+            np.concatenate((before.logprobs, logprobs[:, :, None]), 2),
+            scores,
+        )
+        return longer, parents
 
-    def best(self, width: int) -> tuple[_Hypotheses, Tensor]:
+    def best(self, width: int) -> tuple[_Hypotheses, np.ndarray]:
         """The K best by score, and where they were, (B, K)."""
-        chosen = self.scores.topk(width, dim=1).indices
+        chosen = highest(self.scores, width)
         return self._gathered(chosen), chosen
 
     def merged(self, longer: _Hypotheses) -> _Hypotheses:
         """The K best of these, padded by one word, and of others one word longer."""
-        words = torch.nn.functional.pad(
-            self.words, (0, longer.words.shape[2] - self.words.shape[2]), value=PADDING
-        )
-        logprobs = torch.nn.functional.pad(self.logprobs, (0, words.shape[2] - self.words.shape[2]))
+        more = ((0, 0), (0, 0), (0, longer.words.shape[2] - self.words.shape[2]))
         both = _Hypotheses(
-            torch.cat((words, longer.words), 1),
-            torch.cat((logprobs, longer.logprobs), 1),
-            torch.cat((self.scores, longer.scores), 1),
+            np.concatenate((np.pad(self.words, more, constant_values=PADDING), longer.words), 1),
+            np.concatenate((np.pad(self.logprobs, more), longer.logprobs), 1),
+            np.concatenate((self.scores, longer.scores), 1),
         )
         return both.best(self.scores.shape[1])[0]
 
     def listed(self, row: int, given: int, complete: bool) -> list[Generated]:
         """The sentences of a row, best first; `given` counts the words of the prefix."""
         found = []
-        order = self.scores[row].argsort(descending=True, stable=True)
-        for place in order[self.scores[row][order] > -torch.inf].tolist():
+        order = np.argsort(-self.scores[row], kind="stable")
+        for place in order[self.scores[row][order] > -np.inf].tolist():
             length = int((self.words[row, place] != PADDING).sum())
             words = tuple(self.words[row, place, :length].tolist())
             logprobs = tuple(self.logprobs[row, place, :length].tolist())
             found.append(Generated(words, logprobs, complete, given))
         return found
 
-    def _gathered(self, places: Tensor) -> _Hypotheses:
-        index = places[:, :, None].expand(-1, -1, self.words.shape[2])
-        words, logprobs = self.words.gather(1, index), self.logprobs.gather(1, index)
-        return _Hypotheses(words, logprobs, self.scores.gather(1, places))
+    def _gathered(self, places: np.ndarray) -> _Hypotheses:
+        index = places[:, :, None]
+        return _Hypotheses(
+            np.take_along_axis(self.words, index, 1),
+            np.take_along_axis(self.logprobs, index, 1),
+            np.take_along_axis(self.scores, places, 1),
+        )
 
 
 def _generate(
     step: Step,
     state: State,
-    choose: Callable[[Tensor], Tensor],
+    choose: Callable[[np.ndarray], np.ndarray],
     prefix: Sequence[int],
     max_length: int,
     no_repeat: int,
 ) -> list[Generated]:
     """Follow one choice a sentence and step until every sentence has ended."""
     logp, state, given = _read(step, state, prefix)
-    rows = len(logp)
-    words, logprobs = [_words(prefix, given).expand(rows, -1)], [given]
-    ended = given.new_zeros(rows, dtype=torch.bool)
+    rows = np.arange(len(logp))
+    words = [np.broadcast_to(np.array(prefix, dtype=np.int64), given.shape)]
+    logprobs = [given]
+    ended = np.zeros(len(logp), dtype=bool)
     for length in range(len(prefix), max_length + 1):
-        chosen = choose(_allowed(logp, torch.cat(words, 1), no_repeat))
+        chosen = choose(_allowed(logp, np.concatenate(words, 1), no_repeat))
         words.append(chosen[:, None])
-        logprobs.append(logp.gather(1, chosen[:, None]))
-        ended = ended | (chosen == END)
+        logprobs.append(logp[rows, chosen][:, None])
+        ended |= chosen == END
         if ended.all() or length == max_length:
             break
         logp, state = step(chosen, state)
-    all_words, all_logprobs = torch.cat(words, 1).tolist(), torch.cat(logprobs, 1).tolist()
+    all_words, all_logprobs = (np.concatenate(parts, 1).tolist() for parts in (words, logprobs))
     results = []
     for sentence, scores in zip(all_words, all_logprobs, strict=True):
         complete = END in sentence
@@ -256,37 +261,36 @@ def _generate(
     return results
 
 
-def _drawn(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """A word a row (N,), at random, of logits (N, V); drawn where the generator is."""
-    shares = torch.softmax(logits, dim=1).to(generator.device)
-    return torch.multinomial(shares, 1, generator=generator)[:, 0].to(logits.device)
+def _drawn(logits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A word a row (N,), at random, of logits (N, V)."""
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    sums = shares.cumsum(axis=1, dtype=np.float64)
+    return (sums > generator.random((len(sums), 1)) * sums[:, -1:]).argmax(1)
 
 
-def _read(step: Step, state: State, prefix: Sequence[int]) -> tuple[Tensor, State, Tensor]:
+def _read(step: Step, state: State, prefix: Sequence[int]) -> tuple[np.ndarray, State, np.ndarray]:
     """Feed START and the prefix: log P of what follows, the state, and log P of the prefix."""
     rows = len(state[0])
-    logp, state = step(torch.full((rows,), START, device=state[0].device), state)
+    logp, state = step(np.full(rows, START), state)
     given = []
     for word in prefix:
         given.append(logp[:, word])
-        logp, state = step(torch.full((rows,), word, device=logp.device), state)
-    return logp, state, torch.stack(given, 1) if given else logp.new_zeros(rows, 0)
+        logp, state = step(np.full(rows, word), state)
+    return logp, state, np.stack(given, 1) if given else np.zeros((rows, 0), dtype=logp.dtype)
 
 
-def _allowed(logp: Tensor, said: Tensor, no_repeat: int) -> Tensor:
+def _allowed(logp: np.ndarray, said: np.ndarray, no_repeat: int) -> np.ndarray:
     """Log P (N, V) without what is forbidden after the words said so far (N, T).
 
     Forbidden are signs, and what would say `no_repeat` words in a row a second time.
     """
-    allowed = logp.index_fill(1, _words(_FORBIDDEN, logp), -torch.inf)
+    allowed = logp.copy()
+    allowed[:, _FORBIDDEN] = -np.inf
     if 0 < no_repeat <= said.shape[1]:
-        runs = said.unfold(1, no_repeat, 1)  # (N, T - no_repeat + 1, no_repeat)
+        runs = np.lib.stride_tricks.sliding_window_view(said, no_repeat, axis=1)
         last = said[:, said.shape[1] - no_repeat + 1 :]
-        rows, places = (runs[:, :, :-1] == last[:, None]).all(2).nonzero(as_tuple=True)
-        allowed[rows, runs[rows, places, -1]] = -torch.inf
+        # (N, T - no_repeat + 1)
+        rows, places = np.nonzero((runs[:, :, :-1] == last[:, None]).all(2))
+        allowed[rows, runs[rows, places, -1]] = -np.inf
         allowed[:, END] = logp[:, END]  # whose rows have ended go on ending
     return allowed
-
-
-def _words(indices: Sequence[int], beside: Tensor) -> Tensor:
-    return torch.tensor(indices, dtype=torch.long, device=beside.device)

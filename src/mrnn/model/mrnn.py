@@ -1,196 +1,149 @@
-"""The multimodal recurrent neural network of Mao et al. 2014 (arXiv:1410.1090), sec. 3.
+"""The multimodal recurrent neural network of Mao et al. 2014 (arXiv:1410.1090), sec. 3, in NumPy.
 
-Dimension key: B sentences, N packed words, V vocabulary, E word embedding I, R word embedding II
-and recurrent layer, M multimodal layer, D image feature (0 for RNN-Base, the model without image).
+    w(t) = We Emb[word(t)] + b             word embedding II
+    r(t) = ReLU(Ur r(t-1) + w(t))          eq. 2
+    m(t) = g2(Vw w(t) + Vr r(t) + VI I)    eq. 3
+    g2(x) = 1.7159 tanh(2x/3)              eq. 4
+    P(word(t+1)) = softmax(Wo m(t) + b)
+
+It learns elsewhere: `training.network` has the same equations with gradients, and a test holds the
+two together. The weights' names and shapes stand here only, in `shapes`.
+
+Dimension key: B sentences, N packed words, P prefixes, V vocabulary, E word embedding I, R word
+embedding II and recurrent layer, M multimodal layer, D image feature (0 for RNN-Base, the model
+without image).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from ..config import DropoutShares, ModelConfig
+from ..config import ModelConfig
+from ..weight_files import Shape
 from ..words.packing import Packed
 from ..words.prefixes import PrefixTree
+from .arrays import log_softmax, relu, unit
 
 G2_BOUND = 1.7159
 
 
-class Dropout:
-    """Draws the masks of an update from a byte generator of its own.
-
-    One byte a unit: torch draws Bernoulli numbers one after the other on a CPU, which took an
-    eighth of a training step.
-    """
-
-    def __init__(self, shares: DropoutShares, seed: int | Sequence[int]) -> None:
-        self.shares = shares
-        self._generator = np.random.Generator(np.random.SFC64(seed))
-
-    def __call__(self, x: Tensor, share: float) -> Tensor:
-        """Zero a share of x and scale up the rest, so that its mean stays."""
-        cut = round(share * 256)
-        if cut == 0:
-            return x
-        drawn = np.frombuffer(self._generator.bytes(x.numel()), dtype=np.uint8)
-        kept = torch.from_numpy(drawn >= cut).view(x.shape).to(x.device)
-        return x * kept.to(x.dtype).mul_(256 / (256 - cut))
+def shapes(config: ModelConfig) -> dict[str, Shape]:
+    """The weights by their names, as a bundle has them."""
+    c = config
+    return {
+        "embedding": (c.vocabulary, c.embedding),
+        "we": (c.recurrent, c.embedding),
+        "we_bias": (c.recurrent,),
+        "ur": (c.recurrent, c.recurrent),
+        "vw": (c.multimodal, c.recurrent),
+        "vw_bias": (c.multimodal,),
+        "vr": (c.multimodal, c.recurrent),
+        "vi": (c.multimodal, c.feature),
+        "wo": (c.vocabulary, c.multimodal),
+        "wo_bias": (c.vocabulary,),
+    }
 
 
-class MRNN(nn.Module):
-    """P(next word | words so far, image), and its parts.
+@dataclass(frozen=True, eq=False)
+class MRNN:
+    """P(next word | words so far, image), and its parts; all weights are float32."""
 
-    w(t) = We Emb[word(t)]; r(t) = ReLU(Ur r(t-1) + w(t)) (eq. 2);
-    m(t) = g2(Vw w(t) + Vr r(t) + VI I) (eq. 3); P = softmax(Wo m(t) + b).
-    """
+    config: ModelConfig
+    embedding: np.ndarray  # (V, E)
+    we: np.ndarray  # (R, E)
+    we_bias: np.ndarray  # (R,)
+    ur: np.ndarray  # (R, R)
+    vw: np.ndarray  # (M, R)
+    vw_bias: np.ndarray  # (M,)
+    vr: np.ndarray  # (M, R)
+    vi: np.ndarray  # (M, D)
+    wo: np.ndarray  # (V, M)
+    wo_bias: np.ndarray  # (V,)
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.embedding = nn.Parameter(torch.empty(config.vocabulary, config.embedding))
-        self.we = nn.Parameter(torch.empty(config.recurrent, config.embedding))
-        self.we_bias = nn.Parameter(torch.zeros(config.recurrent))
-        self.ur = nn.Parameter(torch.empty(config.recurrent, config.recurrent))
-        self.vw = nn.Parameter(torch.empty(config.multimodal, config.recurrent))
-        self.vw_bias = nn.Parameter(torch.zeros(config.multimodal))
-        self.vr = nn.Parameter(torch.empty(config.multimodal, config.recurrent))
-        self.vi = nn.Parameter(torch.empty(config.multimodal, config.feature))
-        self.wo = nn.Parameter(torch.empty(config.vocabulary, config.multimodal))
-        self.wo_bias = nn.Parameter(torch.zeros(config.vocabulary))
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """All weights by name."""
+        return {name: getattr(self, name) for name in shapes(self.config)}
 
-    @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> MRNN:
-        """Draw all weights at random (the paper leaves open how); returns itself."""
-        self.embedding.normal_(0, 0.1, generator=generator)
-        for weight in (self.we, self.vw, self.vr, self.vi, self.wo):
-            bound = max(weight.shape[1], 1) ** -0.5
-            weight.uniform_(-bound, bound, generator=generator)
-        # A ReLU recurrence that starts as the identity remembers (Le, Jaitly and Hinton 2015).
-        self.ur.copy_(torch.eye(self.config.recurrent))
-        for bias in (self.we_bias, self.vw_bias, self.wo_bias):
-            bias.zero_()
-        return self
+    @property
+    def bound(self) -> float:
+        """What no value of the multimodal layer exceeds."""
+        return G2_BOUND
 
-    @torch.no_grad()
-    def divide_logits(self, temperature: float) -> None:
-        """Make the softmax flatter by a temperature above 1: it scales Wo and b for good."""
-        self.wo.div_(temperature)
-        self.wo_bias.div_(temperature)
+    def word_representation(self, words: np.ndarray) -> np.ndarray:
+        """w(t), (N, R), of words (N,)."""
+        return self.embedding[words] @ self.we.T + self.we_bias
 
-    def forward(
-        self, packed: Packed, image_terms: Tensor, dropout: Dropout | None = None
-    ) -> Tensor:
+    def image_terms(self, features: np.ndarray) -> np.ndarray:
+        """VI I, (B, M), from image features (B, D) of any float type: once an image."""
+        return unit(features.astype(np.float32)) * self.config.feature_norm @ self.vi.T
+
+    def initial_state(self, sentences: int) -> np.ndarray:
+        """r(0): zeros, (B, R)."""
+        return np.zeros((sentences, self.config.recurrent), dtype=np.float32)
+
+    def step(
+        self, words: np.ndarray, recurrent: np.ndarray, image_terms: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One step of generation: words (B,), r(t-1) (B, R), (B, M) -> log P (B, V), r(t)."""
+        w = self.word_representation(words)
+        r = relu(recurrent @ self.ur.T + w)
+        return log_softmax(self.logits(self._joined_terms(w, r) + image_terms)), r
+
+    def sentence_logits(self, packed: Packed, image_terms: np.ndarray) -> np.ndarray:
         """Logits of the next word for all packed words, (N, V).
 
         `image_terms` (B, M) has a row a sentence, in the order of the sorted batch.
         """
-        return self.logits(
-            self.sentence_terms(packed, dropout) + image_terms.index_select(0, packed.rows), dropout
-        )
+        return self.logits(self.sentence_terms(packed) + image_terms[packed.rows])
 
-    def step(self, words: Tensor, recurrent: Tensor, image_terms: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of generation: words (B,), r(t-1) (B, R), (B, M) -> log P (B, V), r(t)."""
-        w = self.word_representation(words)
-        r = F.relu(recurrent @ self.ur.T + w)
-        x = F.linear(w, self.vw, self.vw_bias) + F.linear(r, self.vr) + image_terms
-        return F.log_softmax(self.logits(x), dim=1), r
-
-    def initial_state(self, sentences: int) -> Tensor:
-        """r(0): zeros, (B, R)."""
-        return self.ur.new_zeros(sentences, self.config.recurrent)
-
-    def image_terms(self, features: Tensor, dropout: Dropout | None = None) -> Tensor:
-        """VI I, (B, M), from raw image features (B, D): once an image, not once a word."""
-        features = F.normalize(features.to(self.vi.dtype), dim=1) * self.config.feature_norm
-        if dropout:
-            features = dropout(features, dropout.shares.image)
-        return F.linear(features, self.vi)
-
-    def sentence_terms(self, packed: Packed, dropout: Dropout | None = None) -> Tensor:
+    def sentence_terms(self, packed: Packed) -> np.ndarray:
         """Vw w(t) + Vr r(t) of all packed words, (N, M): it needs no image."""
         w = self.word_representation(packed.inputs)  # (N, R)
-        if dropout:
-            w = dropout(w, dropout.shares.words)
-        return self._joined_terms(w, recurrence(w, self.ur, packed.sizes))
+        return self._joined_terms(w, self.recurrence(w, packed))
 
-    def prefix_terms(self, tree: PrefixTree) -> Tensor:
-        """Vw w(t) + Vr r(t) after each of P distinct prefixes, (P, M); not for training."""
+    def recurrence(self, w: np.ndarray, packed: Packed) -> np.ndarray:
+        """r(t), (N, R), of w(t) (N, R) over packed words (eq. 2)."""
+        r = np.empty_like(w)
+        before = self.initial_state(len(packed.order))
+        for step in packed.steps:
+            running = step.stop - step.start
+            before = r[step] = relu(before[:running] @ self.ur.T + w[step])
+        return r
+
+    def prefix_terms(self, tree: PrefixTree) -> np.ndarray:
+        """Vw w(t) + Vr r(t) after each of P distinct prefixes, (P, M)."""
         w = self.word_representation(tree.words)  # (P, R)
-        r = F.relu(w)
-        start = 0
-        for parents in tree.parents.split(tree.sizes):
-            if start:
-                level = slice(start, start + len(parents))
-                r[level] = F.relu(torch.addmm(w[level], r[parents], self.ur.T))
-            start += len(parents)
+        r = relu(w)  # right for the first ones
+        for level in tree.levels[1:]:
+            r[level] = relu(r[tree.parents[level]] @ self.ur.T + w[level])
         return self._joined_terms(w, r)
 
-    def _joined_terms(self, w: Tensor, r: Tensor) -> Tensor:
-        return F.linear(torch.cat((w, r), 1), torch.cat((self.vw, self.vr), 1), self.vw_bias)
-
-    @property
-    def bound(self) -> float:
-        """Of the multimodal layer."""
-        return G2_BOUND
-
-    def multimodal(self, sentence_terms: Tensor, image_terms: Tensor) -> Tensor:
+    def multimodal(self, sentence_terms: np.ndarray, image_terms: np.ndarray) -> np.ndarray:
         """m(t), (..., M), from both parts of the sum inside eq. 3."""
         return g2(sentence_terms + image_terms)
 
-    def logits(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
-        """Wo g2(x) + b, (..., V), from the sum x (..., M) inside eq. 3."""
-        m = g2(x)
-        if dropout:
-            m = dropout(m, dropout.shares.multimodal)
-        return F.linear(m, self.wo, self.wo_bias)
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Wo g2(x) + b, (N, V), from the sum x (N, M) inside eq. 3."""
+        return g2(x) @ self.wo.T + self.wo_bias
 
-    def word_representation(self, words: Tensor) -> Tensor:
-        """w(t), (N, R): word embedding II."""
-        return F.linear(F.embedding(words, self.embedding), self.we, self.we_bias)
+    def _joined_terms(self, w: np.ndarray, r: np.ndarray) -> np.ndarray:
+        return w @ self.vw.T + r @ self.vr.T + self.vw_bias
 
 
-def g2(x: Tensor) -> Tensor:
+def model_of(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> MRNN:
+    """The model with these weights, as float32, of the shapes that `shapes` tells."""
+    return MRNN(config, **{n: np.asarray(weights[n], dtype=np.float32) for n in shapes(config)})
+
+
+def g2(x: np.ndarray) -> np.ndarray:
     """The scaled tanh of eq. 4; never beyond `G2_BOUND`."""
-    return G2_BOUND * torch.tanh(x * (2 / 3))
+    return np.float32(G2_BOUND) * np.tanh(x * np.float32(2 / 3))
 
 
-def recurrence(w: Tensor, ur: Tensor, sizes: Sequence[int]) -> Tensor:
-    """r(t) = ReLU(Ur r(t-1) + w(t)), r(0) = 0, over packed words (eq. 2): (N, R) -> (N, R)."""
-    return _Recurrence.apply(w, ur, tuple(sizes))  # type: ignore[no-untyped-call]
-
-
-class _Recurrence(torch.autograd.Function):
-    """Full back-propagation through time; the gradient of Ur is one product, not one a step."""
-
-    @staticmethod
-    def forward(ctx: Any, w: Tensor, ur: Tensor, sizes: tuple[int, ...]) -> Tensor:
-        r = w.clone()
-        back = ur.T.to(w.dtype)
-        before = r[:0]
-        for step in r.split(sizes):
-            if len(before):
-                step.addmm_(before[: len(step)], back)
-            before = step.relu_()
-        ctx.save_for_backward(r, ur)
-        ctx.sizes = sizes
-        return r
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        r, ur = ctx.saved_tensors
-        weight = ur.to(r.dtype)
-        into = grad * (r > 0)  # gradient at the input of ReLU, complete from the last step back
-        steps = list(zip(into.split(ctx.sizes), r.split(ctx.sizes), strict=True))
-        for (step, _), (earlier, r_earlier) in zip(steps[:0:-1], steps[-2::-1], strict=True):
-            n = len(step)
-            earlier[:n].addcmul_(step @ weight, (r_earlier[:n] > 0).to(step.dtype))
-        if len(steps) < 2:
-            return into, torch.zeros_like(ur), None
-        previous = torch.cat([r[: len(s)] for (_, r), (s, _) in pairwise(steps)])
-        return into, (into[ctx.sizes[0] :].T @ previous).to(ur.dtype), None
+def g2_slope(m: np.ndarray) -> np.ndarray:
+    """g2'(x) where g2(x) = m."""
+    return np.float32(2 / 3) * (np.float32(G2_BOUND) - np.square(m) / np.float32(G2_BOUND))

@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..model.mrnn import G2_BOUND, MRNN, g2
+from ..model.arrays import highest, logsumexp
+from ..model.mrnn import MRNN, g2, g2_slope
 from ..model.normaliser import fast_normaliser
 from ..words.packing import Corpus
 from ..words.prefixes import PrefixTree, prefix_tree
-from .likelihoods import MEMORY, pair_likelihoods, prefix_bytes, sentence_groups
+from .likelihoods import MEMORY, add_rows, pair_likelihoods, prefix_bytes, sentence_groups
 
 ANCHORS = 4
 PRIOR_SCORED = 64  # training images scored for the estimate of a sentence's P(s)
@@ -36,93 +35,87 @@ _SCORES = 4  # numbers for each score of a group: itself, copies, random ones
 class Linearised:
     """log P(s | z) and its gradient at each anchor."""
 
-    centres: Tensor  # (A, M)
-    values: Tensor  # (A, S)
-    gradients: Tensor  # (A, S, M)
+    centres: np.ndarray  # (A, M)
+    values: np.ndarray  # (A, S)
+    gradients: np.ndarray  # (A, S, M)
 
-    def scores(self, terms: Tensor) -> Tensor:
+    def scores(self, terms: np.ndarray) -> np.ndarray:
         """The first-order score of every sentence for image terms (I, M): (S, I), nats."""
         cells = nearest(terms, self.centres)
-        scores = terms.new_empty(self.values.shape[1], len(terms))
-        for cell in cells.unique().tolist():
-            inside = cells == cell
+        scores = np.empty((self.values.shape[1], len(terms)), dtype=np.float32)
+        for cell in np.unique(cells).tolist():
+            inside = np.flatnonzero(cells == cell)
             steps = terms[inside] - self.centres[cell]
-            scores[:, inside] = torch.addmm(
-                self.values[cell, :, None], self.gradients[cell], steps.T
-            )
+            scores[:, inside] = self.values[cell, :, None] + self.gradients[cell] @ steps.T
         return scores
 
 
-def anchors(terms: Tensor, count: int = ANCHORS, seed: int = 1) -> Tensor:
+def anchors(terms: np.ndarray, count: int = ANCHORS, seed: int = 1) -> np.ndarray:
     """Centres of at most `count` cells of image terms (I, M) by k-means: (A, M)."""
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(terms), generator=generator)[:count].to(terms.device)
-    centres = terms[chosen]
+    centres = terms[np.random.default_rng(seed).permutation(len(terms))[:count]]
     for _ in range(_ROUNDS):
         cells = nearest(terms, centres)
-        sums = torch.zeros_like(centres).index_add_(0, cells, terms)
-        counts = torch.bincount(cells, minlength=len(centres))[:, None]
-        centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
+        members = cells == np.arange(len(centres))[:, None]  # (A, I)
+        counts = members.sum(axis=1, keepdims=True, dtype=np.float32)
+        means = members.astype(np.float32) @ terms / np.maximum(counts, 1)
+        centres = np.where(counts > 0, means, centres)
     return centres
 
 
-def nearest(terms: Tensor, centres: Tensor) -> Tensor:
+def nearest(terms: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """The nearest of the centres (A, M) to each image term (I, M): (I,)."""
-    return (centres.square().sum(1) - 2 * terms @ centres.T).argmin(1)
+    return (np.square(centres).sum(axis=1) - 2 * terms @ centres.T).argmin(axis=1)
 
 
-@torch.inference_mode()
-def linearise(model: MRNN, corpus: Corpus, centres: Tensor) -> Linearised:
+def linearise(model: MRNN, corpus: Corpus, centres: np.ndarray) -> Linearised:
     """Values and gradients of log P(s | z) of all sentences at the centres (A, M)."""
-    tree = prefix_tree(corpus.pack()).to(centres.device)
+    tree = prefix_tree(corpus.pack())
     prefix_terms = model.prefix_terms(tree)
     together = max(1, _PREFIXES // len(prefix_terms))  # anchors, when sentences are few
     found = [
         _linearise_at(model, tree, prefix_terms, some, len(corpus))
-        for some in centres.split(together)
+        for some in np.split(centres, range(together, len(centres), together))
     ]
-    values, gradients = zip(*found, strict=True)
-    return Linearised(centres, torch.cat(values), torch.cat(gradients))
+    values, gradients = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Linearised(centres, values, gradients)
 
 
 def linearised_groups(
-    model: MRNN, corpus: Corpus, centres: Tensor, images: int, memory: float
+    model: MRNN, corpus: Corpus, centres: np.ndarray, images: int, memory: float
 ) -> Iterator[tuple[np.ndarray, Corpus, Linearised]]:
     """Linearise sentences in groups that take about `memory` bytes, `images` scores each included.
 
     Yields their positions, themselves, and what `linearise` makes of them.
     """
     a_word = prefix_bytes(model) + _PREFIX_VECTORS * 4 * centres.shape[1]
-    costs = corpus.lengths * a_word + 4 * centres.numel() + _SCORES * 4 * images
+    costs = corpus.lengths * a_word + 4 * centres.size + _SCORES * 4 * images
     for group in sentence_groups(corpus, np.arange(len(corpus)), costs, memory / 2):
         part = Corpus(corpus.sentences(group))
         yield group, part, linearise(model, part, centres)
 
 
-@torch.inference_mode()
 def first_order_likelihoods(
-    model: MRNN, corpus: Corpus, terms: Tensor, centres: Tensor, memory: float = MEMORY
-) -> Tensor:
+    model: MRNN, corpus: Corpus, terms: np.ndarray, centres: np.ndarray, memory: float = MEMORY
+) -> np.ndarray:
     """First-order scores of all pairs, (S, I), for image terms (I, M) and centres (A, M).
 
     Takes at most about `memory` bytes beside the result.
     """
-    scores = terms.new_empty(len(corpus), len(terms))
+    scores = np.empty((len(corpus), len(terms)), dtype=np.float32)
     for group, _, linearised in linearised_groups(model, corpus, centres, len(terms), memory):
-        scores[torch.from_numpy(group).to(terms.device)] = linearised.scores(terms)
+        scores[group] = linearised.scores(terms)
     return scores
 
 
-@torch.inference_mode()
 def estimated_log_prior(
     model: MRNN,
     corpus: Corpus,
-    prior_terms: Tensor,
-    scores: Tensor,
+    prior_terms: np.ndarray,
+    scores: np.ndarray,
     memory: float = MEMORY,
     scored: int = PRIOR_SCORED,
     seed: int = 1,
-) -> Tensor:
+) -> np.ndarray:
     """An estimate of `log_prior`, (S,), from first-order scores (S, I') of the training images.
 
     For each sentence `scored` images are scored exactly, half of them its best and half drawn from
@@ -131,40 +124,40 @@ def estimated_log_prior(
     """
     chosen = _best_and_some(scores, min(scored, scores.shape[1]), seed)  # (S, C)
     sentences = np.repeat(np.arange(len(corpus)), chosen.shape[1])
-    images = chosen.flatten().cpu().numpy()
+    images = chosen.ravel()
     exact = pair_likelihoods(
         model, corpus, prior_terms, sentences, images, memory, fast_normaliser(model)
-    ).view(chosen.shape)
-    x, y = scores.gather(1, chosen), exact
-    x0, y0 = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
-    slope = ((x - x0) * (y - y0)).sum(1, keepdim=True)
-    slope /= (x - x0).square().sum(1, keepdim=True).clamp_min(1e-9)
-    variance = (y - y0 - slope * (x - x0)).square().mean(1, keepdim=True)
+    ).reshape(chosen.shape)
+    x, y = np.take_along_axis(scores, chosen, 1), exact
+    x0, y0 = x.mean(axis=1, keepdims=True), y.mean(axis=1, keepdims=True)
+    slope = ((x - x0) * (y - y0)).sum(axis=1, keepdims=True)
+    slope /= np.maximum(np.square(x - x0).sum(axis=1, keepdims=True), 1e-9)
+    variance = np.square(y - y0 - slope * (x - x0)).mean(axis=1, keepdims=True)
     # The mean of exp of a normal variable lies half its variance above exp of its mean.
     others = y0 + slope * (scores - x0) + variance / 2
     half = max(1, chosen.shape[1] // 2)  # the best are first
-    usual = exact[:, :half].median(1, keepdim=True).values
-    corrected = others.minimum(usual).scatter(1, chosen, exact)
-    return corrected.logsumexp(1) - math.log(scores.shape[1])
+    usual = np.sort(exact[:, :half], axis=1)[:, (half - 1) // 2, None]  # the lower median
+    corrected = np.minimum(others, usual)
+    np.put_along_axis(corrected, chosen, exact, 1)
+    return logsumexp(corrected) - math.log(scores.shape[1])
 
 
-def first_order_log_prior(scores: Tensor) -> Tensor:
+def first_order_log_prior(scores: np.ndarray) -> np.ndarray:
     """Log P(s), (S,), as first-order scores (S, I') have it: too high, as they are themselves."""
-    return scores.logsumexp(1) - math.log(scores.shape[1])
+    return logsumexp(scores) - math.log(scores.shape[1])
 
 
-def _best_and_some(scores: Tensor, count: int, seed: int) -> Tensor:
+def _best_and_some(scores: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Columns (S, count): the best half of each row, then others at random, none twice."""
-    best = scores.topk(count // 2, dim=1).indices
-    generator = torch.Generator().manual_seed(seed)
-    lots = torch.rand(scores.shape, generator=generator).to(scores.device)
-    others = lots.scatter(1, best, -1).topk(count - best.shape[1], dim=1).indices
-    return torch.cat((best, others), 1)
+    best = highest(scores, count // 2)
+    lots = np.random.default_rng(seed).random(scores.shape, dtype=np.float32)
+    np.put_along_axis(lots, best, np.float32(-1), 1)
+    return np.concatenate((best, highest(lots, count - best.shape[1])), 1)
 
 
 def _linearise_at(
-    model: MRNN, tree: PrefixTree, prefix_terms: Tensor, centres: Tensor, sentences: int
-) -> tuple[Tensor, Tensor]:
+    model: MRNN, tree: PrefixTree, prefix_terms: np.ndarray, centres: np.ndarray, sentences: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Values (A, S) and gradients (A, S, M) at some centres (A, M).
 
     The gradient of a word's log P is g2'(x) times (Wo of the word - the expectation of Wo), x
@@ -173,24 +166,24 @@ def _linearise_at(
     x = prefix_terms + centres[:, None]  # (A, P, M)
     m = g2(x)
     normalisers, expected = [], []
-    for part in m.flatten(0, 1).split(_PREFIXES):
-        logits = torch.addmm(model.wo_bias, part, model.wo.T)
-        normaliser = logits.logsumexp(1, keepdim=True)
+    flat = m.reshape(-1, m.shape[2])
+    for start in range(0, len(flat), _PREFIXES):
+        logits = flat[start : start + _PREFIXES] @ model.wo.T + model.wo_bias
+        normaliser = logsumexp(logits, keepdims=True)
         normalisers.append(normaliser[:, 0])
-        expected.append(logits.sub_(normaliser).exp_() @ model.wo)
-    normaliser, mean = torch.cat(normalisers).view(m.shape[:2]), torch.cat(expected).view_as(m)
-    slope = (2 / 3) * (G2_BOUND - m.square() / G2_BOUND)  # g2'(x)
-    values = x.new_zeros(len(centres), sentences)
-    gradients = x.new_zeros(len(centres), sentences, x.shape[2])
+        logits -= normaliser
+        expected.append(np.exp(logits, out=logits) @ model.wo)
+    normaliser = np.concatenate(normalisers).reshape(m.shape[:2])
+    mean = np.concatenate(expected).reshape(m.shape)
+    slope = g2_slope(m)
+    values = np.zeros((sentences, len(centres)), dtype=np.float32)
+    gradients = np.zeros((sentences, *centres.shape), dtype=np.float32)
     words = max(1, _PREFIXES // len(centres))
-    for at, target, sentence in zip(
-        tree.prefixes.split(words),
-        tree.targets.split(words),
-        tree.sentences.split(words),
-        strict=True,
-    ):
+    for start in range(0, len(tree.targets), words):
+        part = slice(start, start + words)
+        at, target, sentence = tree.prefixes[part], tree.targets[part], tree.sentences[part]
         rows = model.wo[target]  # (n, M)
-        logits = (m[:, at] * rows).sum(2) + model.wo_bias[target]
-        values.index_add_(1, sentence, logits - normaliser[:, at])
-        gradients.index_add_(1, sentence, slope[:, at] * (rows - mean[:, at]))
-    return values, gradients
+        logits = (m[:, at] * rows).sum(axis=2) + model.wo_bias[target]  # (A, n)
+        add_rows(values, sentence, (logits - normaliser[:, at]).T)
+        add_rows(gradients, sentence, (slope[:, at] * (rows - mean[:, at])).swapaxes(0, 1))
+    return values.T.copy(), gradients.swapaxes(0, 1).copy()

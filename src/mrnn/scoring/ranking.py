@@ -13,13 +13,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..devices import has_int8
 from ..errors import UsageError
 from ..model.mrnn import MRNN
-from ..model.normaliser import fast_normaliser
+from ..model.normaliser import fast_normaliser, is_bounded
 from ..words.packing import Corpus
 from .first_order import (
     PRIOR_SCORED,
@@ -32,7 +29,7 @@ from .first_order import (
 from .likelihoods import MEMORY, OnProgress, log_likelihoods, log_prior, pair_likelihoods
 
 EXACT_PRIOR_SCORED = 128  # training images scored for P(s) when all pairs are scored
-RESCORED = 50  # best items of a query that are scored again precisely after 8-bit scoring
+RESCORED = 50  # best items of a query that are scored again precisely after integer products
 IMAGE_CANDIDATES = 50  # images of a sentence that the first stage of two hands on
 SENTENCE_CANDIDATES = 200  # sentences of an image
 _RESERVES = 10  # sentences more than asked for whose P(s) is computed exactly
@@ -67,27 +64,25 @@ def require_memory(sentences: int, images: int, memory: float) -> None:
         )
 
 
-@torch.inference_mode()
 def rank_all(
     model: MRNN,
     corpus: Corpus,
-    terms: Tensor,
-    prior_terms: Tensor,
+    terms: np.ndarray,
+    prior_terms: np.ndarray,
     exact: bool,
     memory: float,
     stage: Stage,
 ) -> Rankings:
     """Rank the images of each sentence, and the sentences of each image.
 
-    With `exact` every pair is scored: at once in full precision, or, where the processor has 8-bit
-    products, with these, and then the best of each query in full precision. Without, first-order
-    scores choose the candidates. P(s) is estimated from some of the training images. `terms` are of
-    the I images, `prior_terms` of training images. Takes about `memory` bytes; raises UsageError
+    With `exact` every pair is scored, with integer products, and then the best of each query in
+    fp32. Without, first-order scores choose the candidates. P(s) is estimated from some of the
+    training images. `terms` are of the I images, `prior_terms` of training images. Takes about `memory` bytes; raises UsageError
     when they are too few.
     """
     require_memory(len(corpus), len(terms), memory)
     scored = EXACT_PRIOR_SCORED if exact else PRIOR_SCORED
-    distinct, which = terms.unique(dim=0, return_inverse=True)  # equal pictures shall tie
+    distinct, which = np.unique(terms, axis=0, return_inverse=True)  # equal pictures shall tie
     first, rough, prior = _first_stage(model, corpus, distinct, prior_terms, scored, memory, stage)
     first_ratios = first - rough[:, None]
     likelihoods = None
@@ -99,8 +94,8 @@ def rank_all(
             model, corpus, distinct, first, first_ratios, prior, counts, memory, stage
         )
 
-    def spread(scores: Tensor) -> np.ndarray:
-        return scores[:, which].cpu().numpy()
+    def spread(scores: np.ndarray) -> np.ndarray:
+        return scores[:, which]
 
     return Rankings(
         spread(images),
@@ -111,9 +106,8 @@ def rank_all(
     )
 
 
-@torch.inference_mode()
 def sentences_for(
-    model: MRNN, corpus: Corpus, terms: Tensor, prior_terms: Tensor, k: int | None
+    model: MRNN, corpus: Corpus, terms: np.ndarray, prior_terms: np.ndarray, k: int | None
 ) -> tuple[list[int], list[float], list[float]]:
     """The k best (or all) of S sentences for the one image of `terms` (1, M), by P(s|I)/P(s).
 
@@ -124,11 +118,11 @@ def sentences_for(
     last = len(corpus) if k is None else k + _RESERVES
     if len(chosen) > last:
         centres = anchors(prior_terms)
-        both = torch.cat([terms, prior_terms])
-        ratios = terms.new_empty(len(corpus))
+        both = np.concatenate([terms, prior_terms])
+        ratios = np.empty(len(corpus), dtype=np.float32)
         for group, _, linearised in linearised_groups(model, corpus, centres, len(both), MEMORY):
             scores = linearised.scores(both)
-            ratios[torch.from_numpy(group)] = scores[:, 0] - first_order_log_prior(scores[:, 1:])
+            ratios[group] = scores[:, 0] - first_order_log_prior(scores[:, 1:])
         chosen = _best(ratios, max(last, SENTENCE_CANDIDATES))
         part = Corpus(corpus.sentences(chosen))
         of_prior = linearise(model, part, centres).scores(prior_terms)
@@ -138,82 +132,85 @@ def sentences_for(
     part = Corpus(corpus.sentences(chosen))
     likelihoods = log_likelihoods(model, part, terms)[:, 0]
     prior = log_prior(model, part, prior_terms)
-    order = (likelihoods - prior).argsort(descending=True, stable=True)[:k]
-    positions = chosen[order.cpu().numpy()].tolist()
+    order = np.argsort(prior - likelihoods, kind="stable")[:k]
+    positions = chosen[order].tolist()
     return positions, likelihoods[order].tolist(), prior[order].tolist()
 
 
-@torch.inference_mode()
 def rescored(
     model: MRNN,
     corpus: Corpus,
-    terms: Tensor,
-    coarse: Tensor,
-    chosen: Tensor,
+    terms: np.ndarray,
+    coarse: np.ndarray,
+    chosen: np.ndarray,
     memory: float = MEMORY,
     on_progress: OnProgress = lambda done, total: None,
-) -> Tensor:
+) -> np.ndarray:
     """`coarse` log P (S, I) with the exact one where `chosen` (S, I) says so."""
-    sentence, image = chosen.nonzero(as_tuple=True)
-    pairs = sentence.cpu().numpy(), image.cpu().numpy()
-    found = pair_likelihoods(model, corpus, terms, *pairs, memory=memory, on_progress=on_progress)
-    return coarse.index_put((sentence, image), found)
+    pairs = np.nonzero(chosen)
+    scores = coarse.copy()
+    scores[pairs] = pair_likelihoods(
+        model, corpus, terms, *pairs, memory=memory, on_progress=on_progress
+    )
+    return scores
 
 
-def best_mask(scores: Tensor, count: int) -> Tensor:
+def best_mask(scores: np.ndarray, count: int) -> np.ndarray:
     """Which items are among the `count` best of their row, with all that tie with the last.
 
     (Q, N) to (Q, N) bool.
     """
     if count >= scores.shape[1]:
-        return torch.ones_like(scores, dtype=torch.bool)
-    return scores >= scores.topk(count, dim=1).values[:, -1:]
+        return np.ones_like(scores, dtype=bool)
+    last = scores.shape[1] - count
+    return scores >= np.partition(scores, last, axis=1)[:, last, None]
 
 
-def candidates_first(coarse: Tensor, exact: Tensor, chosen: Tensor) -> Tensor:
+def candidates_first(coarse: np.ndarray, exact: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Scores (Q, N) that put each row's `chosen` items by `exact` before the others by `coarse`."""
-    lowest = exact.masked_fill(~chosen, torch.inf).amin(1, keepdim=True)
-    highest = coarse.masked_fill(chosen, -torch.inf).amax(1, keepdim=True)
-    down = (highest - lowest + 1).clamp_min(0)
-    return torch.where(chosen, exact, coarse - down)
+    lowest = exact.min(axis=1, keepdims=True, where=chosen, initial=np.inf)
+    highest = coarse.max(axis=1, keepdims=True, where=~chosen, initial=-np.inf)
+    down = np.maximum(highest - lowest + 1, 0)
+    return np.where(chosen, exact, coarse - down)
 
 
 def _first_stage(
     model: MRNN,
     corpus: Corpus,
-    terms: Tensor,
-    prior_terms: Tensor,
+    terms: np.ndarray,
+    prior_terms: np.ndarray,
     scored: int,
     memory: float,
     stage: Stage,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First-order log P(s | I) (S, I) and log P(s) (S,), and the estimate of the latter (S,)."""
     centres = anchors(prior_terms)
-    first = terms.new_empty(len(corpus), len(terms))
-    rough, prior = terms.new_empty(len(corpus)), terms.new_empty(len(corpus))
-    both = torch.cat([terms, prior_terms])
+    first = np.empty((len(corpus), len(terms)), dtype=np.float32)
+    rough, prior = np.empty((2, len(corpus)), dtype=np.float32)
+    both = np.concatenate([terms, prior_terms])
     done = 0
     with stage("first order, P(s)", "sentences") as on_progress:
         for group, part, linearised in linearised_groups(model, corpus, centres, len(both), memory):
-            at = torch.from_numpy(group).to(terms.device)
-            scores, of_prior = linearised.scores(both).split([len(terms), len(prior_terms)], 1)
-            first[at], rough[at] = scores, first_order_log_prior(of_prior)
-            prior[at] = estimated_log_prior(model, part, prior_terms, of_prior, memory / 2, scored)
+            scores, of_prior = np.split(linearised.scores(both), [len(terms)], axis=1)
+            first[group], rough[group] = scores, first_order_log_prior(of_prior)
+            prior[group] = estimated_log_prior(
+                model, part, prior_terms, of_prior, memory / 2, scored
+            )
             done += len(group)
             on_progress(done, len(corpus))
     return first, rough, prior
 
 
 def _score_all(
-    model: MRNN, corpus: Corpus, terms: Tensor, prior: Tensor, memory: float, stage: Stage
-) -> tuple[Tensor, Tensor, Tensor]:
+    model: MRNN, corpus: Corpus, terms: np.ndarray, prior: np.ndarray, memory: float, stage: Stage
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores by log P(s | I), by log P(s | I) - log P(s), and log P(s | I): (S, I) each."""
     with stage("scoring", "words") as on_progress:
         likelihoods = log_likelihoods(
             model, corpus, terms, memory, fast_normaliser(model), on_progress
         )
     ratios = likelihoods - prior[:, None]
-    if not has_int8(terms.device):
+    if not is_bounded(model):  # so that the first pass was precise
         return likelihoods, ratios, likelihoods
     counts = RESCORED, RESCORED
     images, sentences = _order(
@@ -225,14 +222,14 @@ def _score_all(
 def _order(
     model: MRNN,
     corpus: Corpus,
-    terms: Tensor,
-    coarse: Tensor,
-    ratios: Tensor,
-    prior: Tensor,
+    terms: np.ndarray,
+    coarse: np.ndarray,
+    ratios: np.ndarray,
+    prior: np.ndarray,
     counts: tuple[int, int],
     memory: float,
     stage: Stage,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Scores (S, I) for the images of a sentence and the sentences of an image.
 
     The best by `coarse` log P(s | I) and by `ratios` are candidates, `counts` of them a query.
@@ -246,7 +243,6 @@ def _order(
     return images, sentences
 
 
-def _best(scores: Tensor, count: int) -> np.ndarray:
+def _best(scores: np.ndarray, count: int) -> np.ndarray:
     """Positions of the best scores (N,), in their given order; of equals the first."""
-    order = scores.argsort(descending=True, stable=True)[:count]
-    return order.sort().values.cpu().numpy()
+    return np.sort(np.argsort(-scores, kind="stable")[:count])

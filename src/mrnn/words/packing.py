@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .text import END, START
 
@@ -23,29 +21,29 @@ from .text import END, START
 class Packed:
     """B sentences of T steps at most, N words in all, END counted."""
 
-    inputs: Tensor  # (N,) the word before: START, w_1, ..., w_L
-    targets: Tensor  # (N,) the word to predict: w_1, ..., w_L, END
-    rows: Tensor  # (N,) which row of the sorted batch a word belongs to
+    inputs: np.ndarray  # (N,) the word before: START, w_1, ..., w_L
+    targets: np.ndarray  # (N,) the word to predict: w_1, ..., w_L, END
+    rows: np.ndarray  # (N,) which row of the sorted batch a word belongs to
     sizes: tuple[int, ...]  # (T,) sentences that have a word at each step, never growing
-    order: Tensor  # (B,) the sentence at each row of the sorted batch
+    order: np.ndarray  # (B,) the sentence at each row of the sorted batch
 
-    def to(self, device: torch.device) -> Packed:
-        """The same on another device."""
-        return Packed(
-            self.inputs.to(device),
-            self.targets.to(device),
-            self.rows.to(device),
-            self.sizes,
-            self.order.to(device),
-        )
+    @property
+    def steps(self) -> list[slice]:
+        """Where the words of each of the T steps lie among all."""
+        return consecutive(self.sizes)
 
-    def by_sentence(self, values: Tensor) -> list[Tensor]:
-        """Cut (N, ...) values of words into a list, one tensor a sentence, in the given order."""
-        rows = torch.argsort(self.rows, stable=True).to(values.device)
-        lengths = torch.bincount(self.rows, minlength=len(self.order)).tolist()
-        cut = values[rows].split(lengths)
-        back = torch.argsort(self.order).tolist()
-        return [cut[row] for row in back]
+    def by_sentence(self, values: np.ndarray) -> list[np.ndarray]:
+        """Cut (N, ...) values of words into a list, one array a sentence, in the given order."""
+        rows = np.argsort(self.rows, kind="stable")
+        lengths = np.bincount(self.rows, minlength=len(self.order))
+        cut = np.split(values[rows], np.cumsum(lengths)[:-1]) if len(lengths) else []
+        return [cut[row] for row in np.argsort(self.order)]
+
+
+def consecutive(sizes: Sequence[int]) -> list[slice]:
+    """Where parts of these sizes lie, one after the other."""
+    ends = np.cumsum(sizes, dtype=np.int64).tolist()
+    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
 
 
 class Corpus:
@@ -85,9 +83,9 @@ class Corpus:
         step, row = np.nonzero(running)
         at = self._starts[chosen][order][row] + step
         return Packed(
-            inputs=torch.from_numpy(self._flat[at]),
-            targets=torch.from_numpy(self._flat[at + 1]),
-            rows=torch.from_numpy(row),
+            inputs=self._flat[at],
+            targets=self._flat[at + 1],
+            rows=row,
             sizes=tuple(running.sum(axis=1).tolist()),
-            order=torch.from_numpy(order),
+            order=order,
         )

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from .packing import Packed
+from .packing import Packed, consecutive
 
 
 @dataclass(frozen=True)
@@ -18,44 +16,39 @@ class PrefixTree:
     Prefix 0 is START alone.
     """
 
-    words: Tensor  # (P,) the last word of each prefix
-    parents: Tensor  # (P,) the prefix without it; START has itself
+    words: np.ndarray  # (P,) the last word of each prefix
+    parents: np.ndarray  # (P,) the prefix without it; START has itself
     sizes: tuple[int, ...]  # (T,) how many prefixes have each length
-    prefixes: Tensor  # (N,) the prefix before each word, never falling
-    targets: Tensor  # (N,) the word itself, END too
-    sentences: Tensor  # (N,) the sentence it is from
+    prefixes: np.ndarray  # (N,) the prefix before each word, never falling
+    targets: np.ndarray  # (N,) the word itself, END too
+    sentences: np.ndarray  # (N,) the sentence it is from
 
-    def to(self, device: torch.device) -> PrefixTree:
-        """The same on another device."""
-        return PrefixTree(
-            self.words.to(device),
-            self.parents.to(device),
-            self.sizes,
-            self.prefixes.to(device),
-            self.targets.to(device),
-            self.sentences.to(device),
-        )
+    @property
+    def levels(self) -> list[slice]:
+        """Where the prefixes of each length lie among all."""
+        return consecutive(self.sizes)
 
 
 def prefix_tree(packed: Packed) -> PrefixTree:
-    """The tree of packed sentences (on the CPU); sentences are numbered as they were given."""
+    """The tree of packed sentences; sentences are numbered as they were given."""
     base = int(packed.inputs.max()) + 1 if len(packed.inputs) else 1
     words, parents, prefixes = [], [], []
     before = np.zeros(len(packed.order), dtype=np.int64)  # the prefix of each sentence so far
     count = 0
-    for step in packed.inputs.split(packed.sizes):
-        pairs = before[: len(step)] * base + step.numpy()
+    for step in packed.steps:
+        inputs = packed.inputs[step]
+        pairs = before[: len(inputs)] * base + inputs
         distinct, which = np.unique(pairs, return_inverse=True)
         parents.append(distinct // base)
         words.append(distinct % base)
         before = count + which
         prefixes.append(before)
         count += len(distinct)
-    at = torch.from_numpy(_joined(prefixes))
-    order = torch.argsort(at, stable=True)
+    at = _joined(prefixes)
+    order = np.argsort(at, kind="stable")
     return PrefixTree(
-        torch.from_numpy(_joined(words)),
-        torch.from_numpy(_joined(parents)),
+        _joined(words),
+        _joined(parents),
         tuple(map(len, words)),
         at[order],
         packed.targets[order],

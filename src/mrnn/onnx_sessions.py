@@ -1,0 +1,59 @@
+"""ONNX Runtime, as all of our graphs use it: on the CPU, or on a GPU where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnxruntime as ort
+
+from .devices import processors
+from .errors import UsageError
+
+_CUDA = "CUDAExecutionProvider"
+_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7}  # TensorProto.DataType
+
+
+def choose_device(device: str) -> str:
+    """Turn auto, cpu or cuda into cpu or cuda; auto is the GPU where ONNX Runtime can use one.
+
+    Raises UsageError for another name, or a GPU that it cannot use.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}; known: auto, cpu, cuda")
+    can_cuda = _CUDA in ort.get_available_providers()
+    if device == "cuda" and not can_cuda:
+        raise UsageError(
+            f"the installed ONNX Runtime {ort.__version__} cannot use a GPU; type: pip install "
+            "onnxruntime-gpu, or leave --device out"
+        )
+    return "cuda" if can_cuda and device != "cpu" else "cpu"
+
+
+def open_session(
+    content: bytes, weights: Mapping[str, np.ndarray] | None = None, device: str = "cpu"
+) -> ort.InferenceSession:
+    """Open a graph, and bind the weights that it names but does not hold.
+
+    Without `weights` the graph must hold all: what lies in other files is refused.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = processors()
+    options.log_severity_level = 4  # what goes wrong is raised, not printed
+    # Spinning threads would starve the decoding that runs beside.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    if weights is None:
+        # Weights in other files are refused: nothing can lie below this path.
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", "/dev/null"
+        )
+    else:
+        values = [
+            ort.OrtValue.ortvalue_from_numpy_with_onnx_type(w, _TYPES[w.dtype.name])
+            for w in weights.values()
+        ]
+        options.add_external_initializers(list(weights), values)
+    providers = [_CUDA, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
+    # Without the fallback, which would print, and try the same again.
+    return ort.InferenceSession(content, options, providers, enable_fallback=False)
