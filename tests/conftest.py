@@ -12,9 +12,9 @@ from PIL import Image
 
 from mrnn.captioner import Captioner
 from mrnn.config import ModelConfig
-from mrnn.images.encoders import open_encoder
+from mrnn.images.encoders import Encoder, reopen_encoder
 from mrnn.images.reading import Preprocessing
-from mrnn.model.bundle import Bundle, EncoderIdentity
+from mrnn.model.bundle import Bundle, EncoderIdentity, find_bundle, load_bundle
 from mrnn.model.consensus import Consensus, gathered
 from mrnn.model.mrnn import MRNN, model_of, shapes
 from mrnn.words.text import SIGNS, Vocabulary
@@ -117,6 +117,15 @@ def random_model(config: ModelConfig, seed: int = 0) -> MRNN:
     return model_of(config, weights)
 
 
+def shipped_encoder() -> Encoder:
+    """EfficientNet-Lite2 as the bundle `plain` carries it: neither package nor PyTorch is needed."""
+    found = load_bundle(find_bundle("plain"))
+    identity = found.encoder
+    return reopen_encoder(
+        identity.name, identity.digest, found.encoder_file, identity.preprocessing
+    )
+
+
 def described(multimodal: int = 7) -> Consensus:
     """How 30 training images that nobody has seen were described, for a `tiny_model`."""
     rng = np.random.default_rng(0)
@@ -142,7 +151,7 @@ def tiny_bundle():
 def captioner():
     """An untrained m-RNN that sees: it says different things of different pictures."""
     vocabulary = Vocabulary(SIGNS + WORDS)
-    encoder = open_encoder("efficientnet-lite2")
+    encoder = shipped_encoder()
     model = tiny_model(len(vocabulary), feature=1280, seed=2, **SMOOTH)
     model.wo[:] *= 4  # an untrained model is flat; this one has opinions
     model.vi[:] = 10 * (model.vi - model.vi.mean(1, keepdims=True))  # blind to what all share

@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from conftest import SMOOTH, TRAINING, WORDS, described, tiny_model
 from mrnn.captioner import Captioner
@@ -37,7 +36,7 @@ def seeing(seed: int = 2, match: MatchThreshold | None = None) -> Captioner:
 
     encoder = Encoder("pixels", "0" * 64, DIMENSION, Preprocessing(SIDE), encode, None)
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
-    return Captioner(bundle(identity, DIMENSION, seed, match), encoder, torch.device("cpu"))
+    return Captioner(bundle(identity, DIMENSION, seed, match), encoder)
 
 
 def save_seeing(folder: Path, seed: int = 2, match: MatchThreshold | None = None) -> Path:
@@ -61,7 +60,7 @@ def bundle(
     encoder: Encoder | None = None,
 ) -> Bundle:
     model = tiny_model(len(VOCABULARY), dimension, seed, **SMOOTH)
-    model.wo.mul_(4)  # an untrained model is flat; this one has opinions
+    model.wo[:] *= 4  # an untrained model is flat; this one has opinions
     prior = np.random.default_rng(0).random((5, dimension)).astype(np.float16)
     file = encoder.file if encoder else None
     consensus = described(MULTIMODAL)

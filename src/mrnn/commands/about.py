@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..devices import choose_device, has_bf16, processors
+from ..devices import processors
 from ..images.reading import printable
 from ..model.bundle import find_bundle, load_bundle
+from ..onnx_sessions import choose_device
 
 
 def about(model: str, device: str) -> dict[str, dict[str, Any]]:
@@ -19,7 +19,7 @@ def about(model: str, device: str) -> dict[str, dict[str, Any]]:
     directory = find_bundle(model)
     bundle = load_bundle(directory)
     where = choose_device(device)
-    parameters = sum(p.numel() for p in bundle.model.parameters())
+    parameters = sum(weight.size for weight in bundle.model.weights.values())
     size = sum(file.stat().st_size for file in directory.iterdir() if file.is_file())
     return {
         "model": {
@@ -40,10 +40,27 @@ def about(model: str, device: str) -> dict[str, dict[str, Any]]:
         "machine": {
             "mrnn": metadata.version("mrnn"),
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "onnxruntime": metadata.version("onnxruntime"),
-            "device": str(where),
-            "bf16": has_bf16(where),
+            "torch": _version("torch"),
+            "onnxruntime": _version("onnxruntime"),
+            "device": where,
+            "bf16": _has_bf16(),
             "processors": processors(),
         },
     }
+
+
+def _version(package: str) -> str | None:
+    """What is installed of a package; None where it is not."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _has_bf16() -> bool | None:
+    """Whether the processor multiplies bf16 numbers, which quickens learning; None if unknown."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:  # not on Linux
+        return None
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)

@@ -22,7 +22,7 @@ from typing import Any, TypeVar, get_type_hints
 import numpy as np
 
 from ..config import SHIPPED, ModelConfig
-from ..errors import BundleError
+from ..errors import BundleError, DependencyError
 from ..images.encoders import files_of
 from ..images.networks import ONNX, SAFETENSORS, EncoderFile, network
 from ..images.published import PACKAGES, completed
@@ -150,17 +150,7 @@ def load_bundle(directory: Path) -> Bundle:
     path = directory / _CONFIG
     sizes = _dataclass(ModelConfig, config["model"], path, "model")
     identity = _dataclass(EncoderIdentity, config["encoder"], path, "encoder")
-    carried = [
-        EncoderFile(name, contents[name], config["files"][name], printable(directory / name))
-        for name in _CARRIED & contents.keys()
-    ]
-    file = carried[0] if carried else None
-    try:
-        if config["format"] == 1:
-            file = _whole_encoder(identity, file)
-        _check_encoder(identity, file)
-    except ValueError as error:
-        raise _wrong(path, str(error)) from None
+    file = _read_encoder(config, contents, identity, directory)
     if len(vocabulary) != sizes.vocabulary:
         raise _wrong(
             directory / _VOCABULARY,
@@ -202,11 +192,36 @@ def _wrong(path: Path, what: str) -> BundleError:
     return BundleError(f"{printable(path)}: {what}; get a fresh copy of the bundle")
 
 
+def _read_encoder(
+    config: Mapping[str, Any],
+    contents: Mapping[str, bytes],
+    identity: EncoderIdentity,
+    directory: Path,
+) -> EncoderFile | None:
+    """What a bundle carries of its encoder, made whole where the format leaves out some of it."""
+    [file] = [
+        EncoderFile(name, contents[name], config["files"][name], printable(directory / name))
+        for name in _CARRIED & contents.keys()
+    ] or [None]
+    try:
+        if config["format"] == 1:
+            file = _whole_encoder(identity, file)
+        _check_encoder(identity, file)
+    except ValueError as error:
+        raise _wrong(directory / _CONFIG, str(error)) from None
+    except DependencyError as error:
+        why = "format 1 leaves the image network's weights to a pip package"
+        raise DependencyError(f"{printable(directory)}: {why}: {error}") from None
+    return file
+
+
 def _check_encoder(identity: EncoderIdentity, file: EncoderFile | None) -> None:
     """Raise ValueError unless this is the file that such an encoder needs."""
     if (file and file.name) not in files_of(identity.name):
         found = f"the file {file.name}" if file else "no file of weights"
         raise ValueError(f"the encoder {identity.name!r} with {found}")
+    if file and file.name == ONNX and file.digest != identity.digest:
+        raise ValueError(f"'encoder.digest' is not the SHA-256 of {file.name}")
 
 
 def _whole_encoder(identity: EncoderIdentity, file: EncoderFile | None) -> EncoderFile | None:
