@@ -17,6 +17,7 @@ import numpy as np
 
 from ..model.arrays import log_softmax
 from ..model.mrnn import MRNN, g2, g2_slope
+from ..model.normaliser import expectation
 from ..words.packing import Packed
 
 NODES = 16  # of Gauss-Legendre quadrature, enough for trained models
@@ -100,7 +101,7 @@ def _gradients(model: MRNN, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
     It is g2'(x) times (Wo of the word - the expectation of Wo).
     """
     m = g2(x)
-    expected = [np.exp(log_softmax(model.logits(x[part]))) @ model.wo for part in _parts(len(x))]
+    expected = [expectation(model)(m[part])[1] for part in _parts(len(x))]
     return g2_slope(m) * (model.wo[targets] - np.concatenate(expected))
 
 

@@ -1,17 +1,23 @@
 """Products of one size: what a picture gives does not depend on the pictures beside it.
 
-A matrix product rounds in another way for another number of rows, in the seventh digit. Rows are
-therefore multiplied in blocks of one size, so that a picture alone, one of a folder, and one that a
-server handles together with other clients' have the very same caption and log-probabilities. (A
-model whose sizes are no multiples of four is excepted: on some processors its products depend on
-the place in the block.)
+A matrix product rounds in another way for another number of rows or threads, in the seventh digit.
+Rows are therefore multiplied in blocks of one size, on one thread, so that a picture alone, one of
+a folder, and one that a server handles together with other clients' have the very same caption and
+log-probabilities. (A model whose sizes are no multiples of four is excepted: on some processors
+its products depend on the place in the block.)
+
+One thread is also the quickest: those of OpenBLAS wait for each other in loops, which costs a
+product as small as these ten times its time where other threads decode pictures meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 ROWS = 16  # of a block; smaller ones read the weights too often, larger ones are padded too often
 
@@ -22,11 +28,22 @@ def in_blocks(
     """What a function of rows gives for arguments of N rows each, block by block."""
     count = len(arguments[0])
     padded = [_padded(argument) for argument in arguments]
-    found = [
-        function(*(argument[start : start + ROWS] for argument in padded))
-        for start in range(0, len(padded[0]), ROWS)
-    ]
+    with one_thread():
+        found = [
+            function(*(argument[start : start + ROWS] for argument in padded))
+            for start in range(0, len(padded[0]), ROWS)
+        ]
     return tuple(np.concatenate(parts)[:count] for parts in zip(*found, strict=True))
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """NumPy's products on one thread; for one thread of Python at a time."""
+    return _controller().limit(limits=1, user_api="blas")
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through all loaded libraries: once
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:

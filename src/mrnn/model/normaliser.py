@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,13 +20,17 @@ from ..onnx_sessions import open_session
 from .language_model import JointModel
 
 Normaliser = Callable[[np.ndarray], np.ndarray]  # m (R, M) -> log sum_v exp(Wo m + b)_v, (R,)
+# m (R, M) -> the same, and sum_v P(v) Wo_v, (R, M)
+Expectation = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 _EXP_BOUND = 87.0  # exp of a float32 neither overflows nor vanishes within it
 _WEIGHT_CODE = 127  # the largest code of a weight, 8 bits signed
 _CODE = 63  # and of m, around _MIDDLE: 7 bits unsigned
 _MIDDLE = 64
 
-_opened: WeakKeyDictionary[JointModel, dict[str, Normaliser]] = WeakKeyDictionary()
+T = TypeVar("T")
+
+_opened: WeakKeyDictionary[JointModel, dict[str, Any]] = WeakKeyDictionary()
 
 
 def float_normaliser(model: JointModel) -> Normaliser:
@@ -49,13 +54,18 @@ def fast_normaliser(model: JointModel) -> Normaliser:
     return integer_normaliser(model) if is_bounded(model) else float_normaliser(model)
 
 
+def expectation(model: JointModel) -> Expectation:
+    """The denominator in fp32, and the output weights that the model expects of the next word."""
+    return _kept(model, "expectation", _expectation)
+
+
 def is_bounded(model: JointModel) -> bool:
     """Whether there is a step size for m, which `integer_normaliser` needs."""
     return math.isfinite(model.bound)
 
 
-def _kept(model: JointModel, kind: str, make: Callable[[JointModel], Normaliser]) -> Normaliser:
-    known = _opened.setdefault(model, {})
+def _kept(model: JointModel, kind: str, make: Callable[[JointModel], T]) -> T:
+    known: dict[str, T] = _opened.setdefault(model, {})
     if kind not in known:
         known[kind] = make(model)
     return known[kind]
@@ -94,6 +104,37 @@ def _integer(model: JointModel) -> Normaliser:
         "zeros": np.zeros(words, dtype=np.int8),
     }
     return _session(model, nodes, weights, bindings)
+
+
+def _expectation(model: JointModel) -> Expectation:
+    words, size = model.wo.shape
+    nodes = [
+        node("MatMul", ["m", "weight"], "products"),
+        node("Add", ["products", "bias"], "logits"),
+        node("ReduceLogSumExp", ["logits", "axis"], "found", keepdims=1),
+        node("Sub", ["logits", "found"], "logp"),
+        node("Exp", ["logp"], "shares"),
+        node("MatMul", ["shares", "wo"], "expected"),
+    ]
+    weights = [
+        bound("weight", (size, words)),
+        bound("bias", (words,)),
+        bound("wo", (words, size)),
+        constant("axis", np.array([1])),
+    ]
+    bindings = {
+        "weight": np.ascontiguousarray(model.wo.T),
+        "bias": model.wo_bias,
+        "wo": model.wo,
+    }
+    outputs = {"found": ("R", 1), "expected": ("R", size)}
+    session = open_session(graph(nodes, {"m": ("R", size)}, outputs, weights), bindings)
+
+    def expect(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found, expected = session.run(None, {"m": m})
+        return found[:, 0], expected
+
+    return expect
 
 
 def _session(

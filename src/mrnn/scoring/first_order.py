@@ -18,7 +18,7 @@ import numpy as np
 
 from ..model.arrays import highest, logsumexp
 from ..model.mrnn import MRNN, g2, g2_slope
-from ..model.normaliser import fast_normaliser
+from ..model.normaliser import expectation, fast_normaliser
 from ..words.packing import Corpus
 from ..words.prefixes import PrefixTree, prefix_tree
 from .likelihoods import MEMORY, add_rows, pair_likelihoods, prefix_bytes, sentence_groups
@@ -165,14 +165,9 @@ def _linearise_at(
     """
     x = prefix_terms + centres[:, None]  # (A, P, M)
     m = g2(x)
-    normalisers, expected = [], []
     flat = m.reshape(-1, m.shape[2])
-    for start in range(0, len(flat), _PREFIXES):
-        logits = flat[start : start + _PREFIXES] @ model.wo.T + model.wo_bias
-        normaliser = logsumexp(logits, keepdims=True)
-        normalisers.append(normaliser[:, 0])
-        logits -= normaliser
-        expected.append(np.exp(logits, out=logits) @ model.wo)
+    parts = [flat[start : start + _PREFIXES] for start in range(0, len(flat), _PREFIXES)]
+    normalisers, expected = zip(*map(expectation(model), parts), strict=True)
     normaliser = np.concatenate(normalisers).reshape(m.shape[:2])
     mean = np.concatenate(expected).reshape(m.shape)
     slope = g2_slope(m)

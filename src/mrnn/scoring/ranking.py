@@ -77,8 +77,8 @@ def rank_all(
 
     With `exact` every pair is scored, with integer products, and then the best of each query in
     fp32. Without, first-order scores choose the candidates. P(s) is estimated from some of the
-    training images. `terms` are of the I images, `prior_terms` of training images. Takes about `memory` bytes; raises UsageError
-    when they are too few.
+    training images. `terms` are of the I images, `prior_terms` of training images. Takes about
+    `memory` bytes; raises UsageError when they are too few.
     """
     require_memory(len(corpus), len(terms), memory)
     scored = EXACT_PRIOR_SCORED if exact else PRIOR_SCORED
