@@ -32,7 +32,7 @@ import numpy as np
 import traffic_bad
 import traffic_good
 from mrnn.commands.console import note, progress
-from mrnn.images.reading import find_images
+from mrnn.images.finding import find_images
 from traffic_good import Kind
 from traffic_target import PATIENCE, Target, WrongError
 

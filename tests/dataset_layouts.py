@@ -18,7 +18,7 @@ from PIL import Image
 
 from mrnn.datasets import Problem, read_dataset
 from mrnn.errors import DataError
-from mrnn.images.reading import Picture
+from mrnn.images.finding import Picture
 
 TRAIN = tuple(f"{i}.jpg" for i in range(8))
 DEV = ("8.jpg", "9.jpg", "10.jpg")

@@ -17,11 +17,12 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # The table of ARCHITECTURE.md: a district a row, which imports only from the rows above its own.
 ROWS = re.findall(
-    r"^\| (.+?) \| (.+?) \| (no|yes|\W.+?) \|$",
+    r"^\| (`.+?) \| (.+?) \| (no|yes|only .+?) \|$",
     (SOURCE.parents[1] / "ARCHITECTURE.md").read_text(),
     re.MULTILINE,
 )
 DISTRICTS = [re.findall(r"`([\w.]+)`", row[0]) for row in ROWS]
+PYTORCH = {name: row[2] for row, names in zip(ROWS, DISTRICTS, strict=True) for name in names}
 LEVEL = {name: level for level, names in enumerate(DISTRICTS) for name in names}
 
 
@@ -39,8 +40,8 @@ def module_name(path: Path) -> str:
 NAMES = {module_name(path) for path in FILES}
 
 
-def imported(code: str, path: Path = SOURCE / "anything.py") -> set[str]:
-    """The mrnn modules that the code of a file imports when it runs, at any depth."""
+def imported_names(code: str, path: Path = SOURCE / "anything.py") -> set[str]:
+    """All that the code of a file imports when it runs, at any depth, by its whole name."""
     found = set()
     package = ("mrnn", *path.relative_to(SOURCE).parts[:-1])
 
@@ -60,7 +61,13 @@ def imported(code: str, path: Path = SOURCE / "anything.py") -> set[str]:
             visit(child)
 
     visit(ast.parse(code))
-    return {module_of(name) for name in found if name.split(".")[0] == "mrnn"}
+    return found
+
+
+def imported(code: str, path: Path = SOURCE / "anything.py") -> set[str]:
+    """The mrnn modules among them."""
+    names = imported_names(code, path)
+    return {module_of(name) for name in names if name.split(".")[0] == "mrnn"}
 
 
 def module_of(name: str) -> str:
@@ -136,6 +143,17 @@ def test_nothing_imports_in_circles():
 
 def test_every_district_of_the_table_exists():
     assert set(LEVEL) == {district(name) for name in NAMES} - {"__init__", "__main__"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_inference_has_nothing_to_do_with_pytorch(path):
+    """The wall: PyTorch is imported, even lazily, only where the table says so."""
+    name = module_name(path)
+    home, *inside = name.split(".")
+    allowed = PYTORCH.get(home, "no")
+    is_free = allowed == "yes" or (inside and f"`{inside[0]}`" in allowed)
+    names = imported_names(path.read_text(), path)
+    assert is_free or not {name for name in names if name.split(".")[0] == "torch"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)

@@ -20,10 +20,13 @@ from .errors import BundleError, ImageError, UsageError
 from .explanation.evidence import find_evidence
 from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .images.features import encode_images
-from .images.reading import preprocess, printable, read_image, seen_area
+from .images.finding import printable
+from .images.reading import preprocess, read_image, seen_area
 from .model.blocks import in_blocks
-from .model.bundle import Bundle, find_bundle, load_bundle
+from .model.bundle import Bundle, load_bundle
+from .model.finding import find_bundle
 from .model.generate import Generated, State, Step, beam, greedy, sample
+from .model.stepping import quick_step
 from .onnx_sessions import choose_device
 from .results import Caption, Explanation, Match, Ranking, Score, Word
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
@@ -380,7 +383,7 @@ class Captioner:
 
     def _step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         recurrent, terms = state
-        logp, recurrent = in_blocks(self.model.step, words, recurrent, terms)
+        logp, recurrent = in_blocks(quick_step(self.model), words, recurrent, terms)
         return logp, (recurrent, terms)
 
     def _by_consensus(self, sentences: list[Generated], term: np.ndarray) -> list[Generated]:

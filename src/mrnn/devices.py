@@ -1,8 +1,18 @@
-"""How many processors there are."""
+"""What a command may run on: which devices can be asked for, how many processors there are."""
 
 from __future__ import annotations
 
 import os
+
+from .errors import UsageError
+
+_DEVICES = ("auto", "cpu", "cuda")
+
+
+def require_device(device: str) -> None:
+    """Raise UsageError for a device that nothing here knows."""
+    if device not in _DEVICES:
+        raise UsageError(f"unknown device {device!r}; known: {', '.join(_DEVICES)}")
 
 
 def processors() -> int:

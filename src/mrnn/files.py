@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LOCK = ".lock"  # the file in a folder that keeps other processes out
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -31,18 +32,25 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[bool]:
-    """Lock a folder, or a file that is made, until the block ends; yields whether that worked.
+def held(folder: Path, wait: bool = False) -> Iterator[bool]:
+    """Keep other processes out of a folder until the block ends; yields whether that worked.
 
-    Between machines only a file can be locked. Raises OSError.
+    With `wait` it works as soon as nobody else is in. The lock is of a file in the folder, which
+    stays; a process that ends, in whatever way, lets go of it. Raises OSError where the folder
+    cannot be written.
     """
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    from filelock import FileLock, Timeout  # which few commands need
+
+    # On a disk without locks it fails: what would stand in for one outlives a killed process.
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        lock.acquire(blocking=wait)
+    except Timeout:
+        is_held = False
+    else:
+        is_held = True
+    try:
+        yield is_held
     finally:
-        os.close(handle)
+        if is_held:
+            lock.release()

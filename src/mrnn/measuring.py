@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
-
 T = TypeVar("T")
 
 REPEATS = 5  # of each measurement; medians are compared
 _GEMM_SIDES = (2048, 4096)
+
+Product = Callable[[int], Callable[[], object]]  # readies one of two square matrices of a side
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,10 @@ def timed(action: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - started, result
 
 
-def gemm_flops(dtype: torch.dtype) -> float:
-    """FLOP/s of the best square matrix product on the CPU."""
-    return max(_gemm_flops(side, dtype) for side in _GEMM_SIDES)
+def gemm_flops(product: Product) -> float:
+    """FLOP/s of the best square matrix product, of some library in some precision."""
+    return max(_gemm_flops(side, product(side)) for side in _GEMM_SIDES)
 
 
-def _gemm_flops(side: int, dtype: torch.dtype) -> float:
-    a, b = torch.randn(side, side, dtype=dtype), torch.randn(side, side, dtype=dtype)
-    return 2 * side**3 / min(timed(lambda: a @ b)[0] for _ in range(REPEATS))
+def _gemm_flops(side: int, product: Callable[[], object]) -> float:
+    return 2 * side**3 / min(timed(product)[0] for _ in range(REPEATS))

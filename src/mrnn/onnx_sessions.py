@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime as ort
 
-from .devices import processors
+from .devices import processors, require_device
 from .errors import UsageError
 
 _CUDA = "CUDAExecutionProvider"
@@ -19,8 +20,7 @@ def choose_device(device: str) -> str:
 
     Raises UsageError for another name, or a GPU that it cannot use.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"unknown device {device!r}; known: auto, cpu, cuda")
+    require_device(device)
     can_cuda = _CUDA in ort.get_available_providers()
     if device == "cuda" and not can_cuda:
         raise UsageError(
@@ -46,7 +46,7 @@ def open_session(
     if weights is None:
         # Weights in other files are refused: nothing can lie below this path.
         options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", "/dev/null"
+            "session.model_external_initializers_file_folder_path", os.devnull
         )
     else:
         values = [

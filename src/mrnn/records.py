@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ImageError
-from .images.reading import printable
+from .images.finding import printable
 from .results import Caption, Evidence, Explanation, Ranking, Score, Word
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors.numpy import load, save
 
 Shape = tuple[int, ...]
 
+_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "<i1", "I32": "<i4", "I64": "<i8"}
 _LARGEST = 2_000_000_000  # bytes of a file that is read whole
 
 
@@ -32,6 +34,31 @@ def from_safetensors(content: bytes) -> dict[str, np.ndarray]:
         return load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"not a safetensors file ({error})") from None
+
+
+def map_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, left on the disk until they are looked at.
+
+    safetensors itself opens no path that is not UTF-8. Raises OSError and ValueError.
+    """
+    try:
+        content = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+        start = 8 + int.from_bytes(content[:8].tobytes(), "little")
+        header = json.loads(content[8:start].tobytes())
+        names = [name for name in header if name != "__metadata__"]
+        return {name: _mapped(content[start:], **header[name]) for name in names}
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a safetensors file ({error})") from None
+
+
+def _mapped(
+    content: np.ndarray, dtype: str, shape: Sequence[int], data_offsets: tuple[int, int]
+) -> np.ndarray:
+    """One array of many bytes; raises what not fitting values raise."""
+    first, last = data_offsets
+    if not 0 <= first <= last <= len(content):
+        raise ValueError("cut short")
+    return content[first:last].view(_TYPES[dtype]).reshape(shape)
 
 
 def to_safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:

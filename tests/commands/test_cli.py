@@ -15,23 +15,16 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
+from command_lines import run
 from libraries import save_seeing
-from mrnn import load, measuring
-from mrnn.commands.cli import app
+from mrnn import load
 from mrnn.commands.demo import run_demo
 from mrnn.datasets import read_dataset
 from mrnn.model.bundle import load_bundle, save_bundle
 from mrnn.speed import benchmark
 
 ROOT = Path(__file__).parents[2]
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
-    return result.exit_code, result.stdout, result.stderr
 
 
 def document(command: str, text: str) -> dict:
@@ -489,12 +482,6 @@ def test_benchmark_prints_ratios_and_skipped_rows(monkeypatch):
     assert found["rows"][0]["ratio"] is None
     code, _, err = run("benchmark", "three")
     assert (code, "unknown row 'three'; known: one, two" in err) == (2, True)
-
-
-def test_benchmark_training_rows_run(monkeypatch):
-    monkeypatch.setattr(measuring, "_GEMM_SIDES", (64,))
-    monkeypatch.setattr(benchmark, "_BATCHES", 2)
-    document("benchmark", run("benchmark", "training", "training-lstm", "--json")[1])
 
 
 def test_the_reference_in_docs_is_the_parsers():

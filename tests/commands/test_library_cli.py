@@ -12,20 +12,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from typer.testing import CliRunner
 
+from command_lines import run
 from dataset_layouts import jpeg, put, tar
 from libraries import save_seeing, threshold
 from mrnn.captioner import load
-from mrnn.commands.cli import app
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
-    return result.exit_code, result.stdout, result.stderr
 
 
 def document(command: str, *arguments: object) -> dict:

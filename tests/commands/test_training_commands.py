@@ -7,11 +7,14 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from command_lines import run
 from mrnn.commands.cli import app
-from mrnn.commands.training import _command
+from mrnn.commands.training import _command, _image_side
 from mrnn.model.bundle import load_bundle
+from mrnn.training import image_network
 from mrnn.training.settings import settle
 
 TINY = ("--encoder", "none", "--epochs", "1", "--minimum-count", "1", "--multimodal", "8")
@@ -61,6 +64,24 @@ def test_flags_are_as_they_were_given():
     assert shlex.split(command(flags=flags))[3:-2] == [
         *("--encoder", "net.onnx", "--learning-rate", "0.001", "--train-encoder"),
     ]
+
+
+def test_a_gpu_that_is_not_there_is_missed_before_any_work(flickr_layout, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code, _, err = run("train", flickr_layout, "-o", tmp_path / "model", "--device", "cuda")
+    assert (code, err) == (
+        2, "mrnn: PyTorch finds no GPU here; type: mrnn info, to see which build it is\n"
+    )  # fmt: skip
+    assert not (tmp_path / "model.training").exists()
+
+
+def test_features_are_computed_where_learning_is(monkeypatch):
+    devices = []
+    monkeypatch.setattr(image_network, "in_torch", lambda e, device: devices.append(device) or e)
+    for name in ("cpu", "meta"):  # a device that every machine has stands for a GPU
+        side = _image_side(settle({}), None, None, None, torch.device(name))
+        assert side.file is not None
+    assert devices == [torch.device("meta")]
 
 
 def test_a_name_that_is_no_text_is_shown_all_the_same(tmp_path):

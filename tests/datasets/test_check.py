@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_duplicates import album, slow_pairs
 from typer.testing import CliRunner
 
+from albums import album, slow_pairs
 from dataset_layouts import LAYOUTS
 from mrnn.commands.cli import app
 from mrnn.datasets import SPLITS, Example, Problem
@@ -25,7 +25,7 @@ from mrnn.datasets.caption_check import CUTS, Captions, caption_figures, vocabul
 from mrnn.datasets.check import SHOWN, check, check_lines
 from mrnn.datasets.picture_check import Pictures, picture_figures
 from mrnn.images.duplicates import is_even
-from mrnn.images.reading import Member
+from mrnn.images.finding import Member
 from mrnn.words.text import UNKNOWN, Vocabulary, tokenise
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "check.json").read_text())

@@ -17,7 +17,8 @@ import dataset_layouts
 from dataset_layouts import DEV, LAYOUTS, NAMES, TRAIN, base_name, put, put_pictures, sentences
 from mrnn.datasets import DataSet, read_dataset
 from mrnn.errors import DataError, UsageError
-from mrnn.images.reading import Member, check_file, read_image
+from mrnn.images.finding import Member, check_file
+from mrnn.images.reading import read_image
 
 layouts = pytest.mark.parametrize("name", LAYOUTS)
 SELF_CONTAINED = ("folder of pictures and text files", "WebDataset shards")

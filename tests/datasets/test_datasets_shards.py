@@ -16,7 +16,8 @@ from mrnn.datasets import DataSet, Problem, read_dataset
 from mrnn.datasets.shards import shard_pictures
 from mrnn.errors import ImageError
 from mrnn.images.features import cached_features, encode_images
-from mrnn.images.reading import Member, check_file, printable, read_image
+from mrnn.images.finding import Member, check_file, printable
+from mrnn.images.reading import read_image
 
 DOG, CAT = ("0.jpg", jpeg("0.jpg")), ("1.jpg", jpeg("1.jpg"))
 SOUND = [DOG, ("0.txt", b"A dog\n"), CAT, ("1.json", b'{"caption": "A cat"}')]

@@ -20,7 +20,8 @@ from conftest import WORDS, tiny_model
 from mrnn.captioner import Captioner
 from mrnn.datasets.feature_files import FeatureFile
 from mrnn.errors import DataError, ImageError, UsageError
-from mrnn.images.reading import Member, Preprocessing
+from mrnn.images.finding import Member
+from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.words.text import SIGNS, Vocabulary
 

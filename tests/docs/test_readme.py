@@ -14,19 +14,18 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_file_tree_is_the_real_one():
-    tree = README.split("## The files")[1].split("```")[1]
+def test_the_tree_names_every_district_in_the_order_of_the_layers():
+    tree = README.split("## Where things are")[1].split("```")[1]
+    assert len(tree.strip().splitlines()) <= 25
+    named = re.findall(r"^  (\w+)/ ", tree, re.MULTILINE)
+    table = re.findall(r"^\| (`.+?) \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    layers = [name for row in table for name in re.findall(r"`(\w+)`", row)]
     package = ROOT / "src" / "mrnn"
-    folder, listed = package, []
-    for indent, name in re.findall(r"^(  |    )(\S+)  ", tree, re.MULTILINE):
-        folder = package if len(indent) == 2 else folder
-        listed.append(folder / name)
-        assert listed[-1].exists(), name
-        folder = folder / name if name.endswith("/") else folder
-    modules = {path for path in package.rglob("*.py") if not path.name.startswith("__")}
-    assert {path for path in listed if path.suffix == ".py"} == modules
-    for name in re.findall(r"^([\w./]+)  ", tree, re.MULTILINE):
-        assert (ROOT / name).exists()
+    folders = {path.parent.name for path in package.rglob("__init__.py")} - {"mrnn"}
+    assert named == [name for name in layers if name in named]
+    assert set(named) == {name for name in folders if (package / name).is_dir()}
+    for name in re.findall(r"^(?:  )?([\w./]+) ", tree, re.MULTILINE):
+        assert (ROOT / name).exists() or (package / name).exists(), name
 
 
 def test_the_install_lines_are_those_of_the_makefile():

@@ -28,7 +28,8 @@ from mrnn.explanation.faithfulness import measure
 from mrnn.images.encoders import open_encoder
 from mrnn.images.features import encode_images
 from mrnn.model import normaliser
-from mrnn.model.bundle import find_bundle, load_bundle
+from mrnn.model.bundle import load_bundle
+from mrnn.model.finding import find_bundle
 from mrnn.records import evaluation_lines
 from mrnn.scoring import ranking
 from mrnn.words.text import tokenise

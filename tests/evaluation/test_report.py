@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from markup import Balanced
 from mrnn.datasets import Example
 from mrnn.errors import DataError
 from mrnn.evaluation.evaluation import Evaluation
@@ -84,26 +84,6 @@ def rows(html):
 
 def ours(html):
     return [rows(line)[0] for line in re.findall(r'<tr class="ours">.*?</tr>', html)]
-
-
-class Balanced(HTMLParser):
-    """Fails on tags that are not closed in order."""
-
-    def __init__(self):
-        super().__init__()
-        self.open = []
-        self.seen = []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append(tag)
-        if tag not in {"meta", "img", "br"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def test_the_page_is_whole_and_asks_for_nothing(tmp_path, evaluation):

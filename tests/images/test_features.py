@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from mrnn.errors import DataError, ImageError
+from mrnn.files import held
 from mrnn.images.encoders import Encoder, open_encoder
 from mrnn.images.features import BATCH, cached_features, default_cache, encode_images, read_ahead
 from mrnn.images.reading import Preprocessing, preprocess, read_image
@@ -326,8 +327,8 @@ for n in range(1, len(paths) + 1):
 
 
 def test_two_processes_at_once(paths, cache):
-    here = Path(__file__).parents[1]
-    path = os.pathsep.join([os.fspath(here), os.fspath(here.parent / "src")])
+    here = Path(__file__).parent
+    path = os.pathsep.join([os.fspath(here), os.fspath(here.parents[1] / "src")])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     writers = [
         subprocess.Popen(
@@ -356,20 +357,21 @@ def test_writers_interleaved(paths, cache):
 
 def test_writer_that_waits_for_the_lock_looks_again(paths, cache, monkeypatch):
     """Whoever held the lock has added rows, or left half of one: neither may be cut or mixed."""
-    locked = fcntl.flock
     waits = []
 
-    def flock(file, operation):
-        waits.append(operation)
+    @contextmanager
+    def late(folder: Path, wait: bool = False) -> Iterator[bool]:
+        waits.append(wait)
         if len(waits) == 1:
             features(paths[3:], cache)
             with files(cache)[0].open("ab") as half:
                 half.write(b"\xff" * 5)
-        locked(file, operation)
+        with held(folder, wait) as is_held:
+            yield is_held
 
-    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr("mrnn.images.features.held", late)
     np.testing.assert_array_equal(features(paths[:3], cache), expected(paths[:3]))
-    assert waits == [fcntl.LOCK_EX] * 2
+    assert waits == [True] * 2
     assert computed(paths, cache) == 0
 
 

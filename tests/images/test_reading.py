@@ -18,15 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mrnn.errors import ImageError
+from mrnn.images.finding import Member, find_images, printable
 from mrnn.images.reading import (
     MAX_PIXELS,
-    Member,
     Preprocessing,
     decode_image,
-    find_images,
     open_picture,
     preprocess,
-    printable,
     read_image,
 )
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrnn.errors import DataError
-from mrnn.images.reading import Member, printable
+from mrnn.images.finding import Member, printable
 from mrnn.library import catalogue as module
 from mrnn.library.catalogue import Catalogue, Content, File, open_catalogue
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from mrnn.images.reading import Member
+from mrnn.images.finding import Member
 from mrnn.library.catalogue import Content, File
 from mrnn.library.chunks import Ledger
 from mrnn.library.describing import Described

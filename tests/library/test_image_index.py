@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
-from test_first_order import mild_model
-from test_likelihoods import some_terms
+from safetensors.numpy import load_file, save_file
 
+from conftest import tiny_model
+from models import mild_model, some_terms
 from mrnn.library import image_index
 from mrnn.library.image_index import ImageIndex, build_index, candidates, open_index
 from mrnn.library.vectors import Vectors, VectorStore
 from mrnn.scoring.first_order import Linearised, anchors, first_order_likelihoods, linearise
+from mrnn.scoring.likelihoods import image_terms
 from mrnn.words.packing import Corpus
 
 M = 24
@@ -53,22 +53,23 @@ def everything(vectors: Vectors) -> np.ndarray:
     return Vectors.__getitem__(vectors, np.arange(len(vectors)))
 
 
-def some_centres(vectors: Vectors, count: int = 4) -> torch.Tensor:
-    return anchors(torch.from_numpy(everything(vectors)).float(), count)
+def some_centres(vectors: Vectors, count: int = 4) -> np.ndarray:
+    return anchors(everything(vectors).astype(np.float32), count)
 
 
-def some_query(centres: torch.Tensor, seed: int = 1) -> Linearised:
-    generator = torch.Generator().manual_seed(seed)
+def some_query(centres: np.ndarray, seed: int = 1) -> Linearised:
+    draw = np.random.default_rng(seed)
     cells, dimension = centres.shape
-    direction = torch.randn(1, 1, dimension, generator=generator)
-    gradients = direction + 0.3 * torch.randn(cells, 1, dimension, generator=generator)
-    return Linearised(centres, torch.randn(cells, 1, generator=generator), gradients)
+    direction = draw.standard_normal((1, 1, dimension), dtype=np.float32)
+    change = draw.standard_normal((cells, 1, dimension), dtype=np.float32)
+    values = draw.standard_normal((cells, 1), dtype=np.float32)
+    return Linearised(centres, values, direction + np.float32(0.3) * change)
 
 
 def by_hand(vectors: Vectors, query: Linearised) -> np.ndarray:
     """The first-order score of each picture, one after the other, in float64."""
     centres, values, gradients = (
-        tensor.double().numpy() for tensor in (query.centres, query.values, query.gradients)
+        part.astype(np.float64) for part in (query.centres, query.values, query.gradients)
     )
     scores = []
     for z in everything(vectors).astype(np.float64):
@@ -104,15 +105,6 @@ def coded(tmp_path):
     return make
 
 
-@pytest.fixture(params=[True, False], ids=["int8", "float"])
-def products(request, monkeypatch):
-    """With and without 8-bit products of the processor."""
-    able = request.param and hasattr(torch, "_int_mm")
-    monkeypatch.setattr(image_index, "has_int8", lambda device: able)
-    other = "_multiply" if able else "_multiply_int8"
-    monkeypatch.setattr(image_index, other, None)  # it must not be needed
-
-
 # Every picture compared
 
 
@@ -136,17 +128,18 @@ def test_exact_search_is_a_loop_over_pictures(data):
 
 
 def test_scores_are_those_of_the_model():
-    model = mild_model().float()
-    terms = some_terms(model, 50)
+    model = tiny_model()
+    model.wo[:] *= 2
+    model.vi[:] *= 0.05  # an image changes log P by a few nats, as one does to trained models
+    terms = image_terms(model, np.random.default_rng(1).standard_normal((50, 6)))
     centres = anchors(terms, 3)
     corpus = Corpus([[4, 5, 6]])
-    vectors = in_shards(terms.numpy().astype(np.float16))
-    right = first_order_likelihoods(
-        model, corpus, torch.from_numpy(everything(vectors)).float(), centres
-    )[0]
+    vectors = in_shards(terms.astype(np.float16))
+    kept = everything(vectors).astype(np.float32)
+    [right] = first_order_likelihoods(model, corpus, kept, centres)
     rows, scores = open_index(vectors, centres).search(linearise(model, corpus, centres), 50)
     np.testing.assert_allclose(scores, right[rows], atol=1e-4)
-    np.testing.assert_array_equal(rows, right.argsort(descending=True, stable=True))
+    np.testing.assert_array_equal(rows, np.argsort(-right, kind="stable"))
 
 
 @pytest.mark.parametrize("block", [1, 7, 4096])
@@ -186,7 +179,7 @@ def test_a_query_of_other_centres_is_refused():
     vectors = some_vectors(50)
     centres = some_centres(vectors)
     index = open_index(vectors, centres)
-    two = Linearised(centres, torch.zeros(4, 2), torch.zeros(4, 2, M))
+    two = Linearised(centres, np.zeros((4, 2)), np.zeros((4, 2, M)))
     for query in (some_query(centres + 1), some_query(centres[:2]), two):
         with pytest.raises(ValueError, match="one sentence, linearised at its own centres"):
             index.search(query, 5)
@@ -196,7 +189,7 @@ def test_a_query_of_other_centres_is_refused():
 
 
 @pytest.mark.parametrize("has_codes", [False, True])
-def test_nearest_is_by_cosine(coded, has_codes, products):
+def test_nearest_is_by_cosine(coded, has_codes):
     vectors = some_vectors()
     centres = some_centres(vectors)
     index = (coded if has_codes else open_index)(vectors, centres)
@@ -210,7 +203,7 @@ def test_nearest_is_by_cosine(coded, has_codes, products):
         np.testing.assert_allclose(found, cosines[rows], atol=1e-5)
 
 
-def test_nearest_by_codes_looks_at_cosines_not_at_products(coded, monkeypatch, products):
+def test_nearest_by_codes_looks_at_cosines_not_at_products(coded, monkeypatch):
     few_looked_at(monkeypatch)
     values = everything(some_vectors()).astype(np.float32)
     values *= np.random.default_rng(3).uniform(0.2, 5, (COUNT, 1))
@@ -241,7 +234,7 @@ def test_a_picture_without_a_direction_is_like_none(coded):
 # Codes
 
 
-def test_codes_keep_the_best_and_look_at_few(coded, monkeypatch, products):
+def test_codes_keep_the_best_and_look_at_few(coded, monkeypatch):
     few_looked_at(monkeypatch)
     vectors = some_vectors()
     centres = some_centres(vectors)
@@ -259,7 +252,7 @@ def test_codes_keep_the_best_and_look_at_few(coded, monkeypatch, products):
     assert vectors.looked_at == 15 * 10 * 3
 
 
-def test_codes_that_may_look_at_all_find_all(coded, products):
+def test_codes_that_may_look_at_all_find_all(coded):
     vectors = some_vectors(500, seed=4)
     centres = some_centres(vectors)
     plain, index = open_index(vectors, centres), coded(vectors, centres)
@@ -283,7 +276,7 @@ def test_more_are_looked_at_when_more_are_wanted(coded, monkeypatch):
     assert vectors.looked_at == 150 + 30
 
 
-def test_deleted_pictures_neither_come_out_nor_displace_others(coded, monkeypatch, products):
+def test_deleted_pictures_neither_come_out_nor_displace_others(coded, monkeypatch):
     few_looked_at(monkeypatch)
     vectors = some_vectors()
     centres = some_centres(vectors)
@@ -305,7 +298,7 @@ def test_all_that_have_codes_may_be_deleted(coded, tmp_path):
     assert sorted(index.search(some_query(centres), 9)[0]) == [3, 7]
 
 
-def test_pictures_added_since_are_all_compared(tmp_path, monkeypatch, products):
+def test_pictures_added_since_are_all_compared(tmp_path, monkeypatch):
     few_looked_at(monkeypatch)
     vectors = some_vectors()
     centres = some_centres(vectors)
@@ -334,7 +327,7 @@ def test_candidates_are_the_square_root():
     ]  # fmt: skip
 
 
-def test_few_pictures_and_small_vectors_have_codes_too(coded, products):
+def test_few_pictures_and_small_vectors_have_codes_too(coded):
     for count, dimension, cells in ((1, 3, 1), (2, 1, 2), (9, 130, 4)):
         vectors = some_vectors(count, dimension)
         centres = some_centres(vectors, cells)
@@ -438,20 +431,35 @@ def test_no_file_is_no_fault(tmp_path):
     assert refused(vectors, some_centres(vectors), tmp_path / "none") == ""
 
 
-def test_codes_of_another_model_or_library_are_left_alone(tmp_path):
+def test_codes_of_another_library_are_left_alone(tmp_path):
     vectors = some_vectors()
     centres = some_centres(vectors)
     path = tmp_path / "codes\nof\udcff"
     build_index(vectors, centres, path)
     shown = f"{tmp_path}/codes\\nof\\xff"
-    assert refused(vectors, centres + 1, path) == note(shown, "made with another model")
-    assert refused(vectors, centres[:3], path) == note(shown, "made with another model")
     other = note(shown, "made for another library")
     assert refused(some_vectors(seed=2), centres, path) == other
     assert refused(in_shards(everything(vectors)[::-1]), centres, path) == other
     assert refused(in_shards(everything(vectors)[:-1]), centres, path) == other
     wider = some_vectors(dimension=M + 1)
     assert refused(wider, some_centres(wider), path) == note(shown, "damaged")
+
+
+def test_codes_bring_their_own_centres(coded, monkeypatch, tmp_path):
+    """Made when others were drawn than today: they serve as well."""
+    few_looked_at(monkeypatch)
+    vectors = some_vectors()
+    centres = some_centres(vectors)
+    coded(vectors, centres)
+    for today in (centres + 1, centres[::-1], centres[:2]):
+        index = open_index(vectors, today, tmp_path / "codes")
+        assert (index.is_approximate, index.note) == (True, "")
+        np.testing.assert_array_equal(index.centres, centres)
+        query = some_query(index.centres)
+        right = by_hand(vectors, query)
+        rows, scores = index.search(query, 10)
+        np.testing.assert_allclose(scores, right[rows], atol=1e-4)
+        assert np.isin(best(right, np.arange(COUNT), 10), rows).mean() >= 0.9
 
 
 def test_what_is_no_index_is_left_alone(tmp_path):
@@ -463,7 +471,7 @@ def test_what_is_no_index_is_left_alone(tmp_path):
     assert refused(vectors, centres, path) == note(path, "damaged")
     path.write_bytes(b"")
     assert refused(vectors, centres, path) == note(path, "damaged")
-    save_file({"weight": torch.zeros(3)}, path)
+    save_file({"weight": np.zeros(3, np.float32)}, path)
     assert refused(vectors, centres, path) == note(path, "not an image index")
     os.mkfifo(tmp_path / "fifo")
     assert "not a regular file" in refused(vectors, centres, tmp_path / "fifo")
@@ -479,38 +487,59 @@ def test_a_file_that_cannot_be_read_is_left_alone(tmp_path):
 
 
 WRONG = {
-    "codes": [lambda t: t[:-1], lambda t: t.int(), lambda t: t[:, :5], lambda t: t[0, 0]],
+    "codes": [
+        lambda a: a[:-1],
+        lambda a: a.astype(np.int32),
+        lambda a: a[:, :5],
+        lambda a: a[0, 0],
+    ],
     "rows": [
-        lambda t: t.long(),
-        lambda t: t + 1,
-        lambda t: t - 1,
-        lambda t: t.clamp_max(5),
-        lambda t: t[:0],
-        lambda t: t[None],
+        lambda a: a.astype(np.int64),
+        lambda a: a + 1,
+        lambda a: a - 1,
+        lambda a: np.minimum(a, 5),
+        lambda a: a[:0],
+        lambda a: a[None],
     ],
-    "lengths": [lambda t: t * 0, lambda t: t.double(), lambda t: t[1:], lambda t: t * torch.nan],
+    "lengths": [
+        lambda a: a * 0,
+        lambda a: a * 1e-30,
+        lambda a: a.astype(np.float64),
+        lambda a: a[1:],
+        lambda a: a * np.nan,
+    ],
     "starts": [
-        lambda t: t.flip(0),
-        lambda t: t[[0, 2, 1, 3, 4]],
-        lambda t: t + 1,
-        lambda t: t[1:],
-        lambda t: t * 0,
+        lambda a: a[::-1],
+        lambda a: a[[0, 2, 1, 3, 4]],
+        lambda a: a + 1,
+        lambda a: a[1:],
+        lambda a: a * 0,
     ],
-    "basis": [lambda t: t * torch.nan, lambda t: t / 0, lambda t: t[:, 1:], lambda t: t.half()],
-    "centres": [lambda t: t[:2], lambda t: t[0], lambda t: t.double()],
+    "basis": [
+        lambda a: a * np.nan,
+        lambda a: a * np.inf,
+        lambda a: a[:, 1:],
+        lambda a: a.astype(np.float16),
+    ],
+    "centres": [
+        lambda a: a[:2],
+        lambda a: a[0],
+        lambda a: a * np.nan,
+        lambda a: a.astype(np.float64),
+    ],
 }
 
 
 @pytest.mark.parametrize(
     ("name", "which"), [(name, i) for name, wrong in WRONG.items() for i in range(len(wrong))]
 )
-def test_tensors_are_checked(tmp_path, name, which):
+def test_arrays_are_checked(tmp_path, name, which):
     vectors = some_vectors()
     centres = some_centres(vectors)
     build_index(vectors, centres, tmp_path / "codes")
-    tensors = load_file(tmp_path / "codes")
-    tensors[name] = WRONG[name][which](tensors[name]).contiguous()
-    save_file(tensors, tmp_path / "wrong")
+    arrays = load_file(tmp_path / "codes")
+    arrays[name] = np.asarray(WRONG[name][which](arrays[name]), order="C")
+    save_file(arrays, tmp_path / "wrong")
     wanted = note(tmp_path / "wrong", "damaged")
     assert refused(vectors, centres, tmp_path / "wrong") == wanted
 
@@ -519,14 +548,19 @@ def test_codes_that_tell_something_else_are_noticed(tmp_path):
     vectors = some_vectors()
     centres = some_centres(vectors)
     build_index(vectors, centres, tmp_path / "codes")
-    tensors = load_file(tmp_path / "codes")
-    tensors["codes"] = tensors["codes"].roll(1, 0)
-    save_file(tensors, tmp_path / "wrong")
+    arrays = load_file(tmp_path / "codes")
+    arrays["codes"] = np.roll(arrays["codes"], 1, axis=0)
+    save_file(arrays, tmp_path / "wrong")
     assert "made for another library" in refused(vectors, centres, tmp_path / "wrong")
-    tensors = load_file(tmp_path / "codes")
-    tensors["starts"][1:-1] = tensors["starts"][1]  # the codes are right, their cells are not
-    save_file(tensors, tmp_path / "wrong")
+    arrays = load_file(tmp_path / "codes")
+    arrays["starts"][1:-1] = arrays["starts"][1]  # the codes are right, their cells are not
+    save_file(arrays, tmp_path / "wrong")
     assert "made for another library" in refused(vectors, centres, tmp_path / "wrong")
+    for cell in range(len(centres)):
+        arrays = load_file(tmp_path / "codes")
+        arrays["centres"][cell] += 1
+        save_file(arrays, tmp_path / "wrong")
+        assert "made for another library" in refused(vectors, centres, tmp_path / "wrong")
 
 
 @settings(
@@ -546,7 +580,7 @@ def test_damage_never_makes_a_wrong_score(tmp_path, data):
     damaged.unlink(missing_ok=True)
     damaged.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     index = open_index(vectors, centres, damaged, np.arange(0, 60, 2))
-    query = some_query(centres)
+    query = some_query(index.centres)
     rows, scores = index.search(query, 40)
     assert sorted(rows) == list(range(0, 60, 2))
     np.testing.assert_allclose(scores, by_hand(vectors, query)[rows], atol=1e-4)

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_chunks import M, a_ledger, an_outcome, same, some_files
-from test_cli import run
 
+from command_lines import run
 from dataset_layouts import jpeg, put, tar
 from libraries import MULTIMODAL, dump, save_seeing, seeing
 from mrnn.captioner import load

@@ -21,7 +21,7 @@ from dataset_layouts import jpeg, put, tar
 from libraries import dump, save_seeing, seeing, threshold
 from mrnn.captioner import Captioner, load
 from mrnn.errors import DataError, ImageError, UsageError
-from mrnn.images.reading import Member
+from mrnn.images.finding import Member
 from mrnn.library import describing
 from mrnn.library.describing import describe
 from mrnn.library.indexing import Indexed
@@ -88,7 +88,9 @@ def found(library: Library, sentence: str = SENTENCE, k: int = 100) -> set[str]:
 
 def captioned(captioner: Captioner, path: Path) -> Caption:
     """Of the vector as it is kept, with half the digits."""
-    [caption] = captioner.caption_terms(captioner.terms_of(path).half().float())
+    [caption] = captioner.caption_terms(
+        captioner.terms_of(path).astype(np.float16).astype(np.float32)
+    )
     return caption
 
 
@@ -646,9 +648,9 @@ def test_matches_reach_the_threshold(photos, tmp_path):
 def test_like_is_the_cosine_to_every_picture(library, photos, sight, picture):
     library.add([photos])
     query = picture("query.png", seed=11)
-    term = sight.terms_of(query)[0].numpy()
+    [term] = sight.terms_of(query)
     paths = [photos / ("ab"[i % 2]) / f"{i}.png" for i in range(6)]
-    terms = [sight.terms_of(path)[0].numpy() for path in paths]
+    terms = [sight.terms_of(path)[0] for path in paths]
     cosines = [t @ term / np.linalg.norm(t) / np.linalg.norm(term) for t in terms]
     results = library.like(query, 4)
     order = np.argsort(cosines)[::-1][:4]

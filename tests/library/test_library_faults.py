@@ -34,11 +34,10 @@ TESTS = Path(__file__).parents[1]
 # and the exit code of the last.
 DRIVER = """
 import json, os, signal, sqlite3, sys
-import torch
+import filelock  # whose own files are not to be counted
 from libraries import seeing
 from mrnn.library import describing
 from mrnn.library.library import Library
-torch.set_num_threads(1)
 describing.BATCH = 2
 library, photos, later, kills = json.loads(sys.argv[1])
 captioner = seeing()
@@ -139,7 +138,7 @@ def test_killed_anywhere_it_ends_as_if_it_had_not_been(library, photos, tmp_path
     swap(photos, later)
     library.add([photos])
     swap(photos, later)
-    lots = np.random.default_rng(1)
+    lots = np.random.default_rng(3)
     first, then = lots.integers(45, 75, 12), lots.integers(20, 75, 6)
     kills = [[2, 7, 12, 17, 30, *first.tolist()], [*then.tolist()]]
     killed, halves = killed_again_and_again(tmp_path / "killed", photos, later, kills)

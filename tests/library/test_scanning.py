@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dataset_layouts import jpeg, put, tar
-from mrnn.images.reading import Member
+from mrnn.images.finding import Member
 from mrnn.library.scanning import Scan, scan
 
 

@@ -28,11 +28,11 @@ from mrnn.model.bundle import (
     Bundle,
     EncoderIdentity,
     card,
-    find_bundle,
     load_bundle,
     save_bundle,
     with_scores,
 )
+from mrnn.model.finding import find_bundle
 from mrnn.model.threshold import MatchThreshold
 from mrnn.words.text import SIGNS, Vocabulary
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from conftest import tiny_model
 from mrnn.devices import has_int8
 from mrnn.model import normaliser
-from mrnn.model.bundle import find_bundle, load_bundle
+from mrnn.model.bundle import load_bundle
+from mrnn.model.finding import find_bundle
 from mrnn.model.mrnn import G2_BOUND, g2
 from mrnn.model.normaliser import fast_normaliser, float_normaliser, int8_normaliser
 

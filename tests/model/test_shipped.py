@@ -9,7 +9,8 @@ import skimage
 
 import mrnn
 from mrnn.config import SHIPPED, Decoding
-from mrnn.model.bundle import find_bundle, load_bundle, save_bundle
+from mrnn.model.bundle import load_bundle, save_bundle
+from mrnn.model.finding import find_bundle
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 

@@ -6,6 +6,8 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +17,10 @@ from typer.testing import CliRunner
 
 from mrnn.commands.cli import app
 from mrnn.datasets import read_dataset
-from mrnn.files import held
+from mrnn.files import LOCK, held
 from mrnn.reproduction import reproduction
-from mrnn.reproduction.baselines import systems
 from mrnn.reproduction.baselines.back_off import BackOff
+from mrnn.reproduction.learners import likelihood
 from mrnn.reproduction.paper_tables import TABLES
 from mrnn.training.settings import settle
 from mrnn.words.text import Vocabulary
@@ -102,7 +104,7 @@ def test_figures_are_of_the_best_epoch_at_its_temperature(flickr_layout, tmp_pat
     """What stands in the table is the lowest dev perplexity that there was."""
     told = []
 
-    class Watched(systems.Fit):
+    class Watched(likelihood.Fit):
         def run(self):
             for progress in super().run():
                 told[-1].append(progress)
@@ -112,8 +114,8 @@ def test_figures_are_of_the_best_epoch_at_its_temperature(flickr_layout, tmp_pat
         told.append([])
         return Watched(*arguments)
 
-    monkeypatch.setattr(systems, "Fit", watched)
-    monkeypatch.setattr("mrnn.training.fit.TEMPERATURES", (1.5,))
+    monkeypatch.setattr(likelihood, "Fit", watched)
+    monkeypatch.setattr("mrnn.training.calibration.TEMPERATURES", (1.5,))
     monkeypatch.setattr(
         "mrnn.commands.reproduction.settle",
         lambda flags, file, sentences: settle(
@@ -141,17 +143,68 @@ def made(flickr_layout, tmp_path):
 def test_what_is_there_is_not_done_again(flickr_layout, made, monkeypatch):
     before = run(flickr_layout, "--table", 5, "-o", made)
     kept = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
-    monkeypatch.setattr(systems, "Fit", None)  # learning anew would fail
+    monkeypatch.setattr(likelihood, "Fit", None)  # learning anew would fail
     monkeypatch.setattr(reproduction, "bleu_figures", None)
     assert run(flickr_layout, "--table", 5, "-o", made) == before
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == kept
+
+
+def run_without_pytorch(*arguments: object) -> tuple[int, str, str]:
+    """In a process of its own, in which PyTorch cannot be imported."""
+    code = f"""
+import sys
+sys.modules["torch"] = None
+from mrnn.commands import cli, reproduction
+from mrnn.training.settings import settle
+few = {{"epochs": 2, "minimum-count": 1}}
+reproduction.settle = lambda flags, file, count: settle({{**flags, **few}}, file, count)
+sys.argv = ["mrnn", "reproduce", *{list(map(str, arguments))!r}]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_what_is_there_needs_no_pytorch(flickr_layout, made, picture):
+    """The tables and the page again, a figure measured again, and a picture shown."""
+    photo = picture("photo.jpg", seed=99)
+    before = run(flickr_layout, "--table", 5, "-o", made, "--picture", photo)
+    page = (made / "index.html").read_bytes()
+    for system in ("m-rnn", "rnn-base"):
+        (made / "systems" / system / "generation.json").unlink()
+    (made / "index.html").unlink()
+    again = run_without_pytorch(flickr_layout, "--table", 5, "-o", made, "--picture", photo)
+    assert again == before
+    assert (made / "index.html").read_bytes() == page
+
+
+def test_without_pytorch_it_is_said_at_once_that_learning_needs_it(flickr_layout, made, tmp_path):
+    """Before the data set is looked at; nothing is written."""
+    (made / "systems" / "m-rnn" / "weights.safetensors").unlink()
+    kept = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    told = "mrnn: learning needs PyTorch, which is not installed; type: pip install 'mrnn[train]'\n"
+    assert run_without_pytorch(tmp_path / "absent", "--table", 5, "-o", made) == (2, "", told)
+    assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == kept
+    fresh = tmp_path / "fresh"
+    assert run_without_pytorch(flickr_layout, "-o", fresh) == (2, "", told)
+    assert not fresh.exists()
+
+
+def test_a_gpu_is_asked_for_only_by_what_learns(flickr_layout, made, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    before = run(flickr_layout, "--table", 5, "-o", made)
+    assert run(flickr_layout, "--table", 5, "-o", made, "--device", "cuda") == before
+    code, _, err = run(flickr_layout, "-o", tmp_path / "fresh", "--device", "cuda")
+    assert (code, "PyTorch finds no GPU here" in err) == (2, True)
+    code, _, err = run(flickr_layout, "--table", 5, "-o", made, "--device", "gpu")
+    assert (code, "unknown device 'gpu'" in err) == (2, True)
 
 
 def test_a_missing_figure_is_measured_again_from_the_weights(flickr_layout, made, monkeypatch):
     file = made / "systems" / "m-rnn" / "generation.json"
     before = json.loads(file.read_text())
     file.unlink()
-    monkeypatch.setattr(systems, "Fit", None)
+    monkeypatch.setattr(likelihood, "Fit", None)
     assert run(flickr_layout, "--table", 5, "-o", made)[0] == 0
     after = json.loads(file.read_text())
     assert {**after, "seconds": 0} == {**before, "seconds": 0}
@@ -160,7 +213,7 @@ def test_a_missing_figure_is_measured_again_from_the_weights(flickr_layout, made
 @pytest.mark.parametrize("calls", [1, 2])
 def test_an_interrupted_run_goes_on(flickr_layout, tmp_path, monkeypatch, calls):
     """Ctrl-C while a system learns: what others reached is there, nothing half-written."""
-    real, count = systems.Fit, []
+    real, count = likelihood.Fit, []
 
     def interrupted(*arguments):
         count.append(1)
@@ -169,13 +222,13 @@ def test_an_interrupted_run_goes_on(flickr_layout, tmp_path, monkeypatch, calls)
         return real(*arguments)
 
     out = tmp_path / "out"
-    monkeypatch.setattr(systems, "Fit", interrupted)
+    monkeypatch.setattr(likelihood, "Fit", interrupted)
     code, text, err = run(flickr_layout, "--table", 5, "-o", out)
     assert (code, text, err) == (130, "", "mrnn: interrupted\n")
     files = sorted(path.name for path in out.rglob("*") if path.is_file())
     done = ["generation.json", "learned.json", "weights.safetensors"] if calls == 2 else []
-    assert files == sorted(["ground.json", *done])
-    monkeypatch.setattr(systems, "Fit", real)
+    assert files == sorted([LOCK, "ground.json", "encoder.json", "encoder.safetensors", *done])
+    monkeypatch.setattr(likelihood, "Fit", real)
     code, text, _ = run(flickr_layout, "--table", 5, "-o", out)
     assert (code, "Table 5" in text) == (0, True)
     fresh = run(flickr_layout, "--table", 5, "-o", tmp_path / "fresh")
@@ -314,12 +367,12 @@ def test_too_little_memory_is_told_before_any_work(flickr_layout, tmp_path, monk
 
 
 def test_a_system_that_diverges_does_not_stop_the_others(flickr_layout, tmp_path, monkeypatch):
-    class Diverging(systems.Fit):
+    class Diverging(likelihood.Fit):
         def run(self):
             for progress in super().run():
                 yield replace(progress, is_best=progress.is_best and self._model.config.feature > 0)
 
-    monkeypatch.setattr(systems, "Fit", Diverging)
+    monkeypatch.setattr(likelihood, "Fit", Diverging)
     out = tmp_path / "out"
     code, text, err = run(flickr_layout, "--table", 5, "-o", out, "--json")
     told, page = err.splitlines()

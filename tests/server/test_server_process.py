@@ -20,7 +20,7 @@ from http_clients import PATIENCE, answer, connect, head, talk
 from libraries import save_seeing
 from mrnn.captioner import load
 from mrnn.commands.cli import app
-from mrnn.images.reading import printable
+from mrnn.images.finding import printable
 from mrnn.library.library import Library
 from mrnn.server.running import listen
 from web_servers import address, serving

@@ -23,9 +23,9 @@ def paths(picture):
 def serving(monkeypatch, server) -> None:
     @contextmanager
     def port():
-        yield server.port
+        yield server.port, 0
 
-    monkeypatch.setattr(server_benchmark, "_serving", port)
+    monkeypatch.setattr(server_benchmark, "serving", port)
 
 
 def test_every_picture_is_captioned_both_ways(paths, monkeypatch):
@@ -49,7 +49,7 @@ def test_a_server_that_does_not_start(monkeypatch):
     monkeypatch.setattr(server_benchmark.sys, "executable", "/bin/false")
     with (
         pytest.raises(DataError, match="the server did not start"),
-        server_benchmark._serving(),
+        server_benchmark.serving(),
     ):
         pass
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mrnn.config import SHIPPED
-from mrnn.model.bundle import find_bundle, load_bundle
+from mrnn.model.bundle import load_bundle
+from mrnn.model.finding import find_bundle
 from mrnn.training.settings import read_toml, settle
 
 ROOT = Path(__file__).parents[2]

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from conftest import tiny_model
 from mrnn.config import DropoutShares, TrainConfig
-from mrnn.model.mrnn import MRNN, Dropout
 from mrnn.scoring.pairs import Pairs
 from mrnn.scoring.word_scores import perplexity
 from mrnn.training import fit as fitting
-from mrnn.training.fit import Fit, calibrate, captions_phase, one_cycle, shuffled, text_phase
+from mrnn.training.fit import Fit, captions_phase, one_cycle, shuffled, text_phase
+from mrnn.training.network import Dropout, TrainableMRNN
 from mrnn.words.packing import Corpus
 
 NO_DROPOUT = DropoutShares(0, 0, 0)
@@ -31,9 +31,14 @@ def told_by_the_picture() -> Pairs:
     return Pairs(corpus, np.arange(8), np.eye(8, 6, dtype=np.float32))
 
 
-def learner(config: TrainConfig, seed: int = 0, feature: int = 6, **options) -> tuple[MRNN, Fit]:
-    model = tiny_model(feature=feature, seed=seed).requires_grad_(True)
-    pairs = told_by_the_picture()
+def network(seed: int = 0, feature: int = 6) -> TrainableMRNN:
+    return TrainableMRNN.of(tiny_model(feature=feature, seed=seed))
+
+
+def learner(
+    config: TrainConfig, seed: int = 0, feature: int = 6, **options
+) -> tuple[TrainableMRNN, Fit]:
+    model, pairs = network(seed, feature), told_by_the_picture()
     pairs = Pairs(pairs.corpus, pairs.images, pairs.features[:, :feature])
     return model, Fit(model, captions_phase(model, pairs, pairs, config), config, **options)
 
@@ -47,9 +52,9 @@ def test_the_image_is_learned_from():
     list(fit.run())
     blind, fit = learner(config, seed=1, feature=0)
     list(fit.run())
-    assert perplexity(seeing, pairs) < 1.3
+    assert perplexity(seeing.trained(), pairs) < 1.3
     without = Pairs(pairs.corpus, pairs.images, np.zeros((8, 0), dtype=np.float32))
-    assert perplexity(blind, without) > 2**0.8 - 1e-3  # the entropy of what it cannot see
+    assert perplexity(blind.trained(), without) > 2**0.8 - 1e-3  # the entropy of what it cannot see
 
 
 def test_the_first_update_is_that_of_eq_6(monkeypatch):
@@ -57,10 +62,11 @@ def test_the_first_update_is_that_of_eq_6(monkeypatch):
     monkeypatch.setattr(fitting, "reduced_precision", lambda device: nullcontext())
     config = TrainConfig(epochs=1, batch=8, l2=0.1, clip=0.5, dropout=NO_DROPOUT)
     model, fit = learner(config)
-    twin, pairs = tiny_model().requires_grad_(True), told_by_the_picture()
+    twin, pairs = network(), told_by_the_picture()
     packed = pairs.corpus.pack(np.arange(8))
-    features = torch.from_numpy(pairs.features[packed.order.numpy()])
-    bits = F.cross_entropy(twin(packed, twin.image_terms(features)), packed.targets) / math.log(2)
+    features = torch.from_numpy(pairs.features[packed.order])
+    logits = twin(packed, twin.image_terms(features))
+    bits = F.cross_entropy(logits, torch.from_numpy(packed.targets)) / math.log(2)
     bits.backward()
     grads = {name: p.grad * math.log(2) for name, p in twin.named_parameters()}  # in nats
     norm = torch.cat([g.flatten() for g in grads.values()]).norm()
@@ -167,7 +173,7 @@ def test_every_sentence_comes_once_an_epoch(count, batch, epoch):
 
 def test_epochs_differ_in_their_order():
     pairs, config = told_by_the_picture(), TrainConfig(batch=8)
-    phase = captions_phase(tiny_model(), pairs, pairs, config)
+    phase = captions_phase(network(), pairs, pairs, config)
     assert not np.array_equal(phase.batches(1)[0], phase.batches(2)[0])
 
 
@@ -183,7 +189,7 @@ def test_a_phase_says_how_long_it_waits(monkeypatch):
     scores = iter([5.0, 6.0, 7.0, 4.0])
     monkeypatch.setattr(fitting, "calibrate", lambda model, pairs: (next(scores), 1.0))
     config = TrainConfig(epochs=4, batch=4, patience=1)
-    model, pairs = tiny_model().requires_grad_(True), told_by_the_picture()
+    model, pairs = network(), told_by_the_picture()
     patient = replace(captions_phase(model, pairs, pairs, config), patience=4)
     ends = [p for p in Fit(model, patient, config).run() if p.dev_perplexity is not None]
     assert [p.is_best for p in ends] == [True, False, False, True]
@@ -193,14 +199,14 @@ def test_what_was_reached_before_has_to_be_beaten(monkeypatch):
     scores = iter([5.0, 4.0, 4.5])
     monkeypatch.setattr(fitting, "calibrate", lambda model, pairs: (next(scores), 1.0))
     pairs, config = told_by_the_picture(), TrainConfig(epochs=3, patience=3, batch=8)
-    model = tiny_model().requires_grad_(True)
+    model = network()
     phase = replace(captions_phase(model, pairs, pairs, config), to_beat=4.2)
     ends = [p for p in Fit(model, phase, config).run() if p.dev_perplexity is not None]
     assert [p.is_best for p in ends] == [False, True, False]
 
 
 def test_text_is_learned_without_touching_what_sees():
-    model = tiny_model().requires_grad_(True)
+    model = network()
     before = model.vi.detach().clone()
     text, pairs = Corpus([[4, 5, 6]] * 20), told_by_the_picture()
     config = TrainConfig(text_epochs=30, batch=5, learning_rate=0.02, l2=1e-3, dropout=NO_DROPOUT)
@@ -208,26 +214,8 @@ def test_text_is_learned_without_touching_what_sees():
     list(Fit(model, phase, replace(config, patience=99)).run())
     assert torch.equal(model.vi, before)
     blind = Pairs(text, np.zeros(20, dtype=np.int64), np.zeros((1, 6), dtype=np.float32))
+    model = model.trained()
     assert perplexity(model, blind) < 1.2
     assert perplexity(model, phase.dev()) == pytest.approx(
         perplexity(model, replace(pairs, features=np.zeros((8, 6), dtype=np.float32)))
     )
-
-
-def test_calibration_equals_trying_every_temperature():
-    pairs = told_by_the_picture()
-
-    def overconfident() -> MRNN:
-        model = tiny_model(seed=1)
-        model.divide_logits(1 / 2.5)
-        return model
-
-    tried = []
-    for temperature in fitting.TEMPERATURES:
-        model = overconfident()
-        model.divide_logits(temperature)
-        tried.append((pytest.approx(perplexity(model, pairs)), temperature))
-    score, temperature = calibrate(overconfident(), pairs)
-    assert temperature > 1
-    assert (score, temperature) == tried[fitting.TEMPERATURES.index(temperature)]
-    assert all(score <= other.expected * (1 + 1e-6) for other, _ in tried)

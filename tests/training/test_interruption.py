@@ -26,7 +26,7 @@ from mrnn import captioner
 from mrnn.images import encoders
 from mrnn.training import fit
 from mrnn.training import training
-from mrnn.training import trainable
+from mrnn.training import image_network
 from mrnn.commands.cli import app
 torch.set_num_threads(1)
 arguments, kills = json.loads(sys.argv[1])
@@ -44,7 +44,10 @@ for kill in [*kills, None]:
                     os.kill(os.getpid(), signal.SIGKILL)
         sys.addaudithook(watch)
         sys.stdout = sys.stderr = open(os.devnull, "w")
-        app([*arguments, "--resume"] if runs > 1 else arguments)
+        try:
+            app([*arguments, "--resume"] if runs > 1 else arguments)
+        except SystemExit as end:
+            os._exit(end.code)  # else ONNX Runtime waits for a thread that a fork leaves behind
     _, status = os.waitpid(child, 0)
     if os.WIFEXITED(status):
         break

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_report import Balanced
 
+from markup import Balanced
 from mrnn.datasets import Example
 from mrnn.errors import DataError
-from mrnn.images.reading import Member, printable
+from mrnn.images.finding import Member, printable
 from mrnn.pages import html as pages
 from mrnn.training.report import run_page, sample_lines, write_run_report
 from mrnn.training.run_records import EpochRecord, Sample

@@ -22,7 +22,7 @@ import numpy as np, torch
 import mrnn.training.fit
 from mrnn.config import DropoutShares, ModelConfig, TrainConfig
 from mrnn.training.fit import Fit, captions_phase
-from mrnn.model.mrnn import MRNN
+from mrnn.training.network import TrainableMRNN
 from mrnn.words.packing import Corpus
 from mrnn.scoring.pairs import Pairs
 from mrnn.training.workers import joined
@@ -40,7 +40,7 @@ with joined(torch.device("cpu")) as workers:
         pairs = Pairs(corpus, np.arange(23), features)
         config = TrainConfig(epochs=3, batch=11, patience=9, dropout=DropoutShares(0, 0, 0))
         sizes = ModelConfig(12, feature, embedding=4, recurrent=5, multimodal=7)
-        model = MRNN(sizes).initialise(torch.Generator().manual_seed(workers.rank))
+        model = TrainableMRNN(sizes).initialise(torch.Generator().manual_seed(workers.rank))
         fit = Fit(model, captions_phase(model, pairs, pairs, config), config, workers)
         reports = [(p.words, p.train_perplexity, p.dev_perplexity or 0) for p in fit.run()]
         if workers.leads:

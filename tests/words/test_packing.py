@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrnn.words.packing import Corpus
+from mrnn.words.packing import Corpus, consecutive
 from mrnn.words.text import END, PADDING, START
 
 SENTENCES = st.lists(st.lists(st.integers(4, 9), max_size=6), min_size=1, max_size=7)
@@ -70,7 +68,7 @@ def test_by_sentence_gives_chosen_sentences_back(sentences, data):
 
 def test_by_sentence_cuts_values_of_any_shape():
     packed = Corpus([[5], [6, 7]]).pack()
-    values = torch.stack((packed.targets, -packed.targets), dim=1)
+    values = np.stack((packed.targets, -packed.targets), axis=1)
     assert [v.tolist() for v in packed.by_sentence(values)] == [
         [[5, -5], [END, -END]],
         [[6, -6], [7, -7], [END, -END]],
@@ -110,25 +108,29 @@ def test_an_empty_corpus_packs_to_nothing():
     assert packed.by_sentence(packed.targets) == []
 
 
-@pytest.mark.parametrize(
-    "device",
-    [
-        "cpu",
-        "meta",
-        pytest.param(
-            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-        ),
-    ],
-)
-def test_packed_words_move_to_a_device(device):
-    packed = Corpus([[5], [6, 7]]).pack()
-    moved = packed.to(torch.device(device))
-    for name in ("inputs", "targets", "rows", "order"):
-        tensor = getattr(moved, name)
-        assert tensor.device.type == device
-        assert tensor.shape == getattr(packed, name).shape
-        if device != "meta":
-            assert tensor.cpu().equal(getattr(packed, name))
-    assert moved.sizes == packed.sizes
-    if device != "meta":  # values may be on another device than the packed words
-        assert [s.tolist() for s in moved.by_sentence(packed.targets)] == [[5, END], [6, 7, END]]
+
+@given(SENTENCES)
+@fast
+def test_steps_are_where_the_words_of_each_step_lie(sentences):
+    packed = Corpus(sentences).pack()
+    found = [packed.inputs[step].tolist() for step in packed.steps]
+    inputs, targets, _ = padded(sentences)
+    columns = zip(zip(*inputs, strict=True), zip(*targets, strict=True), strict=True)
+    assert found == [
+        [word for word, target in zip(*column, strict=True) if target] for column in columns
+    ]
+
+
+def test_parts_lie_one_after_the_other():
+    assert consecutive((3, 0, 2)) == [slice(0, 3), slice(3, 3), slice(3, 5)]
+    assert consecutive(()) == []
+    assert Corpus([]).pack().steps == []
+
+
+def test_a_corpus_is_known_by_its_sentences_in_their_order():
+    digests = [
+        Corpus(sentences).digest()
+        for sentences in ([[4, 5], [6]], [[6], [4, 5]], [[4], [5, 6]], [[4, 5], [6], []], [])
+    ]
+    assert len(set(digests)) == 5
+    assert Corpus([[4, 5], [6]]).digest() == digests[0]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..devices import processors
-from ..images.reading import printable
-from ..model.bundle import find_bundle, load_bundle
+from ..images.finding import printable
+from ..model.bundle import load_bundle
+from ..model.finding import find_bundle
 from ..onnx_sessions import choose_device
 
 

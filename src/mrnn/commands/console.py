@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import typer
 
 from ..errors import MrnnError, UsageError
-from ..images.reading import printable
+from ..images.finding import printable
 
 if TYPE_CHECKING:
     from ..datasets import Problem

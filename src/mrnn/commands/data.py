@@ -12,7 +12,7 @@ import typer
 
 from ..config import MEMORY_GB, Decoding, TrainConfig
 from ..errors import DataError, UsageError
-from ..images.reading import printable
+from ..images.finding import printable
 from .console import (
     FAILED,
     PARTLY,
@@ -113,7 +113,8 @@ def evaluate(
     from ..evaluation.evaluation import Plan
     from ..evaluation.evaluation import evaluate as run
     from ..evaluation.report import write_report
-    from ..model.bundle import find_bundle, save_bundle, with_scores
+    from ..model.bundle import save_bundle, with_scores
+    from ..model.finding import find_bundle
     from ..records import evaluation_lines
 
     plan = Plan(

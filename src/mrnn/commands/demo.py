@@ -13,7 +13,7 @@ from ..captioner import Captioner
 from ..errors import DataError, DependencyError, ImageError
 from ..files import write_whole
 from ..images.features import encode_images
-from ..images.reading import printable
+from ..images.finding import printable
 from ..pages.html import escape, page, picture, shaded, table
 from ..results import Caption, Word
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ..errors import DataError, ImageError, MrnnError, UsageError
-from ..images.reading import Member, printable
+from ..images.finding import Member, printable
 from .console import emit, exit_code, note, progress, reporting_errors
 from .options import Device, Json
 

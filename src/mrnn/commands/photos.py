@@ -11,7 +11,7 @@ import typer
 
 from ..config import MAX_LENGTH, Decoding
 from ..errors import DataError, ImageError, UsageError
-from ..images.reading import SUFFIXES, FoundImages, find_images, printable
+from ..images.finding import SUFFIXES, FoundImages, find_images, printable
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
 from .options import Consensus, Device, Json, Model, NoRepeat
 

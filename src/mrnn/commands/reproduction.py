@@ -12,20 +12,19 @@ import typer
 
 from ..config import ENCODER, MEMORY_GB
 from ..errors import DivergedError, ImageError, UsageError
-from ..images.reading import printable
+from ..images.finding import printable
+from ..training.installed import require_pytorch
 from ..training.settings import settle
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
 from .options import Data, Device, Images, Json, Seed
 
 if TYPE_CHECKING:
-    import torch
-
     from ..datasets import DataSet
     from ..images.encoders import Encoder
-    from ..reproduction.baselines.systems import Ground, System
     from ..reproduction.page import Explained, Result
     from ..reproduction.paper_tables import Row, Table
     from ..reproduction.reproduction import Measured, Reproduction
+    from ..reproduction.systems import Ground, System
     from ..scoring.ranking import Stage
 
 
@@ -72,32 +71,34 @@ def reproduce(
     What is in the folder already is not done again: an interrupted run goes on where it stopped.
     """
     from ..datasets import read_dataset
-    from ..devices import choose_device
     from ..evaluation.metrics import bleu_signature
-    from ..images.encoders import open_encoder
+    from ..reproduction.kept_encoder import keep_encoder
     from ..reproduction.page import document, markdown, write_tables
     from ..reproduction.paper_tables import TABLES
-    from ..reproduction.reproduction import opened, require_usable
+    from ..reproduction.reproduction import needs_pytorch, opened, require_usable
     from ..scoring.ranking import require_memory
 
     asked = [t for t in TABLES if table in (Which.all, str(t.number))]
     require_usable(output)  # first what may be wrong: before minutes of work
+    learns = needs_pytorch(output, [system for t in asked for system in t.systems])
+    if learns:
+        require_pytorch()
     if any(t.kind == "generation" for t in asked):
         bleu_signature()
-    where = choose_device(device)
-    dataset = read_dataset(data, images, seed)
-    note_problems(dataset.problems)
-    eye = open_encoder(encoder, where.type, encoder_weights)
+    eye = _opened(encoder, encoder_weights, output, device, learns)
     if not eye.dimension:
         raise UsageError(f"--encoder {encoder} sees nothing; the tables need image features")
+    dataset = read_dataset(data, images, seed)
+    note_problems(dataset.problems)
     name = split or ("test" if "test" in dataset.counts() else "dev")
     if any(t.kind == "retrieval" for t in asked):
         examples = dataset.split(name)
         require_memory(sum(len(e.sentences) for e in examples), len(examples), memory * 1e9)
-    ground, measured, errors = _prepared(dataset, name, eye, seed, where, memory * 1e9)
+    ground, measured, errors = _prepared(dataset, name, eye, seed, device, memory * 1e9)
     for error in errors:
         note(f"mrnn: {error}")
     with opened(output, ground, measured) as reproduction:
+        keep_encoder(output, eye)
         failed: set[System] = set()
 
         def results_of(tables: list[Table]) -> dict[Table, list[Result]]:
@@ -117,12 +118,32 @@ def reproduce(
     return exit_code(len(measured.examples), missing)
 
 
+def _opened(name: str, weights: Path | None, output: Path, device: str, learns: bool) -> Encoder:
+    """The encoder that is kept in the folder, or the one that is named; on a GPU if that is there.
+
+    `--device cuda` is asked of what learns: the rest of the work does without, too.
+    """
+    from ..images.encoders import open_encoder
+    from ..onnx_sessions import choose_device
+    from ..reproduction.kept_encoder import kept_encoder
+
+    where = choose_device("auto" if device == "cuda" else device)
+    kept = None if weights else kept_encoder(output, name, where)
+    encoder = kept or open_encoder(name, where, weights)
+    if not learns:
+        return encoder
+    from ..training.devices import choose_device as choose_to_learn
+    from ..training.image_network import placed
+
+    return placed(encoder, choose_to_learn(device))
+
+
 def _prepared(
     dataset: DataSet,
     split: str,
     encoder: Encoder,
     seed: int,
-    device: torch.device,
+    device: str,
     memory: float,
 ) -> tuple[Ground, Measured, list[ImageError]]:
     """What the systems learn from and are measured on, and the pictures that cannot be read."""
@@ -130,8 +151,8 @@ def _prepared(
     from ..evaluation.reading import encoded_by, read_pairs
     from ..images.features import default_cache
     from ..model.bundle import EncoderIdentity
-    from ..reproduction.baselines.systems import Ground
     from ..reproduction.reproduction import Measured
+    from ..reproduction.systems import Ground, without_weights
     from ..training.material import ImageSide, prepare
 
     sentences = sum(len(example.sentences) for example in dataset.split("train"))
@@ -141,7 +162,9 @@ def _prepared(
     side = ImageSide(source, identity, encoder.dimension, encoder.file)
     examples = dataset.split(split)
     with progress("features") as on_features:
-        material = prepare(dataset, side, ModelConfig(), config, (), None, on_features)
+        material = prepare(
+            dataset, side, ModelConfig(), config, (), None, without_weights, on_features
+        )
         vocabulary = material.bundle.vocabulary
         pairs, readable, errors = read_pairs(examples, vocabulary, source, on_features)
     ground = Ground(material, config, ModelConfig(), device, memory)
@@ -180,14 +203,14 @@ def _shown(
 ) -> list[Explained]:
     """Pictures as in Fig. 1, by the m-RNN of the tables; those that cannot be read are left out."""
     from ..captioner import Captioner
-    from ..reproduction.baselines.systems import M_RNN
     from ..reproduction.page import explained
+    from ..reproduction.systems import M_RNN
 
     if not pictures or M_RNN in failed:
         return []
     model = reproduction.ranker(M_RNN, _stage(M_RNN)).model
     bundle = replace(ground.material.bundle, model=model)
-    captioner = Captioner(bundle, encoder, ground.device)
+    captioner = Captioner(bundle, encoder)
     sentences = [sentence for example in measured.examples for sentence in example.sentences]
     found = []
     for path in pictures:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ..errors import DataError, DependencyError, UsageError
-from ..images.reading import printable
+from ..images.finding import printable
 from .console import note, reporting_errors
 from .options import Device
 

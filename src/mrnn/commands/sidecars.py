@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import ImageError
 from ..files import write_whole
-from ..images.reading import SIDECAR, printable
+from ..images.finding import SIDECAR, printable
 from ..results import Caption
 
 _MARK = "[mrnn "  # begins the last line of every sidecar that is ours

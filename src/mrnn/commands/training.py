@@ -13,7 +13,8 @@ import typer
 
 from ..config import SHIPPED
 from ..errors import UsageError
-from ..images.reading import printable
+from ..images.finding import printable
+from ..training.installed import require_pytorch
 from ..training.settings import Settings, defaults, settle
 from .console import (
     INTERRUPTED,
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from ..captioner import Captioner
     from ..config import TrainConfig
     from ..evaluation.reading import FeatureSource
+    from ..training.image_network import TrainableEncoder
     from ..training.material import ImageSide
     from ..training.run_records import EpochRecord
-    from ..training.trainable import TrainableEncoder
     from ..training.training import Listeners, Plan, Trained
 
 _DEFAULTS = defaults()
@@ -148,8 +149,9 @@ def train(
 
     Everything about the run lies in the folder OUTPUT.training: settings, metrics, report.html.
     """
+    require_pytorch()
     from ..datasets import read_dataset
-    from ..devices import choose_device
+    from ..training.devices import choose_device
     from ..training.run_folder import RunFolder, training_folder
     from ..training.training import Plan
     from ..training.training import train as run
@@ -163,7 +165,7 @@ def train(
     sentences = sum(len(example.sentences) for example in dataset.split("train"))
     settings = settle(flags, file, sentences, goes_on=start is not None)
     where = choose_device(device)
-    beginning = _beginning(start, settings, device)
+    beginning = _beginning(start, settings)
     side = _image_side(settings, encoder_weights, features, beginning, where)
     settings = _as_they_are(settings, beginning, features)
     training = settings.train_config()
@@ -184,7 +186,7 @@ def train(
         where,
         _sentences(text),
         beginning.bundle if beginning else None,
-        _network(training, encoder_weights, side, where),
+        _network(training, side, where),
         resume,
         checkpoint_minutes,
         tensorboard,
@@ -274,13 +276,13 @@ def _listening() -> Iterator[Listeners]:
         yield Listeners(on_features, on_progress, on_epoch, on_match)
 
 
-def _beginning(start: str | None, settings: Settings, device: str) -> Captioner | None:
+def _beginning(start: str | None, settings: Settings) -> Captioner | None:
     """The model to go on from; raises UsageError when settings contradict it."""
     from ..captioner import load
 
     if start is None:
         return None
-    captioner = load(start, device)
+    captioner = load(start, "cpu")
     there = asdict(captioner.model.config) | {"encoder": captioner.encoder.name}
     for name in (*_SIZES, "encoder"):
         wanted = settings.by_name[name]
@@ -318,6 +320,7 @@ def _image_side(
     from ..images.encoders import FEATURES, open_encoder
     from ..images.features import default_cache
     from ..model.bundle import EncoderIdentity
+    from ..training.image_network import placed
     from ..training.material import ImageSide
 
     name = settings.by_name["encoder"]
@@ -332,8 +335,8 @@ def _image_side(
         file = FeatureFile.open(features)
         encoder, source = file.encoder, file.lookup
     else:
-        encoder = beginning.encoder if beginning else open_encoder(name.value, device.type, weights)
-        source = encoded_by(encoder, default_cache())
+        encoder = beginning.encoder if beginning else open_encoder(name.value, weights=weights)
+        source = encoded_by(placed(encoder, device), default_cache())
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
     if beginning and (identity, encoder.dimension) != (
         beginning.bundle.encoder,
@@ -344,14 +347,14 @@ def _image_side(
 
 
 def _network(
-    config: TrainConfig, weights: Path | None, images: ImageSide, device: torch.device
+    config: TrainConfig, images: ImageSide, device: torch.device
 ) -> TrainableEncoder | None:
     """The image network that is to be trained, too, if it is."""
-    from ..training.trainable import open_trainable
+    from ..training.image_network import open_trainable
 
     if not config.train_encoder:
         return None
-    network = open_trainable(images.identity.name, device.type, weights or images.file)
+    network = open_trainable(images.identity.name, images.file, device)
     network.parameters(config.encoder_blocks)  # says now whether there are so many
     return network
 

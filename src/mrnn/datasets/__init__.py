@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataError
-from ..images.reading import printable
+from ..images.finding import printable
 from .assembly import assemble
 from .coco import COCO
 from .entries import Format, Listing

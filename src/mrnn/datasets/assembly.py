@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..images.reading import printable
+from ..images.finding import printable
 from ..words.text import tokenise
 from .entries import HINT, Entry, Found, leads_outside, shown
 from .examples import SPLITS, Columns, DataSet, Examples, Problem, Texts

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..config import MAX_LENGTH
-from ..images.reading import Member
+from ..images.finding import Member
 from ..words.scripts import script_shares
 from ..words.text import tokenise
 from . import SPLITS, DataSet

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
-from ..images.reading import printable
+from ..images.finding import printable
 from . import DataSet
 from .caption_check import Captions, caption_figures, split_figures, vocabulary_figures
 from .picture_check import look_at, picture_figures

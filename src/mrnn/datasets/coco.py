@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from ..images.reading import printable
+from ..images.finding import printable
 from .documents import mentions, parse
 from .entries import Entry, Format, Found, Listing, one_a_split, picture_folders, shown
 from .examples import Problem

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..images.reading import printable
+from ..images.finding import printable
 
 
 def parse(path: Path, keep: Callable[[dict[str, Any]], Any]) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
-from ..images.reading import SUFFIXES, printable
+from ..images.finding import SUFFIXES, printable
 from .examples import ALIASES, SPLITS, Problem
 
 HINT = "name the folder of the pictures with --images"

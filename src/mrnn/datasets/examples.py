@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 
 from ..errors import DataError, UsageError
-from ..images.reading import Member, Picture
+from ..images.finding import Member, Picture
 
 SPLITS = ("train", "dev", "test")
 ALIASES = {"val": "dev", "valid": "dev", "validation": "dev"}

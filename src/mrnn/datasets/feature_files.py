@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import DataError, ImageError
 from ..images.encoders import Encoder, features_only
 from ..images.features import FeatureRows, OnProgress
-from ..images.reading import Member, Picture, printable
+from ..images.finding import Member, Picture, printable
 from . import read_lines
 
 _BLOCK = 1024  # rows that are looked through at a time

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..images.reading import printable
+from ..images.finding import printable
 from .entries import (
     Entry,
     Format,

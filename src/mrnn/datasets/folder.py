@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import DataError, UsageError
-from ..images.reading import SIDECAR, SUFFIXES, printable
+from ..images.finding import SIDECAR, SUFFIXES, printable
 from .entries import Entry, Format, Found, Listing, known_split
 from .examples import Problem
 from .lines import numbered_lines

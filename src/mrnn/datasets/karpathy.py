@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from ..images.reading import printable
+from ..images.finding import printable
 from ..words.text import join
 from .documents import mentions, parse
 from .entries import Entry, Format, Found, Listing, known_split, one_a_split, picture_folders, shown

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DataError
-from ..images.reading import printable
+from ..images.finding import printable
 from ..words.text import tokenise
 from .examples import Problem
 

@@ -21,7 +21,8 @@ from ..images.duplicates import (
     is_even,
     near_pairs,
 )
-from ..images.reading import Picture, printable, read_image
+from ..images.finding import Picture, printable
+from ..images.reading import read_image
 from . import SPLITS, DataSet, Problem
 
 SHOWN = 5  # groups of a split, and pictures of a group

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UsageError
-from ..images.reading import SUFFIXES, Member, printable
+from ..images.finding import SUFFIXES, Member, printable
 from .entries import (
     CAPTION_NAMES,
     Entry,

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DataError
-from ..images.reading import printable
+from ..images.finding import printable
 from .entries import (
     CAPTION_NAMES,
     Entry,

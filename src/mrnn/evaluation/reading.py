@@ -11,7 +11,7 @@ from ..datasets import Example
 from ..errors import DataError, ImageError
 from ..images.encoders import Encoder
 from ..images.features import FeatureRows, OnProgress, cached_features
-from ..images.reading import Picture
+from ..images.finding import Picture
 from ..scoring.pairs import Pairs
 from ..words.packing import Corpus
 from ..words.text import Vocabulary

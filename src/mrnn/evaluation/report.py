@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..files import write_whole
-from ..images.reading import printable
+from ..images.finding import printable
 from ..pages.html import Line, cards, figures_table, page, section, terms
 from ..pages.plots import bar_plot, line_plot
 from .figures import NONE, RANKS, bleu, number, rank, recalls, recalls_of

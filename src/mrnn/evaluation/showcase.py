@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from ..datasets import Example
-from ..images.reading import printable
+from ..images.finding import printable
 from ..pages.html import cards, escape, section, thumbnail
 from .ranks import Ranked
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..images.encoders import Encoder
 from ..images.features import OnProgress, read_ahead, read_pixels
-from ..images.reading import Picture
+from ..images.finding import Picture
 from ..model.mrnn import MRNN
 from ..words.packing import Corpus
 from ..words.text import END, Vocabulary, tokenise

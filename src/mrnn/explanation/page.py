@@ -11,7 +11,7 @@ import math
 from dataclasses import astuple
 from pathlib import Path
 
-from ..images.reading import printable
+from ..images.finding import printable
 from ..pages.html import Line, escape, figures_table, page, picture, section, table
 from ..results import Evidence, Explanation, Word
 from .heat_map import Heat, label, scales, tint

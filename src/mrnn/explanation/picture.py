@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..images.reading import printable, read_image
+from ..images.finding import printable
+from ..images.reading import read_image
 from ..results import Evidence, Explanation, Word
 from .heat_map import COLD, WARM, label, overlay, scales
 

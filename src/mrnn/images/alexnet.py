@@ -66,8 +66,8 @@ def onnx_graph() -> bytes:
             nodes.append(node("Flatten", [x], f"{layer.name}/flat"))
             nodes.append(node("Gemm", [f"{layer.name}/flat", *names], linear, transB=1))
         else:
-            sides = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
-            nodes.append(node("Conv", [x, *names], linear, **sides))
+            strides, pads = [layer.stride] * 2, [layer.padding] * 4
+            nodes.append(node("Conv", [x, *names], linear, strides=strides, pads=pads))
         nodes.append(node("Relu", [linear], f"{layer.name}/relu" if layer.pool else output))
         if layer.pool:
             pooled = node(

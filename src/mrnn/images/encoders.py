@@ -20,6 +20,7 @@ import numpy as np
 from ..config import ENCODER
 from ..errors import BundleError, UsageError
 from ..weight_files import to_half, to_safetensors
+from .finding import printable
 from .networks import (
     NETWORKS,
     ONNX,
@@ -32,7 +33,7 @@ from .networks import (
     read_weights,
 )
 from .published import PACKAGES, alexnet_weights, packaged
-from .reading import Preprocessing, printable
+from .reading import Preprocessing
 
 DEFAULT = ENCODER
 FEATURES = "features"  # stands for an encoder where features were computed elsewhere

@@ -8,7 +8,6 @@ digest is complete; whatever a killed writer or a full disk left behind is cut o
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -24,17 +23,12 @@ import numpy as np
 
 from ..devices import processors
 from ..errors import DataError, ImageError
+from ..files import held
 from .encoders import Encoder
-from .reading import (
-    Picture,
-    Preprocessing,
-    open_picture,
-    preprocess,
-    printable,
-    read_image,
-)
+from .finding import Picture, printable
+from .reading import Preprocessing, open_picture, preprocess, read_image
 
-BATCH = 32  # images an encoder call
+BATCH = 16  # images an encoder call
 _DIGEST = 32  # bytes
 
 OnProgress = Callable[[int, int], None]  # images done, images in all
@@ -135,6 +129,7 @@ class _Store:
     """The two files of one cache folder."""
 
     def __init__(self, folder: Path, dimension: int) -> None:
+        self._folder = folder
         self._features = folder / "features.f16"
         self._digests = folder / "digests.bin"
         self._row = 2 * dimension  # bytes
@@ -163,8 +158,11 @@ class _Store:
             return
         values = np.stack(list(rows.values())).astype(np.float16)
         try:
-            with self._features.open("ab") as features, self._digests.open("ab") as digests:
-                fcntl.flock(digests, fcntl.LOCK_EX)
+            with (
+                held(self._folder, wait=True),
+                self._features.open("ab") as features,
+                self._digests.open("ab") as digests,
+            ):
                 complete = min(
                     os.fstat(digests.fileno()).st_size // _DIGEST,
                     os.fstat(features.fileno()).st_size // self._row,

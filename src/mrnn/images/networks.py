@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..devices import processors
 from ..errors import BundleError
 from ..onnx_sessions import open_session
 from ..weight_files import check_arrays, from_safetensors
@@ -19,6 +20,7 @@ from . import alexnet, efficientnet
 from .reading import Preprocessing
 
 SAFETENSORS, ONNX = "encoder.safetensors", "encoder.onnx"  # names in a bundle
+_TOGETHER = 4  # pictures, at least
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -105,10 +107,13 @@ def read_weights(network: Network, file: EncoderFile) -> dict[str, np.ndarray]:
 
 
 def open_network(
-    network: Network, weights: Mapping[str, np.ndarray], device: str
+    network: Network, weights: dict[str, np.ndarray], device: str
 ) -> tuple[Run, Run | None]:
-    """What gives features and, where there are any, positions: in ONNX Runtime."""
-    bindings = {name: np.asarray(w, dtype=np.float32) for name, w in weights.items()}
+    """What gives features and, where there are any, positions: in ONNX Runtime.
+
+    Takes the weights out of their dict one by one, so that memory never holds all of them twice.
+    """
+    bindings = {name: weights.pop(name).astype(np.float32) for name in list(weights)}
     session = open_session(network.onnx_graph(), bindings, device)
 
     def encode(pixels: np.ndarray) -> np.ndarray:
@@ -117,7 +122,25 @@ def open_network(
     def positions(pixels: np.ndarray) -> np.ndarray:
         return flatten_positions(session.run(["positions"], {"pixels": pixels})[0])
 
-    return encode, positions if network.has_positions else None
+    together = at_once() if device == "cpu" else None
+    at_positions = in_parts(positions, together) if network.has_positions else None
+    return in_parts(encode, together), at_positions
+
+
+def at_once() -> int:
+    """How many pictures processors shall look at together: more are no quicker, 20 MB each."""
+    return max(_TOGETHER, processors())
+
+
+def in_parts(run: Run, together: int | None) -> Run:
+    """The same of so many pictures at a time; None: of all."""
+
+    def run_parts(pixels: np.ndarray) -> np.ndarray:
+        size = together or max(1, len(pixels))
+        parts = np.split(pixels, range(size, len(pixels), size))
+        return np.concatenate([run(part) for part in parts])
+
+    return run_parts
 
 
 def flatten_positions(positions: np.ndarray) -> np.ndarray:

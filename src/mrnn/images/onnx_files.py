@@ -19,8 +19,9 @@ from PIL import Image
 from ..errors import BundleError
 from ..onnx_sessions import open_session
 from ..weight_files import read_whole
-from .networks import Run, flatten_positions
-from .reading import Preprocessing, preprocess, printable
+from .finding import printable
+from .networks import Run, at_once, flatten_positions, in_parts
+from .reading import Preprocessing, preprocess
 
 _EXAMPLE = '{"size": 224, "mean": [123.675, 116.28, 103.53], "scale": [58.395, 57.12, 57.375]}'
 _INPUT = "float32 of shape (batch, 3, height, width), the batch free or 1"
@@ -69,11 +70,10 @@ def _checked(session: ort.InferenceSession, how: Preprocessing) -> OnnxNetwork:
     output = _chosen_output(session, how.output)
     [pixels] = session.get_inputs()
 
-    def run(batch: np.ndarray) -> np.ndarray:
-        parts = np.split(batch, len(batch)) if single else [batch]
-        found = [session.run([output], {pixels.name: part})[0] for part in parts]
-        return np.concatenate(found).astype(np.float32, copy=False)
+    def run_part(part: np.ndarray) -> np.ndarray:
+        return session.run([output], {pixels.name: part})[0].astype(np.float32, copy=False)
 
+    run = in_parts(run_part, 1 if single else at_once())
     noise = np.random.default_rng(0).integers(0, 256, (2, how.size, how.size, 3), dtype=np.uint8)
     try:
         found = run(np.stack([preprocess(Image.fromarray(picture), how) for picture in noise]))

@@ -27,8 +27,8 @@ from ..weight_files import (
 )
 from .alexnet import SHAPES
 from .efficientnet import SIZES, fold
+from .finding import printable
 from .networks import SAFETENSORS, EncoderFile, Network
-from .reading import printable
 
 _TORCHVISION = "7be5be79"  # begins the SHA-256 of alexnet-owt-7be5be79.pth
 _UNUSED = ("classifier.6.weight", "classifier.6.bias")  # from the feature to ImageNet's classes

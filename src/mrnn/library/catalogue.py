@@ -19,8 +19,9 @@ from types import UnionType
 from typing import Any
 
 from ..errors import DataError
-from ..images.reading import Member, Picture, printable
+from ..images.finding import Member, Picture, printable
 
+CATALOGUE = "catalogue.sqlite"  # in the folder of a library
 FORMAT = "1"
 VECTORS = "vectors"  # begins the name of the folder of the vectors; every rebuilding has its own
 _WAIT = 60.0  # seconds for another process to end its transaction

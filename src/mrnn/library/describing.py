@@ -25,8 +25,8 @@ import numpy as np
 from ..captioner import Captioner
 from ..errors import ImageError
 from ..images.features import BATCH, read_ahead
-from ..images.reading import Preprocessing, decode_image, open_picture, preprocess, printable
-from ..scoring.pairs import to_tensor
+from ..images.finding import printable
+from ..images.reading import Preprocessing, decode_image, open_picture, preprocess
 from .catalogue import Content, File
 
 _LARGEST = 1 << 30  # bytes: no picture that we decode is as large
@@ -71,7 +71,7 @@ def caption_vectors(captioner: Captioner, vectors: np.ndarray) -> list[tuple[str
     """Greedy captions of vectors (n, M), with their perplexities."""
     if not len(vectors):
         return []
-    captions = captioner.caption_terms(to_tensor(vectors, captioner.device))
+    captions = captioner.caption_terms(vectors.astype(np.float32))
     return [(caption.text, caption.perplexity) for caption in captions]
 
 
@@ -120,4 +120,4 @@ def _vectors(captioner: Captioner, pixels: list[np.ndarray]) -> np.ndarray:
     if not pixels:
         return np.zeros((0, captioner.model.config.multimodal), dtype=np.float16)
     terms = captioner.terms_of_features(captioner.encoder.encode(np.stack(pixels)))
-    return terms.cpu().numpy().astype(np.float16)
+    return terms.astype(np.float16)

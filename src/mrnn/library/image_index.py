@@ -16,15 +16,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
-from ..devices import has_int8
 from ..files import write_whole
-from ..images.reading import printable
+from ..images.finding import printable
+from ..model.arrays import unit
 from ..scoring.first_order import Linearised, nearest
-from ..weight_files import to_safetensors
+from ..weight_files import map_safetensors, to_safetensors
 from .vectors import Vectors
 
 ANCHORS = 16  # of a library: one sentence is linearised quickly at all of them
@@ -37,9 +34,10 @@ _REACH = 4  # standard deviations of a component that its code can express
 _CODE = 127
 _LEAST_SHARE = 1e-6  # of the largest variance
 _BLOCK = 4096  # rows at once
+_CODES_AT_ONCE = 1024  # as floats these stay in the processor's cache
 _STRIDE = 32  # of the scores that tell about where the best begin
-_ROUNDING = 1e-3  # of the centres: processors differ
-_CHECKED = 8  # codes that are computed again when they are opened
+_SHORTEST = np.float32(1e-12)  # length of a vector by which is divided
+_CHECKED = 2  # codes of each cell that are computed again when they are opened
 
 OnProgress = Callable[[int, int], None]  # rows done, rows in all
 
@@ -48,8 +46,8 @@ OnProgress = Callable[[int, int], None]  # rows done, rows in all
 class _Query:
     """What is sought: offsets[a] + slopes[a] . z for z in cell a, over |z| for cosines."""
 
-    offsets: Tensor  # (A,)
-    slopes: Tensor  # (A, M)
+    offsets: np.ndarray  # (A,)
+    slopes: np.ndarray  # (A, M)
     is_cosine: bool = False
 
 
@@ -57,25 +55,25 @@ class _Query:
 class _Codes:
     """The vectors of `rows` in short, those of a cell side by side."""
 
-    codes: Tensor  # (N, K) int8
-    rows: Tensor  # (N,) int32
-    lengths: Tensor  # (N,) of the vectors
-    starts: Tensor  # (A + 1,) where each cell begins, and the end
-    basis: Tensor  # (K, M) components, each as long as a step of its code
-    centres: Tensor  # (A, M)
+    codes: np.ndarray  # (N, K) int8
+    rows: np.ndarray  # (N,) int32
+    lengths: np.ndarray  # (N,) of the vectors
+    starts: np.ndarray  # (A + 1,) int64, where each cell begins, and the end
+    basis: np.ndarray  # (K, M) components, each as long as a step of its code
+    centres: np.ndarray  # (A, M)
 
     def scores(self, query: _Query) -> np.ndarray:
         """About what the rows score, (N,), in their own order."""
-        scores = torch.empty(len(self.codes))
-        offsets = query.offsets + (query.slopes * self.centres).sum(1)
-        multiply = _multiply_int8 if has_int8(scores.device) else _multiply
+        scores = np.empty(len(self.codes), dtype=np.float32)
+        offsets = query.offsets + (query.slopes * self.centres).sum(axis=1)
         for cell, slope in enumerate(query.slopes @ self.basis.T):
             inside = slice(*self.starts[cell : cell + 2].tolist())
-            multiply(self.codes[inside], slope, scores[inside])
+            for part in _parts(inside.start, inside.stop, _CODES_AT_ONCE):
+                scores[part] = self.codes[part].astype(np.float32) @ slope
             scores[inside] += offsets[cell]
         if query.is_cosine:
             scores /= self.lengths
-        return scores.numpy()
+        return scores
 
 
 class ImageIndex:
@@ -84,7 +82,7 @@ class ImageIndex:
     def __init__(
         self,
         vectors: Vectors,
-        centres: Tensor,
+        centres: np.ndarray,
         rows: np.ndarray | None,
         codes: _Codes | None,
         note: str = "",
@@ -98,7 +96,7 @@ class ImageIndex:
         self._loose = living[np.searchsorted(living, covered) :]  # rows without a code
         dead = np.ones(covered, dtype=bool)
         dead[living[: len(living) - len(self._loose)]] = False
-        self._dead = np.flatnonzero(dead[codes.rows.numpy()]) if codes else np.empty(0, np.int64)
+        self._dead = np.flatnonzero(dead[codes.rows]) if codes else np.empty(0, np.int64)
 
     @property
     def uncovered(self) -> int:
@@ -116,21 +114,20 @@ class ImageIndex:
         (n,) and (n,), best first, of equals the first row; n is `count` where there are as many.
         The sentence is linearised at the centres of the index, else ValueError.
         """
-        centres = linearised.centres.cpu()
-        if linearised.values.shape[1] != 1 or not torch.equal(centres, self.centres):
+        centres = linearised.centres
+        if linearised.values.shape[1] != 1 or not np.array_equal(centres, self.centres):
             raise ValueError("the index takes one sentence, linearised at its own centres")
-        slopes = linearised.gradients[:, 0].cpu()
-        offsets = linearised.values[:, 0].cpu() - (slopes * centres).sum(1)
+        slopes = linearised.gradients[:, 0]
+        offsets = linearised.values[:, 0] - (slopes * centres).sum(axis=1)
         return self._best(_Query(offsets, slopes), count)
 
     def nearest(self, term: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The rows with the highest cosine to an image term (M,), and their cosines, best first."""
-        direction = torch.from_numpy(term.astype(np.float32))
-        direction /= direction.norm().clamp_min(1e-12)
-        slopes = direction.expand_as(self.centres)
-        return self._best(_Query(torch.zeros(len(slopes)), slopes, is_cosine=True), count)
+        [direction] = unit(term.astype(np.float32)[None])
+        slopes = np.broadcast_to(direction, self.centres.shape)
+        offsets = np.zeros(len(slopes), dtype=np.float32)
+        return self._best(_Query(offsets, slopes, is_cosine=True), count)
 
-    @torch.inference_mode()
     def _best(self, query: _Query, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Who scores highest, of those that codes choose and of those without one."""
         rows = self._loose
@@ -139,20 +136,20 @@ class ImageIndex:
             coarse[self._dead] = -math.inf
             wanted = max(count * _LOOKED_AT, _LEAST_LOOKED_AT)
             most = min(wanted, len(coarse) - len(self._dead))
-            chosen = self._codes.rows.numpy()[_highest(coarse, most)]
+            chosen = self._codes.rows[_highest(coarse, most)]
             rows = np.sort(np.concatenate([chosen, rows]))
         scores = np.empty(len(rows), dtype=np.float32)
-        for part in _parts(len(rows)):
+        for part in _parts(0, len(rows), _BLOCK):
             scores[part] = self._scores(rows[part], query)
         best = _highest(scores, count)
         best = best[np.argsort(-scores[best], kind="stable")]
         return rows[best].astype(np.int64), scores[best]
 
-    def _scores(self, rows: np.ndarray, query: _Query) -> Tensor:
+    def _scores(self, rows: np.ndarray, query: _Query) -> np.ndarray:
         terms = _terms(self._vectors, rows)
         cells = nearest(terms, self.centres)
-        products = (terms @ query.slopes.T).gather(1, cells[:, None])[:, 0]
-        scores = products + query.offsets[cells]
+        # A row at a time: what it scores does not depend on the rows beside it.
+        scores = np.vecdot(terms, query.slopes[cells]) + query.offsets[cells]
         return scores / _lengths(terms) if query.is_cosine else scores
 
 
@@ -165,17 +162,17 @@ def candidates(pictures: int) -> int:
 
 
 def open_index(
-    vectors: Vectors, centres: Tensor, path: Path | None = None, rows: np.ndarray | None = None
+    vectors: Vectors, centres: np.ndarray, path: Path | None = None, rows: np.ndarray | None = None
 ) -> ImageIndex:
     """The index of the pictures at `rows` (n,), all by default, with the codes at `path`, if any.
 
-    Codes that do not belong to these vectors and centres (A, M) are left alone, and a note says so.
+    Codes that do not belong to these vectors are left alone, and a note says so. Others bring their
+    own centres, at which to linearise; without codes the cells are those of `centres` (A, M).
     """
-    centres = centres.cpu()
     codes, note = None, ""
     if path is not None:
         try:
-            codes = _read(path, vectors, centres)
+            codes = _read(path, vectors)
         except FileNotFoundError:
             pass  # a small library has none
         except (OSError, ValueError) as error:
@@ -184,10 +181,9 @@ def open_index(
     return ImageIndex(vectors, centres, rows, codes, note)
 
 
-@torch.inference_mode()
 def build_index(
     vectors: Vectors,
-    centres: Tensor,
+    centres: np.ndarray,
     path: Path,
     on_progress: OnProgress = lambda done, total: None,
 ) -> None:
@@ -195,30 +191,29 @@ def build_index(
 
     Takes about 300 bytes of memory a row. Vectors must be finite.
     """
-    centres = centres.cpu()
     basis = _basis(vectors, centres)
-    cells = torch.empty(len(vectors), dtype=torch.int64)
-    codes = torch.empty(len(vectors), len(basis), dtype=torch.int8)
-    lengths = torch.empty(len(vectors))
-    for part in _parts(len(vectors)):
+    cells = np.empty(len(vectors), dtype=np.int64)
+    codes = np.empty((len(vectors), len(basis)), dtype=np.int8)
+    lengths = np.empty(len(vectors), dtype=np.float32)
+    for part in _parts(0, len(vectors), _BLOCK):
         terms = _terms(vectors, np.arange(len(vectors))[part])
         cells[part], codes[part] = _encode(terms, basis, centres)
         lengths[part] = _lengths(terms)
-        on_progress(min(part.stop, len(vectors)), len(vectors))
-    rows = torch.argsort(cells, stable=True)
-    counts = torch.bincount(cells, minlength=len(centres))
-    found = {
+        on_progress(part.stop, len(vectors))
+    rows = np.argsort(cells, kind="stable")
+    counts = np.bincount(cells, minlength=len(centres))
+    found: dict[str, np.ndarray] = {
         "codes": codes[rows],
-        "rows": rows.int(),
+        "rows": rows.astype(np.int32),
         "lengths": lengths[rows],
-        "starts": torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+        "starts": np.concatenate([np.zeros(1, np.int64), counts.cumsum()]),
         "basis": basis,
         "centres": centres,
     }
     write_whole(path, to_safetensors(found))
 
 
-def _basis(vectors: Vectors, centres: Tensor) -> Tensor:
+def _basis(vectors: Vectors, centres: np.ndarray) -> np.ndarray:
     """Principal components (K, M) of what vectors are beside their centres, from some rows.
 
     Each is as long as a step of its code: codes rarely exceed what 8 bits hold.
@@ -226,107 +221,96 @@ def _basis(vectors: Vectors, centres: Tensor) -> Tensor:
     rows = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
     terms = _terms(vectors, rows)
     steps = terms - centres[nearest(terms, centres)]
-    variances, components = torch.linalg.eigh(steps.T @ steps / len(steps))  # rising
+    variances, components = np.linalg.eigh(steps.T @ steps / len(steps))  # rising
     largest = min(_COMPONENTS, steps.shape[1])
     least = max(1e-12, _LEAST_SHARE * float(variances[-1]))  # below there is only rounding
-    deviations = variances[-largest:].clamp_min(least).sqrt()
-    return (components[:, -largest:] * deviations).T.flip(0) * (_REACH / _CODE)
+    deviations = np.sqrt(np.maximum(variances[-largest:], least))
+    return (components[:, -largest:] * deviations).T[::-1] * np.float32(_REACH / _CODE)
 
 
-def _encode(terms: Tensor, basis: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+def _encode(
+    terms: np.ndarray, basis: np.ndarray, centres: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Cells (n,) and codes (n, K) of vectors (n, M)."""
     cells = nearest(terms, centres)
-    components = (terms - centres[cells]) @ (basis / basis.square().sum(1, keepdim=True)).T
-    return cells, components.round_().clamp_(-_CODE, _CODE).to(torch.int8)
+    scaled = basis / np.square(basis).sum(axis=1, keepdims=True)
+    components = (terms - centres[cells]) @ scaled.T
+    return cells, np.clip(np.rint(components), -_CODE, _CODE).astype(np.int8)
 
 
-def _multiply(codes: Tensor, slope: Tensor, found: Tensor) -> None:
-    """Put codes (N, K) times a slope (K,) into `found` (N,)."""
-    for part in _parts(len(codes)):
-        torch.mv(codes[part].float(), slope, out=found[part])
-
-
-def _multiply_int8(codes: Tensor, slope: Tensor, found: Tensor) -> None:
-    """The same with the slope rounded to 8 bits, for processors that have products of these."""
-    step = slope.abs().max().clamp_min(1e-30) / _CODE
-    rounded = (slope / step).round_().to(torch.int8)[:, None]
-    found.copy_(torch._int_mm(codes, rounded)[:, 0]).mul_(step)
-
-
-def _read(path: Path, vectors: Vectors, centres: Tensor) -> _Codes:
+def _read(path: Path, vectors: Vectors) -> _Codes:
     """The codes, memory-mapped; raises OSError and ValueError.
 
-    Whether they are codes of these vectors, a look at some of them tells.
+    Whether they are codes of these vectors, a look at some of them tells, and nothing else: their
+    centres are as good as any others, and need not be those that would be drawn today.
     """
     if path.exists() and not path.is_file():
         raise ValueError("not a regular file")
-    names = [field.name for field in fields(_Codes)]
-    try:  # safetensors takes no path that is not UTF-8
-        with path.open("rb") as file, safe_open(f"/dev/fd/{file.fileno()}", "pt") as tensors:
-            if sorted(tensors.keys()) != sorted(names):
-                raise ValueError("not an image index")
-            codes = _Codes(**{name: tensors.get_tensor(name) for name in names})
-    except SafetensorError:
+    try:
+        arrays = map_safetensors(path)
+    except ValueError:
         raise ValueError("damaged") from None
+    if sorted(arrays) != sorted(field.name for field in fields(_Codes)):
+        raise ValueError("not an image index")
+    codes = _Codes(**arrays)
     if not _fits(codes, vectors.dimension):
         raise ValueError("damaged")
-    if codes.centres.shape != centres.shape or not torch.allclose(
-        codes.centres, centres, atol=_ROUNDING
-    ):
-        raise ValueError("made with another model")
-    some = torch.linspace(0, len(codes.rows) - 1, _CHECKED).long()
-    if len(codes.rows) > len(vectors) or not _agree(codes, some, vectors):
+    if len(codes.rows) > len(vectors) or not _agree(codes, vectors):
         raise ValueError("made for another library")
     return codes
 
 
-def _agree(codes: _Codes, some: Tensor, vectors: Vectors) -> bool:
-    """Whether the codes at some places (n,) are those of their vectors, but for rounding."""
-    terms = _terms(vectors, codes.rows[some].numpy())
-    cells, found = _encode(terms, codes.basis, codes.centres)
-    inside = (codes.starts[cells] <= some) & (some < codes.starts[cells + 1])
-    difference = (found.int() - codes.codes[some].int()).abs()
+def _agree(codes: _Codes, vectors: Vectors) -> bool:
+    """Whether some codes of each cell are those of their vectors, but for rounding."""
+    starts, ends = codes.starts[:-1], codes.starts[1:]
+    some = np.unique(np.linspace(starts, ends - 1, _CHECKED)[:, starts < ends].astype(np.int64))
+    terms = _terms(vectors, codes.rows[some])
+    with np.errstate(all="ignore"):  # of a damaged file any number may come out
+        cells, found = _encode(terms, codes.basis, codes.centres)
+    inside = (starts[cells] <= some) & (some < ends[cells])
+    difference = np.abs(found.astype(np.int16) - codes.codes[some])
     return bool(inside.all() and (difference <= 1).all())
 
 
 def _fits(codes: _Codes, dimension: int) -> bool:
-    """Whether all tensors have the types and shapes that they shall, and rows are 0 to N - 1."""
-    rows, cells = codes.rows.numel(), codes.starts.numel() - 1
-    components = codes.basis.numel() // dimension
+    """Whether all arrays have the types and shapes that they shall, and rows are 0 to N - 1."""
+    rows, cells = codes.rows.size, codes.starts.size - 1
+    components = codes.basis.size // dimension
     wanted = {
-        "codes": (torch.int8, (rows, components)),
-        "rows": (torch.int32, (rows,)),
-        "lengths": (torch.float32, (rows,)),
-        "starts": (torch.int64, (cells + 1,)),
-        "basis": (torch.float32, (components, dimension)),
-        "centres": (torch.float32, (cells, dimension)),
+        "codes": (np.int8, (rows, components)),
+        "rows": (np.int32, (rows,)),
+        "lengths": (np.float32, (rows,)),
+        "starts": (np.int64, (cells + 1,)),
+        "basis": (np.float32, (components, dimension)),
+        "centres": (np.float32, (cells, dimension)),
     }
-    if any((t.dtype, tuple(t.shape)) != wanted[name] for name, t in vars(codes).items()):
+    if any((a.dtype, a.shape) != wanted[name] for name, a in vars(codes).items()):
         return False
     if not rows or not 0 <= codes.rows.min() <= codes.rows.max() < rows:
         return False
     seen = np.zeros(rows, dtype=bool)
-    seen[codes.rows.numpy()] = True
+    seen[codes.rows] = True
     starts = codes.starts.tolist()
     return (
-        bool(seen.all() and codes.basis.isfinite().all() and (codes.lengths > 0).all())
+        bool(seen.all() and (codes.lengths >= _SHORTEST).all())
+        and bool(np.isfinite(codes.basis).all() and np.isfinite(codes.centres).all())
         and starts == sorted(starts)
         and (starts[0], starts[-1]) == (0, rows)
     )
 
 
-def _terms(vectors: Vectors, rows: np.ndarray) -> Tensor:
+def _terms(vectors: Vectors, rows: np.ndarray) -> np.ndarray:
     """The image terms (n, M) of rows (n,), fp32."""
-    return torch.from_numpy(vectors[rows]).float()
+    return vectors[rows].astype(np.float32)
 
 
-def _lengths(terms: Tensor) -> Tensor:
-    return terms.norm(dim=1).clamp_min(1e-12)
+def _lengths(terms: np.ndarray) -> np.ndarray:
+    return np.maximum(np.linalg.norm(terms, axis=1), _SHORTEST)
 
 
-def _parts(length: int) -> Iterator[slice]:
-    for start in range(0, length, _BLOCK):
-        yield slice(start, start + _BLOCK)
+def _parts(first: int, last: int, size: int) -> Iterator[slice]:
+    for start in range(first, last, size):
+        yield slice(start, min(start + size, last))
 
 
 def _highest(scores: np.ndarray, count: int) -> np.ndarray:

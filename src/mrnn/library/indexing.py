@@ -21,7 +21,7 @@ from ..captioner import Captioner
 from ..datasets.examples import Problem
 from ..errors import DataError, ImageError
 from ..images.features import BATCH
-from ..images.reading import Picture, printable
+from ..images.finding import Picture, printable
 from ..scoring.ranking import Stage
 from .catalogue import Catalogue, Content, File, State
 from .describing import Described, caption_vectors

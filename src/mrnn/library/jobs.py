@@ -28,7 +28,7 @@ import numpy as np
 from ..captioner import Captioner, load
 from ..devices import processors
 from ..errors import DataError, DependencyError, MrnnError, UsageError
-from ..images.reading import Member, printable
+from ..images.finding import Member, printable
 from .catalogue import File
 from .chunks import CHUNK, Chunk, Ledger
 from .describing import Described, describe
@@ -379,7 +379,7 @@ def _import_ray() -> Any:
 
 def _source(captioner: Captioner) -> str:
     """What opens the model elsewhere."""
-    if captioner.device.type != "cpu":
+    if captioner.device != "cpu":
         raise UsageError("workers of a cluster use processors only; add --device cpu")
     if not captioner.source:
         raise UsageError("a cluster needs a model that mrnn.load can open: a name, or a directory")

@@ -20,24 +20,22 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ..captioner import Captioner, ImagePath, load
 from ..errors import BundleError, DataError, UsageError
 from ..files import held
-from ..images.reading import Picture, printable
+from ..images.finding import Picture, printable
 from ..scoring.first_order import anchors, linearise
-from ..scoring.pairs import to_tensor
 from ..scoring.ranking import Stage
 from ..words.packing import Corpus
 from ..words.text import tokenise
-from .catalogue import VECTORS, Catalogue, Content, File, open_catalogue
+from .catalogue import CATALOGUE, VECTORS, Catalogue, Content, File, open_catalogue
 from .describing import describe
 from .image_index import ANCHORS, CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
 from .vectors import Vectors, VectorStore
 
-_CATALOGUE, _CODES, _LOCK = "catalogue.sqlite", "codes.safetensors", ".lock"
+_CODES = "codes.safetensors"
 _REBUILDING = "rebuilding"  # the fact that holds the model of a rebuilding until it is done
 _UNCOVERED = 0.05  # of the pictures may be without codes before these are made anew
 
@@ -144,7 +142,7 @@ class Library:
     def catalogue(self) -> Catalogue:
         """What is known of the pictures, to read."""
         if self._reader is None:
-            self._reader = open_catalogue(self.path / _CATALOGUE)
+            self._reader = open_catalogue(self.path / CATALOGUE)
         return self._reader
 
     def files(self, root: Path | None = None) -> Iterator[tuple[File, Content | None]]:
@@ -214,12 +212,12 @@ class Library:
         vocabulary = captioner.vocabulary
         unknown = captioner.unknown_words(sentence)
         corpus = Corpus([vocabulary.encode(sentence)])
-        centres = now.index.centres.to(captioner.device)
-        linearised = linearise(captioner.model, corpus, centres)
+        linearised = linearise(captioner.model, corpus, now.index.centres)
         rows, _ = now.index.search(linearised, max(candidates(len(now.rows)), 2 * k))
         match = captioner.bundle.match
         threshold = None if match is None else match.at(len(now.rows))
-        ranked = captioner.rank_terms(sentence, self._terms(now.vectors, rows), k)
+        terms = now.vectors[rows].astype(np.float32)
+        ranked = captioner.rank_terms(sentence, terms, k)
         figures = {
             int(rows[i]): {
                 "logprob": logprob,
@@ -236,11 +234,11 @@ class Library:
         """The k pictures most like another one, by the cosine of their image terms."""
         return self.like_term(os.fspath(image), self.captioner.terms_of(image), k)
 
-    def like_term(self, query: str, term: Tensor, k: int = 10) -> Results:
+    def like_term(self, query: str, term: np.ndarray, k: int = 10) -> Results:
         """What `like` gives for the image term (1, M) of another picture, which `query` names."""
         _require_places(k)
         now = self._now()
-        rows, cosines = now.index.nearest(term.cpu().numpy()[0], k)
+        rows, cosines = now.index.nearest(term[0], k)
         figures = {
             int(row): {"similarity": float(cosine)}
             for row, cosine in zip(rows, cosines, strict=True)
@@ -302,7 +300,7 @@ class Library:
         facts = {"model": captioner.source, "identity": captioner.identity}
         with ExitStack() as stack:
             self._hold(stack)
-            catalogue = open_catalogue(self.path / _CATALOGUE, new=facts)
+            catalogue = open_catalogue(self.path / CATALOGUE, new=facts)
             stack.callback(catalogue.close)
             catalogue.check()
             try:
@@ -338,7 +336,7 @@ class Library:
             shown = (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
             if not self._is_there() and any(shown):
                 raise DataError(f"{folder}: holds other files, and no library; name another folder")
-            is_held = stack.enter_context(held(self.path / _LOCK))
+            is_held = stack.enter_context(held(self.path))
         except OSError as error:
             raise DataError(f"{folder}: cannot be written ({error.strerror})") from None
         if not is_held:
@@ -357,17 +355,14 @@ class Library:
             )
 
     def _is_there(self) -> bool:
-        return (self.path / _CATALOGUE).exists()
+        return (self.path / CATALOGUE).exists()
 
     def _store(self, catalogue: Catalogue) -> VectorStore:
         folder = self.path / catalogue.facts()["vectors"]
         return VectorStore(folder, self.captioner.model.config.multimodal)
 
-    def _terms(self, vectors: Vectors, rows: np.ndarray) -> Tensor:
-        return to_tensor(vectors[rows], self.captioner.device)
-
     @cached_property
-    def _centres(self) -> Tensor:
+    def _centres(self) -> np.ndarray:
         return anchors(self.captioner.prior_terms, ANCHORS)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MrnnError
-from ..images.reading import printable
+from ..images.finding import printable
 from ..pages.html import cards, escape, page, section, thumbnail
 from .indexing import Indexed
 from .library import Found, Results

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..datasets.examples import Problem
 from ..datasets.shards import shard_pictures
 from ..errors import ImageError
-from ..images.reading import find_images, printable
+from ..images.finding import find_images, printable
 from .catalogue import File
 
 SHARD = ".tar"  # ends the name of a file that holds pictures; it is read when it is named itself

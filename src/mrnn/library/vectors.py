@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..images.reading import printable
+from ..images.finding import printable
 
 SHARD_ROWS = 1 << 17
 _NUMBER = 2  # bytes

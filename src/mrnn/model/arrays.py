@@ -33,7 +33,11 @@ def logsumexp(x: np.ndarray, axis: int = 1, keepdims: bool = False) -> np.ndarra
 def highest(scores: np.ndarray, count: int) -> np.ndarray:
     """Places of the highest scores of each row, (B, count), best first, of equals the first."""
     if count < scores.shape[1]:
-        some = np.sort(np.argpartition(-scores, count - 1, axis=1)[:, :count], axis=1)
+        some = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        least = np.take_along_axis(scores, some, 1).min(axis=1, keepdims=True, initial=np.inf)
+        tied = (scores >= least).sum(axis=1) > count  # with some that were passed over
+        some[tied] = np.argsort(-scores[tied], axis=1, kind="stable")[:, :count]
+        some.sort(axis=1)
     else:
         some = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
     order = np.argsort(-np.take_along_axis(scores, some, 1), axis=1, kind="stable")

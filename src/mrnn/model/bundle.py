@@ -15,22 +15,23 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
-from ..config import SHIPPED, ModelConfig
+from ..config import ModelConfig
 from ..errors import BundleError, DependencyError
 from ..images.encoders import files_of
+from ..images.finding import printable
 from ..images.networks import ONNX, SAFETENSORS, EncoderFile, network
 from ..images.published import PACKAGES, completed
-from ..images.reading import Preprocessing, printable
+from ..images.reading import Preprocessing
 from ..weight_files import check_arrays, from_safetensors, read_whole, to_half, to_safetensors
 from ..words.text import TOKENISER, Vocabulary
 from .card import card
 from .consensus import Consensus
+from .finding import require_directory
 from .mrnn import MRNN, model_of, shapes
 from .threshold import MatchThreshold
 
@@ -84,16 +85,6 @@ class Bundle:
     consensus: Consensus | None = None
 
 
-def find_bundle(name: str) -> Path:
-    """Directory of a shipped bundle ("default", "plain"), or the path itself.
-
-    A folder of one's own with such a name is "./plain".
-    """
-    if name in SHIPPED:
-        return Path(str(resources.files("mrnn").joinpath("bundles", name)))
-    return Path(name)
-
-
 def save_bundle(bundle: Bundle, directory: Path) -> None:
     """Write a bundle as a whole: under another name first, then renamed.
 
@@ -136,11 +127,7 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
 
 def load_bundle(directory: Path) -> Bundle:
     """Read a bundle and verify all of it; raises BundleError naming the file and what is wrong."""
-    if not directory.is_dir():
-        shipped = ", ".join(SHIPPED)
-        raise BundleError(
-            f"{printable(directory)}: no such model directory (shipped models: {shipped})"
-        )
+    require_directory(directory)
     config = _read_config(directory / _CONFIG)
     contents = {name: _read(directory / name, digest) for name, digest in config["files"].items()}
     try:
@@ -199,10 +186,10 @@ def _read_encoder(
     directory: Path,
 ) -> EncoderFile | None:
     """What a bundle carries of its encoder, made whole where the format leaves out some of it."""
-    [file] = [
-        EncoderFile(name, contents[name], config["files"][name], printable(directory / name))
-        for name in _CARRIED & contents.keys()
-    ] or [None]
+    file: EncoderFile | None = None
+    for name in _CARRIED & contents.keys():  # one at most
+        place = printable(directory / name)
+        file = EncoderFile(name, contents[name], config["files"][name], place)
     try:
         if config["format"] == 1:
             file = _whole_encoder(identity, file)

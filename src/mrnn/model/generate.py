@@ -62,7 +62,9 @@ def sample(
     """Each word drawn from P^(1/temperature), renormalised without the forbidden words."""
 
     def draw(logp: np.ndarray) -> np.ndarray:
-        return _drawn(logp / temperature, generator)
+        below = logp.astype(np.float64) - logp.max(axis=1, keepdims=True)
+        with np.errstate(over="ignore"):  # nearly cold: all but the most probable words
+            return _drawn(below / temperature, generator)
 
     return _generate(step, state, draw, prefix, max_length, no_repeat)
 

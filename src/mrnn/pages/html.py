@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ImageError
-from ..images.reading import Picture, printable, read_image
+from ..images.finding import Picture, printable
+from ..images.reading import read_image
 
 _LONG_SIDE = 640  # pixels of an embedded picture
 

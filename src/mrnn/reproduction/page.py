@@ -13,7 +13,7 @@ from ..evaluation.figures import NONE, RANKS, bleu, number, recalls, recalls_of
 from ..evaluation.published import Generation, Retrieval
 from ..evaluation.ranks import RANK_KEYS
 from ..files import write_whole
-from ..images.reading import printable
+from ..images.finding import printable
 from ..pages.html import Line, cards, escape, figures_table, page, section, terms, thumbnail
 from ..pages.plots import line_plot
 from .paper_tables import Row, Table, name_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..evaluation.published import FLICKR8K, FLICKR30K, IAPR_TC12, Generation, Retrieval
-from .baselines.systems import (
+from .systems import (
     BAG_OF_WORDS,
     CHANCE,
     DEVISE,

@@ -10,14 +10,13 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
 from ..datasets import Example
 from ..errors import DataError, UsageError
@@ -31,15 +30,15 @@ from ..evaluation.ranks import (
     sentence_ranks,
     shortlist_ranks,
 )
-from ..files import held, write_whole
-from ..images.reading import printable
+from ..files import LOCK, held, write_whole
+from ..images.finding import printable
 from ..scoring.pairs import Pairs
 from ..scoring.ranking import Stage
 from ..words.text import tokenise
 from .baselines.roles import Ranker, Speaker
-from .baselines.systems import Ground, System
+from .systems import Ground, System
 
-_VERSION = 1  # of the systems: figures of others must not stand beside theirs
+_VERSION = 2  # of the systems: figures of others must not stand beside theirs
 _GROUND, _LEARNED, _WEIGHTS = "ground.json", "learned.json", "weights.safetensors"
 _LEARNED_KEYS = ("weights", "seconds", "has_file")
 _KEYS = {
@@ -70,9 +69,14 @@ def require_usable(folder: Path) -> None:
     """Raise UsageError unless the folder is absent, empty, or of a reproduction."""
     if not folder.exists() or (folder / _GROUND).exists():
         return
-    if not folder.is_dir() or any(folder.iterdir()):
+    if not folder.is_dir() or any(entry.name != LOCK for entry in folder.iterdir()):
         why = f"holds something else (there is no {_GROUND})"
         raise UsageError(f"{printable(folder)}: {why}; name another folder")
+
+
+def needs_pytorch(folder: Path, systems: Iterable[System]) -> bool:
+    """Whether any of the systems has to learn by gradients; raises DataError for a damaged file."""
+    return any(s.needs_pytorch and not _is_learned(_of(folder, s)) for s in systems)
 
 
 @contextmanager
@@ -122,13 +126,13 @@ class Reproduction:
     def has(self, what: str, systems: Sequence[System]) -> bool:
         """Whether the figures, "generation" or "retrieval", of all these systems are there."""
         return all(
-            self._is_learned(system) and (self._of(system) / f"{what}.json").exists()
+            _is_learned(self._of(system)) and (self._of(system) / f"{what}.json").exists()
             for system in systems
         )
 
     def learned(self, system: System) -> dict[str, float]:
         """How many numbers a system learned, and the seconds that took."""
-        return _read(self._of(system) / _LEARNED, _LEARNED_KEYS)
+        return _learned(self._of(system))
 
     def ranker(self, system: System, stage: Stage) -> Any:
         """A system that finds, learned now unless it is there."""
@@ -142,7 +146,7 @@ class Reproduction:
         folder = self._of(system)
         folder.mkdir(parents=True, exist_ok=True)
         weights, told = folder / _WEIGHTS, folder / _LEARNED
-        if not self._is_learned(system):
+        if not _is_learned(folder):
             for name in (*(f"{what}.json" for what in _KEYS), _LEARNED, _WEIGHTS):
                 (folder / name).unlink(missing_ok=True)  # figures first: they are of these weights
         started = time.perf_counter()
@@ -152,13 +156,6 @@ class Reproduction:
             facts = {"weights": found.weights, "seconds": took, "has_file": weights.exists()}
             write_whole(told, _json(facts))
         return found
-
-    def _is_learned(self, system: System) -> bool:
-        """Whether a system need not learn: what learns within seconds keeps no file of weights."""
-        folder = self._of(system)
-        if not (folder / _LEARNED).exists():
-            return False
-        return (folder / _WEIGHTS).exists() or not self.learned(system)["has_file"]
 
     def _kept(
         self, system: System, what: str, measure: Callable[[], dict[str, Any]]
@@ -172,13 +169,12 @@ class Reproduction:
             write_whole(file, _json(figures | {"seconds": took}))
         return _read(file, _KEYS[what])
 
-    @torch.inference_mode()
     def _spoken(self, speaker: Speaker, stage: Stage) -> dict[str, Any]:
         pairs, references = self._measured.pairs, self._measured.references
         logprobs = speaker.logprobs(pairs)
         seed = self._ground.config.seed
 
-        def bleu(context: int, generator: torch.Generator | None, what: str) -> dict[str, Any]:
+        def bleu(context: int, generator: np.random.Generator | None, what: str) -> dict[str, Any]:
             def write(
                 images: np.ndarray, given: Sequence[Words], lengths: Sequence[int]
             ) -> list[list[str]]:
@@ -193,7 +189,7 @@ class Reproduction:
             "perplexity": _finite(perplexity_from(logprobs, 0)),
             "perplexity_from_word_6": _finite(perplexity_from(logprobs, 5)),
             "bleu": {str(n): bleu(n, None, "writing") for n in CONTEXTS},
-            "bleu_sampled": bleu(0, torch.Generator().manual_seed(seed), "drawing words"),
+            "bleu_sampled": bleu(0, np.random.default_rng(seed), "drawing words"),
         }
 
     def _found(self, ranker: Ranker, stage: Stage) -> dict[str, Any]:
@@ -216,7 +212,22 @@ class Reproduction:
         }
 
     def _of(self, system: System) -> Path:
-        return self._folder / "systems" / system.name
+        return _of(self._folder, system)
+
+
+def _of(folder: Path, system: System) -> Path:
+    return folder / "systems" / system.name
+
+
+def _learned(folder: Path) -> dict[str, Any]:
+    return _read(folder / _LEARNED, _LEARNED_KEYS)
+
+
+def _is_learned(folder: Path) -> bool:
+    """Whether a system need not learn: what learns within seconds keeps no file of weights."""
+    if not (folder / _LEARNED).exists():
+        return False
+    return (folder / _WEIGHTS).exists() or not _learned(folder)["has_file"]
 
 
 def _identity(ground: Ground, measured: Measured) -> dict[str, Any]:

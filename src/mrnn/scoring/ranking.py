@@ -147,10 +147,10 @@ def rescored(
     on_progress: OnProgress = lambda done, total: None,
 ) -> np.ndarray:
     """`coarse` log P (S, I) with the exact one where `chosen` (S, I) says so."""
-    pairs = np.nonzero(chosen)
+    sentences, images = np.nonzero(chosen)
     scores = coarse.copy()
-    scores[pairs] = pair_likelihoods(
-        model, corpus, terms, *pairs, memory=memory, on_progress=on_progress
+    scores[sentences, images] = pair_likelihoods(
+        model, corpus, terms, sentences, images, memory, on_progress=on_progress
     )
     return scores
 

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import DataError, UsageError
-from ..images.reading import printable
+from ..images.finding import printable
 from .limits import Limits
 from .problems import Problem
 from .telemetry import Telemetry

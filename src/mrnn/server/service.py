@@ -29,14 +29,8 @@ from ..captioner import Captioner
 from ..config import Decoding
 from ..devices import processors
 from ..errors import ImageError
-from ..images.reading import (
-    Picture,
-    decode_image,
-    open_picture,
-    preprocess,
-    printable,
-    seen_area,
-)
+from ..images.finding import Picture, printable
+from ..images.reading import decode_image, open_picture, preprocess, seen_area
 from ..library.library import Library, Results
 from ..library.records import search_document
 from ..records import caption_document, explanation_document, ranking_document, score_document
@@ -211,7 +205,7 @@ class Service:
             "name": self.captioner.source.rstrip("/").rsplit("/", 1)[-1] or "model",
             "version": metadata.version("mrnn"),
             "kind": "m-RNN" if bundle.model.config.feature else "RNN-Base",
-            "parameters": sum(p.numel() for p in bundle.model.parameters()),
+            "parameters": sum(weight.size for weight in bundle.model.weights.values()),
             "words": len(bundle.vocabulary),
             "encoder": bundle.encoder.name,
             "input": bundle.encoder.preprocessing.size,

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..library.image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from ..library.vectors import Vectors, VectorStore
+from ..model.arrays import highest
 from ..model.mrnn import MRNN
 from ..pages.plots import line_plot
 from ..scoring.first_order import Linearised, linearise
@@ -51,9 +50,10 @@ Curves = dict[str, tuple[list[float], list[float]]]
 
 @dataclass(frozen=True)
 class Measured:
-    """What a library of some size took, in processor time of one thread.
+    """What a library of some size took, in processor time of all threads together.
 
-    Other work on the machine does not count; where there is none, the clock should say the same.
+    Other work on the machine does not count. With OMP_NUM_THREADS=1 there is one thread, and on a
+    machine without other work the clock should say the same.
     """
 
     pictures: int
@@ -87,7 +87,7 @@ def write_gallery(
     while done < count:
         known = len(real) if done else 0  # that stand at the beginning of every part
         gallery = synthetic_gallery(real, _PART + known, seed)[known:][: count - done]
-        store.write(done, image_terms(model, gallery).cpu().numpy())
+        store.write(done, image_terms(model, gallery))
         done, seed = done + len(gallery), seed + 1
     return store
 
@@ -95,7 +95,7 @@ def write_gallery(
 def measure(
     model: MRNN,
     corpus: Corpus,
-    centres: Tensor,
+    centres: np.ndarray,
     vectors: Vectors,
     codes: Path,
     ranked: int,
@@ -210,15 +210,10 @@ def plots(measured: Sequence[Measured]) -> dict[str, str]:
 
 
 def _timed(action: Callable[[], T]) -> tuple[float, T]:
-    """The processor time that an action takes on one thread, ms, and its result."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        started = time.process_time()
-        result = action()
-        return 1000 * (time.process_time() - started), result
-    finally:
-        torch.set_num_threads(threads)
+    """The processor time that an action takes, ms, and its result."""
+    started = time.process_time()
+    result = action()
+    return 1000 * (time.process_time() - started), result
 
 
 def _kept(
@@ -236,8 +231,7 @@ def _kept(
     usual = candidates(len(vectors))
     first_order, kept = 0.0, dict.fromkeys((*CANDIDATE_COUNTS, usual), 0.0)
     for sentence, query, pool in zip(sentences, queries, pools, strict=True):
-        terms = torch.from_numpy(vectors[pool]).float()
-        exact = log_likelihoods(model, sentence, terms)[0].numpy()
+        exact = log_likelihoods(model, sentence, vectors[pool].astype(np.float32))[0]
         best = pool[np.argsort(-exact, kind="stable")[:_TOP]]
         for count in kept:
             kept[count] += _percent(best, index.search(query, count)[0]) / len(pools)
@@ -250,19 +244,20 @@ def _pools(queries: Sequence[Linearised], vectors: Vectors) -> np.ndarray:
     """The rows with the highest first-order scores of each sentence, best first: (Q, `_POOL`)."""
     together = Linearised(
         queries[0].centres,
-        torch.cat([query.values for query in queries], 1),
-        torch.cat([query.gradients for query in queries], 1),
+        np.concatenate([query.values for query in queries], 1),
+        np.concatenate([query.gradients for query in queries], 1),
     )
-    scores = torch.empty(len(queries), 0)
-    rows = torch.empty(len(queries), 0, dtype=torch.int64)
+    scores = np.empty((len(queries), 0), dtype=np.float32)
+    rows = np.empty((len(queries), 0), dtype=np.int64)
     for start in range(0, len(vectors), _BLOCK):
         here = np.arange(start, min(start + _BLOCK, len(vectors)))
-        found = together.scores(torch.from_numpy(vectors[here]).float())
-        scores = torch.cat([scores, found], 1)
-        rows = torch.cat([rows, torch.from_numpy(here).expand(len(queries), -1)], 1)
-        scores, order = scores.topk(min(_POOL, scores.shape[1]), dim=1)
-        rows = rows.gather(1, order)
-    return rows.numpy()
+        found = together.scores(vectors[here].astype(np.float32))
+        scores = np.concatenate([scores, found], 1)
+        rows = np.concatenate([rows, np.broadcast_to(here, found.shape)], 1)
+        order = highest(scores, min(_POOL, scores.shape[1]))
+        scores = np.take_along_axis(scores, order, 1)
+        rows = np.take_along_axis(rows, order, 1)
+    return rows
 
 
 def _percent(wanted: np.ndarray, found: np.ndarray) -> float:

@@ -34,12 +34,12 @@ def server_row(captioner: Captioner, paths: Sequence[Path]) -> Row:
     The clients are bare asyncio streams in one process: they take what they need from the same
     processors. The server reads each request from a connection that is kept open.
     """
-    requests = [_request(path.read_bytes()) for path in paths]
+    requests = [caption_request(path.read_bytes()) for path in paths]
     folder, served, waited = [], [], []
-    with _serving() as port:
+    with serving() as (port, _):
         for i in range(_REPEATS + 1):
             alone = timed(lambda: list(captioner.caption_many(paths)))[0]
-            seconds, latencies = timed(lambda: asyncio.run(_ask(port, requests)))
+            seconds, latencies = timed(lambda: asyncio.run(ask(port, requests)))
             if i:  # the first one warms up
                 folder.append(len(paths) / alone)
                 served.append(len(paths) / seconds)
@@ -58,7 +58,7 @@ def server_row(captioner: Captioner, paths: Sequence[Path]) -> Row:
     )
 
 
-def _request(content: bytes) -> bytes:
+def caption_request(content: bytes) -> bytes:
     """A whole request for the caption of a picture."""
     body = _FORM % content
     head = (
@@ -70,8 +70,8 @@ def _request(content: bytes) -> bytes:
 
 
 @contextmanager
-def _serving() -> Iterator[int]:
-    """The port of `mrnn serve` with the default model, in a process of its own."""
+def serving() -> Iterator[tuple[int, int]]:
+    """The port of `mrnn serve` with the default model, and its process by number."""
     command = [sys.executable, "-m", "mrnn", "serve", "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:  # noqa: S603
         assert server.stderr is not None  # noqa: S101 - it is a pipe
@@ -80,12 +80,12 @@ def _serving() -> Iterator[int]:
             found = re.search(r":(\d+)/$", told.rstrip())
             if found is None:
                 raise DataError(f"the server did not start: {told}{server.stderr.read()}".rstrip())
-            yield int(found.group(1))
+            yield int(found.group(1)), server.pid
         finally:
             server.terminate()
 
 
-async def _ask(port: int, requests: Sequence[bytes]) -> list[float]:
+async def ask(port: int, requests: Sequence[bytes]) -> list[float]:
     """Send the requests by turns from all clients; the seconds that each answer took."""
     left = iter(requests)
     waited: list[float] = []

@@ -19,14 +19,14 @@ from ..datasets import Example
 from ..errors import ImageError
 from ..images.encoders import Encoder, encoder_of
 from ..images.features import encode_images, read_ahead, read_pixels
-from ..images.reading import Picture
+from ..images.finding import Picture
 from ..model.bundle import Bundle
-from ..model.mrnn import MRNN
 from ..scoring.pairs import Pairs
 from ..words.packing import Packed
 from .fit import Learned, Phase, shuffled
+from .image_network import TrainableEncoder, placed
 from .material import Material
-from .trainable import TrainableEncoder
+from .network import TrainableMRNN
 from .views import random_view
 
 _MODEL_SHARE = 0.1  # of the learning rate, for a model that is trained already
@@ -37,7 +37,7 @@ class EncoderPhase:
 
     def __init__(
         self,
-        model: MRNN,
+        model: TrainableMRNN,
         network: TrainableEncoder,
         material: Material,
         config: TrainConfig,
@@ -87,16 +87,15 @@ class EncoderPhase:
         ]
 
     def _features(self, chosen: np.ndarray, packed: Packed) -> Tensor:
-        rows = self._material.train.images[chosen[packed.order.numpy()]]
+        rows = self._material.train.images[chosen[packed.order]]
         distinct, which = np.unique(rows, return_inverse=True)
         pixels = torch.from_numpy(self._views(distinct.tolist()))
         features = self._network.features(pixels.to(self._model.wo.device))
         return features.index_select(0, torch.from_numpy(which).to(features.device))
 
     def _dev(self) -> Pairs:
-        self._encoder = encoder_of(
-            self._network.name, self._network.weights(), self._model.wo.device.type
-        )
+        learned = encoder_of(self._network.name, self._network.weights())
+        self._encoder = placed(learned, self._model.wo.device)
         dev = self._material.dev
         return Pairs(dev.corpus, dev.images, self._encoded(self._material.dev_examples))
 

@@ -21,17 +21,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import TrainConfig
-from ..devices import reduced_precision
-from ..model.language_model import LanguageModel
-from ..model.mrnn import MRNN, Dropout
 from ..scoring.pairs import Pairs
-from ..scoring.word_scores import tempered_perplexities, to_perplexity
+from ..scoring.word_scores import to_perplexity
 from ..words.packing import Corpus, Packed
+from .calibration import calibrate
+from .devices import reduced_precision
+from .learner import Learner
+from .network import Dropout, TrainableMRNN, on_device_of
 from .workers import ALONE, Workers
-
-# A network trained this long on so few pictures is too sure of itself; one divisor of all logits,
-# chosen on dev, takes that back, and is multiplied into the weights that are saved.
-TEMPERATURES = (1.0, 1.04, 1.08, 1.12, 1.16, 1.2, 1.25, 1.3, 1.4, 1.5)
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ class Fit:
 
     def __init__(
         self,
-        model: LanguageModel,
+        model: Learner,
         phase: Phase,
         config: TrainConfig,
         workers: Workers = ALONE,
@@ -202,22 +199,21 @@ class Fit:
 class _SummedLoss(nn.Module):
     """The sum of -log P over the words of a batch, in nats; it holds all weights of a phase."""
 
-    def __init__(self, model: LanguageModel, phase: Phase) -> None:
+    def __init__(self, model: Learner, phase: Phase) -> None:
         super().__init__()
         self.model = model
         self.weights = nn.ParameterList(phase.weights)
         self._features = phase.features
 
     def forward(self, chosen: np.ndarray, packed: Packed, dropout: Dropout) -> Tensor:
-        model, device = self.model, self.model.wo.device
-        with reduced_precision(device):
+        model, targets = self.model, on_device_of(self.model.wo, packed.targets)
+        with reduced_precision(targets.device):
             features = self._features(chosen, packed)
-            packed = packed.to(device)
             logits = model(packed, model.image_terms(features, dropout), dropout)
-            return F.cross_entropy(logits.float(), packed.targets, reduction="sum")
+            return F.cross_entropy(logits.float(), targets, reduction="sum")
 
 
-def captions_phase(model: LanguageModel, train: Pairs, dev: Pairs, config: TrainConfig) -> Phase:
+def captions_phase(model: Learner, train: Pairs, dev: Pairs, config: TrainConfig) -> Phase:
     """Learn the whole model from sentences with their images."""
     seed = (config.seed, 1)
     return Phase(
@@ -227,13 +223,15 @@ def captions_phase(model: LanguageModel, train: Pairs, dev: Pairs, config: Train
         config.patience,
         train.corpus,
         lambda epoch: shuffled(len(train.corpus), config.batch, (*seed, epoch)),
-        lambda chosen, packed: train.features_of(chosen, packed, model.wo.device),
+        lambda chosen, packed: torch.from_numpy(train.features_of(chosen, packed)).to(
+            model.wo.device
+        ),
         [Learned(list(model.parameters()), config.learning_rate, config.l2)],
         lambda: dev,
     )
 
 
-def text_phase(model: MRNN, text: Corpus, dev: Pairs, config: TrainConfig) -> Phase:
+def text_phase(model: TrainableMRNN, text: Corpus, dev: Pairs, config: TrainConfig) -> Phase:
     """Learn the language part from sentences without images: their image term is zero."""
     width = model.config.feature
     blind = Pairs(dev.corpus, np.zeros(len(dev.corpus), np.int64), np.zeros((1, width), np.float32))
@@ -265,8 +263,3 @@ def one_cycle(update: int, updates: int) -> float:
     if update < rise:
         return 0.04 + 0.96 * (1 - math.cos(math.pi * update / rise)) / 2
     return (1 + math.cos(math.pi * (update - rise) / max(1, updates - rise))) / 2
-
-
-def calibrate(model: LanguageModel, dev: Pairs) -> tuple[float, float]:
-    """The lowest perplexity on dev over TEMPERATURES, and the temperature that gives it."""
-    return min(zip(tempered_perplexities(model, dev, TEMPERATURES), TEMPERATURES, strict=True))

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import torch
 
 from ..config import ModelConfig, TrainConfig
 from ..datasets import DataSet, Example
 from ..errors import DataError, ImageError
 from ..evaluation.reading import FeatureSource, read_pairs
 from ..images.features import OnProgress
-from ..model.bundle import Bundle, EncoderFile, EncoderIdentity
+from ..images.networks import EncoderFile
+from ..model.bundle import Bundle, EncoderIdentity
 from ..model.mrnn import MRNN
 from ..scoring.pairs import Pairs
 from ..words.packing import Corpus
 from ..words.text import SIGNS, Vocabulary, tokenise
-from .warm_start import grown
+
+# What learning begins with: a trained model or None, sizes as wanted, a seed.
+FirstModel = Callable[[MRNN | None, ModelConfig, int], MRNN]
 
 PRIOR_IMAGES = 1000  # training images whose features a bundle carries
 _HASHED = 1024  # images at once
@@ -32,7 +34,7 @@ class ImageSide:
     source: FeatureSource
     identity: EncoderIdentity
     dimension: int  # D
-    file: EncoderFile | None = None  # weights that travel in the bundle
+    file: EncoderFile | None = None  # all of the encoder; none where there is no network
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Material:
     def fingerprint(self) -> str:
         """What tells all of this from anything else: sentences, first weights and features."""
         hasher = hashlib.sha256(self.sentences_fingerprint().encode())
-        for _, weights in sorted(self.bundle.model.state_dict().items()):
-            hasher.update(weights.cpu().numpy().tobytes())
+        for _, weights in sorted(self.bundle.model.weights.items()):
+            hasher.update(weights.tobytes())
         for pairs in (self.train, self.dev):
             for start in range(0, len(pairs.features), _HASHED):
                 rows = np.arange(start, min(start + _HASHED, len(pairs.features)))
@@ -74,6 +76,7 @@ def prepare(
     config: TrainConfig,
     text: Sequence[str],
     start: Bundle | None,
+    first: FirstModel,
     on_features: OnProgress,
 ) -> Material:
     """Read and encode everything; raises DataError when a split cannot be used.
@@ -93,12 +96,8 @@ def prepare(
         )
     train, used, errors = read_pairs(train_split, vocabulary, images.source, on_features)
     dev, dev_used, dev_errors = read_pairs(dev_split, vocabulary, images.source, on_features)
-    generator = torch.Generator().manual_seed(config.seed)
-    if start:
-        model = grown(start.model, len(vocabulary), generator)
-    else:
-        sizes = replace(sizes, vocabulary=len(vocabulary), feature=images.dimension)
-        model = MRNN(sizes).initialise(generator)
+    sizes = replace(sizes, vocabulary=len(vocabulary), feature=images.dimension)
+    model = first(start.model if start else None, sizes, config.seed)
     drawn = np.random.default_rng(config.seed).permutation(len(used))[:PRIOR_IMAGES]
     prior_rows = np.sort(drawn)
     bundle = Bundle(

@@ -1,4 +1,12 @@
-"""The multimodal recurrent neural network of Mao et al. 2014 (arXiv:1410.1090), sec. 3.
+"""The multimodal recurrent network of `model.mrnn` with gradients: the same equations in PyTorch.
+
+    w(t) = We Emb[word(t)] + b             word embedding II
+    r(t) = ReLU(Ur r(t-1) + w(t))          eq. 2
+    m(t) = g2(Vw w(t) + Vr r(t) + VI I)    eq. 3
+    g2(x) = 1.7159 tanh(2x/3)              eq. 4
+    P(word(t+1)) = softmax(Wo m(t) + b)
+
+It has what learning needs, and nothing of generation and scoring: these are for `trained` models.
 
 Dimension key: B sentences, N packed words, V vocabulary, E word embedding I, R word embedding II
 and recurrent layer, M multimodal layer, D image feature (0 for RNN-Base, the model without image).
@@ -16,10 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import DropoutShares, ModelConfig
+from ..model.mrnn import G2_BOUND, MRNN, model_of, shapes
 from ..words.packing import Packed
-from ..words.prefixes import PrefixTree
-
-G2_BOUND = 1.7159
 
 
 class Dropout:
@@ -43,29 +49,40 @@ class Dropout:
         return x * kept.to(x.dtype).mul_(256 / (256 - cut))
 
 
-class MRNN(nn.Module):
-    """P(next word | words so far, image), and its parts.
+class TrainableMRNN(nn.Module):
+    """P(next word | words so far, image); weights are 0 until `initialise`, or made by `of`."""
 
-    w(t) = We Emb[word(t)]; r(t) = ReLU(Ur r(t-1) + w(t)) (eq. 2);
-    m(t) = g2(Vw w(t) + Vr r(t) + VI I) (eq. 3); P = softmax(Wo m(t) + b).
-    """
+    embedding: nn.Parameter  # (V, E)
+    we: nn.Parameter  # (R, E)
+    we_bias: nn.Parameter  # (R,)
+    ur: nn.Parameter  # (R, R)
+    vw: nn.Parameter  # (M, R)
+    vw_bias: nn.Parameter  # (M,)
+    vr: nn.Parameter  # (M, R)
+    vi: nn.Parameter  # (M, D)
+    wo: nn.Parameter  # (V, M)
+    wo_bias: nn.Parameter  # (V,)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Parameter(torch.empty(config.vocabulary, config.embedding))
-        self.we = nn.Parameter(torch.empty(config.recurrent, config.embedding))
-        self.we_bias = nn.Parameter(torch.zeros(config.recurrent))
-        self.ur = nn.Parameter(torch.empty(config.recurrent, config.recurrent))
-        self.vw = nn.Parameter(torch.empty(config.multimodal, config.recurrent))
-        self.vw_bias = nn.Parameter(torch.zeros(config.multimodal))
-        self.vr = nn.Parameter(torch.empty(config.multimodal, config.recurrent))
-        self.vi = nn.Parameter(torch.empty(config.multimodal, config.feature))
-        self.wo = nn.Parameter(torch.empty(config.vocabulary, config.multimodal))
-        self.wo_bias = nn.Parameter(torch.zeros(config.vocabulary))
+        for name, shape in shapes(config).items():
+            self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+
+    @classmethod
+    def of(cls, model: MRNN) -> TrainableMRNN:
+        """A model as it goes on learning, from a copy of its weights."""
+        network = cls(model.config)
+        network.load_state_dict({n: torch.tensor(weight) for n, weight in model.weights.items()})
+        return network
+
+    def trained(self) -> MRNN:
+        """The model that is used: a copy of the weights as they are, in NumPy, float32."""
+        copies = {n: w.cpu().to(torch.float32, copy=True) for n, w in self.state_dict().items()}
+        return model_of(self.config, {name: copy.numpy() for name, copy in copies.items()})
 
     @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> MRNN:
+    def initialise(self, generator: torch.Generator) -> TrainableMRNN:
         """Draw all weights at random (the paper leaves open how); returns itself."""
         self.embedding.normal_(0, 0.1, generator=generator)
         for weight in (self.we, self.vw, self.vr, self.vi, self.wo):
@@ -90,20 +107,8 @@ class MRNN(nn.Module):
 
         `image_terms` (B, M) has a row a sentence, in the order of the sorted batch.
         """
-        return self.logits(
-            self.sentence_terms(packed, dropout) + image_terms.index_select(0, packed.rows), dropout
-        )
-
-    def step(self, words: Tensor, recurrent: Tensor, image_terms: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of generation: words (B,), r(t-1) (B, R), (B, M) -> log P (B, V), r(t)."""
-        w = self.word_representation(words)
-        r = F.relu(recurrent @ self.ur.T + w)
-        x = F.linear(w, self.vw, self.vw_bias) + F.linear(r, self.vr) + image_terms
-        return F.log_softmax(self.logits(x), dim=1), r
-
-    def initial_state(self, sentences: int) -> Tensor:
-        """r(0): zeros, (B, R)."""
-        return self.ur.new_zeros(sentences, self.config.recurrent)
+        seen = image_terms.index_select(0, on_device_of(self.wo, packed.rows))  # (N, M)
+        return self.logits(self.sentence_terms(packed, dropout) + seen, dropout)
 
     def image_terms(self, features: Tensor, dropout: Dropout | None = None) -> Tensor:
         """VI I, (B, M), from raw image features (B, D): once an image, not once a word."""
@@ -114,45 +119,27 @@ class MRNN(nn.Module):
 
     def sentence_terms(self, packed: Packed, dropout: Dropout | None = None) -> Tensor:
         """Vw w(t) + Vr r(t) of all packed words, (N, M): it needs no image."""
-        w = self.word_representation(packed.inputs)  # (N, R)
+        w = self.word_representation(on_device_of(self.wo, packed.inputs))  # (N, R)
         if dropout:
             w = dropout(w, dropout.shares.words)
-        return self._joined_terms(w, recurrence(w, self.ur, packed.sizes))
+        both = torch.cat((w, recurrence(w, self.ur, packed.sizes)), 1)  # (N, 2R)
+        return F.linear(both, torch.cat((self.vw, self.vr), 1), self.vw_bias)
 
-    def prefix_terms(self, tree: PrefixTree) -> Tensor:
-        """Vw w(t) + Vr r(t) after each of P distinct prefixes, (P, M); not for training."""
-        w = self.word_representation(tree.words)  # (P, R)
-        r = F.relu(w)
-        start = 0
-        for parents in tree.parents.split(tree.sizes):
-            if start:
-                level = slice(start, start + len(parents))
-                r[level] = F.relu(torch.addmm(w[level], r[parents], self.ur.T))
-            start += len(parents)
-        return self._joined_terms(w, r)
-
-    def _joined_terms(self, w: Tensor, r: Tensor) -> Tensor:
-        return F.linear(torch.cat((w, r), 1), torch.cat((self.vw, self.vr), 1), self.vw_bias)
-
-    @property
-    def bound(self) -> float:
-        """Of the multimodal layer."""
-        return G2_BOUND
-
-    def multimodal(self, sentence_terms: Tensor, image_terms: Tensor) -> Tensor:
-        """m(t), (..., M), from both parts of the sum inside eq. 3."""
-        return g2(sentence_terms + image_terms)
+    def word_representation(self, words: Tensor) -> Tensor:
+        """w(t), (N, R), of words (N,)."""
+        return F.linear(F.embedding(words, self.embedding), self.we, self.we_bias)
 
     def logits(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
-        """Wo g2(x) + b, (..., V), from the sum x (..., M) inside eq. 3."""
+        """Wo g2(x) + b, (N, V), from the sum x (N, M) inside eq. 3."""
         m = g2(x)
         if dropout:
             m = dropout(m, dropout.shares.multimodal)
         return F.linear(m, self.wo, self.wo_bias)
 
-    def word_representation(self, words: Tensor) -> Tensor:
-        """w(t), (N, R): word embedding II."""
-        return F.linear(F.embedding(words, self.embedding), self.we, self.we_bias)
+
+def on_device_of(weight: Tensor, indices: np.ndarray) -> Tensor:
+    """Indices of packed words as a tensor where a weight is."""
+    return torch.from_numpy(indices).to(weight.device)
 
 
 def g2(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from ..datasets import Example
 from ..errors import DataError
 from ..files import write_whole
-from ..images.reading import printable
+from ..images.finding import printable
 from ..pages.html import (
     Line,
     cards,
@@ -216,7 +216,7 @@ def _clipped(curves: Mapping[str, Curve]) -> Range:
 
 def _mark(best: EpochRecord, curves: Mapping[str, Curve]) -> Mark:
     x, y = curves["dev"]
-    value = y[x.index(best.update)]
+    value = y[x.index(float(best.update))]
     return best.update, value, f"best: epoch {best.epoch}, {value:.2f}"
 
 

@@ -17,8 +17,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from ..errors import BundleError
-from ..files import held, write_whole
-from ..images.reading import printable
+from ..files import LOCK, held, write_whole
+from ..images.finding import printable
 
 _FORMAT = 1  # of a checkpoint
 
@@ -136,8 +136,10 @@ def open_run(output: Path) -> Iterator[RunFolder]:
         try:
             yield folder
         finally:
-            with suppress(OSError):  # there are files in it
-                path.rmdir()
+            with suppress(OSError):
+                if [entry.name for entry in path.iterdir()] == [LOCK]:
+                    (path / LOCK).unlink()
+                    path.rmdir()
 
 
 def training_folder(output: Path) -> Path:

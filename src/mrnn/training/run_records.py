@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..images.reading import printable
+from ..images.finding import printable
 
 _HIGHEST = 1e300  # so that sums are finite
 # Sentences alone, then with pictures, then the encoder with them: in this order.

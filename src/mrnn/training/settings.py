@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from ..config import DropoutShares, ModelConfig, TrainConfig
 from ..errors import UsageError
-from ..images.reading import printable
+from ..images.finding import printable
 
 _FILLED_IN = ("vocabulary", "feature", "feature_norm")  # by training; no setting
 

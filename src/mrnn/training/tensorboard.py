@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, DependencyError
-from ..images.reading import printable
+from ..images.finding import printable
 from .run_records import EpochRecord
 
 if TYPE_CHECKING:

@@ -28,22 +28,24 @@ from ..evaluation.reading import encoded_by, read_pairs
 from ..files import write_whole
 from ..images.encoders import features_only, reopen_encoder
 from ..images.features import OnProgress, default_cache
-from ..images.reading import printable
+from ..images.finding import printable
 from ..interruption import deferred_interrupts
 from ..model.bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
 from ..model.consensus import IMAGES, Consensus, gathered
-from ..model.mrnn import MRNN
 from ..scoring.likelihoods import image_terms
 from ..scoring.pairs import Pairs
+from .calibration import calibrate
 from .encoder_phase import EncoderPhase
-from .fit import Fit, Phase, Progress, calibrate, captions_phase, text_phase
+from .fit import Fit, Phase, Progress, captions_phase, text_phase
+from .image_network import TrainableEncoder, placed
 from .material import ImageSide, Material, prepare
+from .network import TrainableMRNN
 from .report import write_run_report
 from .run_folder import Checkpoint, RunFolder, open_run, training_folder
 from .run_records import EpochRecord, Sample, latest, read_records, record_line
 from .settings import Settings
 from .tensorboard import events
-from .trainable import TrainableEncoder
+from .warm_start import first_model
 from .workers import Workers, joined
 
 _DIVERGED = "training diverged (no finite dev perplexity); lower the learning rate"
@@ -113,6 +115,7 @@ def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
                 plan.settings.train_config(),
                 plan.text,
                 plan.start,
+                first_model,
                 listeners.on_features,
             )
         writes_events = plan.tensorboard and workers.leads
@@ -173,7 +176,7 @@ class _Run:
         self._material, self._listeners = material, listeners
         self._write_events = write_events
         self._config = plan.settings.train_config()
-        self._model: MRNN = material.bundle.model.to(plan.device)
+        self._model = TrainableMRNN.of(material.bundle.model).to(plan.device)
         self._network: EncoderPhase | None = None  # while the image network is trained
         self._records: list[EpochRecord] = []
         self._command = plan.command
@@ -225,7 +228,7 @@ class _Run:
             if not self._plan.output.exists():
                 raise DataError(_DIVERGED)
             bundle = load_bundle(self._plan.output)
-            self._model.load_state_dict(bundle.model.state_dict())
+            self._model = TrainableMRNN.of(bundle.model).to(self._plan.device)
             best = bundle.training["dev_perplexity"]
         (best,) = self._workers.from_leader(best)
         self._network = EncoderPhase(
@@ -302,9 +305,8 @@ class _Run:
         shown = self._material.dev_examples[:_SAMPLES]
         rows = np.minimum(np.arange(len(shown)), len(fit.dev.features) - 1)  # one row for text
         captioner = Captioner(
-            replace(self._material.bundle, model=self._model),
+            replace(self._material.bundle, model=self._model.trained()),
             features_only(self._model.config.feature),
-            self._plan.device,
         )
         found = captioner.caption_features(fit.dev.features[rows])
         return tuple(
@@ -315,8 +317,7 @@ class _Run:
     def _keep(self, epoch: int, score: float, temperature: float) -> None:
         """Write the bundle, with the logits divided by the temperature."""
         bundle = self._material.bundle
-        calibrated = MRNN(self._model.config)
-        calibrated.load_state_dict(self._model.state_dict())
+        calibrated = TrainableMRNN.of(self._model.trained())
         calibrated.divide_logits(temperature)
         reached: dict[str, Any] = {
             "epoch": epoch,
@@ -325,7 +326,8 @@ class _Run:
         }
         if self._command:
             reached["command"] = self._command
-        bundle = replace(bundle, model=calibrated, training={**bundle.training, **reached})
+        training = {**bundle.training, **reached}
+        bundle = replace(bundle, model=calibrated.trained(), training=training)
         if self._network:
             bundle = self._network.in_bundle(bundle)
         save_bundle(bundle, self._plan.output)
@@ -333,15 +335,14 @@ class _Run:
     def _complete(self) -> None:
         """Give the best bundle what follows from it and the pictures: threshold and consensus."""
         bundle = load_bundle(self._plan.output)
-        model = bundle.model.to(self._plan.device)
         match = fit_match(
-            model,
+            bundle.model,
             self._as_seen_by(bundle, self._material.dev_examples),
-            image_terms(model, bundle.prior),
+            image_terms(bundle.model, bundle.prior),
             self._config.seed,
             self._listeners.on_match,
         )
-        consensus = self._consensus(bundle) if model.config.feature else None
+        consensus = self._consensus(bundle) if bundle.model.config.feature else None
         save_bundle(replace(bundle, match=match, consensus=consensus), self._plan.output)
 
     def _consensus(self, bundle: Bundle) -> Consensus:
@@ -354,16 +355,16 @@ class _Run:
         captions = [
             pairs.corpus.sentences(np.arange(start, end)) for start, end in pairwise(starts)
         ]
-        return gathered(captions, image_terms(bundle.model, pairs.features).cpu().numpy())
+        return gathered(captions, image_terms(bundle.model, pairs.features))
 
     def _as_seen_by(self, bundle: Bundle, examples: Sequence[Example]) -> Pairs:
         """Examples with features of the bundle's encoder, which may have learned."""
         identity, source = bundle.encoder, self._plan.images.source
         if identity != self._plan.images.identity:
             encoder = reopen_encoder(
-                identity.name, bundle.encoder_file, identity.preprocessing, self._plan.device.type
+                identity.name, identity.digest, bundle.encoder_file, identity.preprocessing
             )
-            source = encoded_by(encoder, default_cache())
+            source = encoded_by(placed(encoder, self._plan.device), default_cache())
         return read_pairs(examples, bundle.vocabulary, source, self._listeners.on_features)[0]
 
     def _save(self, number: int, fit: Fit, phase: Phase) -> None:

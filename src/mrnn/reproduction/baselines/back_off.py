@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ...words.text import END, PADDING, START
 
@@ -77,16 +75,18 @@ class BackOff:
         places = range(first, len(line))
         return [math.log(self._backed_off(line[i], tuple(line[i - first : i]))) for i in places]
 
-    def initial_state(self, sentences: int) -> Tensor:
+    def initial_state(self, sentences: int) -> np.ndarray:
         """The words before the first, (B, order - 1)."""
-        return torch.full((sentences, self.order - 1), START)
+        return np.full((sentences, self.order - 1), START)
 
-    def step(self, words: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, words: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One step of generation: words (B,), words before (B, order - 1) -> log P (B, V), both."""
-        state = torch.cat((state, words[:, None]), 1)[:, 1:] if self.order > 1 else state
+        if self.order > 1:
+            state = np.concatenate((state[:, 1:], words[:, None]), 1)
         histories = [tuple(history) for history in state.tolist()]
         shares = {history: self.distribution(history) for history in set(histories)}
-        return torch.from_numpy(np.stack([shares[h] for h in histories])).log(), state
+        with np.errstate(divide="ignore"):  # signs that never come
+            return np.log(np.stack([shares[h] for h in histories])), state
 
     def _backed_off(self, word: int, context: History) -> float:
         level = self._levels[len(context)].get(context)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...model.arrays import unit
 from ...scoring.pairs import Pairs
 from ...words.packing import Corpus
 from ...words.text import SIGNS
@@ -32,19 +33,19 @@ class BagOfWords:
         y = np.zeros((count, words), dtype=np.float32)
         np.add.at(y, (train.images[rows], said), self._rarity[said])
         y /= np.maximum(np.bincount(train.images, minlength=count), 1)[:, None]
-        x = _unit(train.features[np.arange(count)])
+        x = _scaled(train.features[np.arange(count)])
         self._x_mean, self._y_mean = x.mean(0), y.mean(0)
         self.weights, self.strength = ridge(x - self._x_mean, y - self._y_mean)
 
     def predicted(self, features: np.ndarray) -> np.ndarray:
         """How much each word is expected beyond its mean, (I, V), of features (I, D)."""
-        return (_unit(features) - self._x_mean) @ self.weights
+        return (_scaled(features) - self._x_mean) @ self.weights
 
     def scores(self, pairs: Pairs) -> np.ndarray:
         """Cosines (S, I) of all sentences with all images."""
         said = bags(pairs.corpus, len(self._rarity)) * self._rarity - self._y_mean
         expected = self.predicted(pairs.features[np.arange(len(pairs.features))])
-        return _unit(said) @ _unit(expected).T
+        return unit(said) @ unit(expected).T
 
 
 def bags(corpus: Corpus, words: int) -> np.ndarray:
@@ -83,6 +84,5 @@ def ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
     return vectors @ (targets / (values.clip(0) + best * mean)[:, None]), float(best)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    rows = np.asarray(rows, dtype=np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)
+def _scaled(features: np.ndarray) -> np.ndarray:
+    return unit(features.astype(np.float32))

@@ -1,170 +1,137 @@
-"""Images and sentences as vectors of one space, learned with a hinge rank loss.
+"""Images and sentences as vectors of one space: a pair scores their inner product.
 
 The image side is a linear map of its feature. The sentence side is the mean of its words' vectors,
 which do not learn (in the manner of DeViSE, Frome et al. 2013), or a recurrent network (in the
-manner of Socher et al. 2014 and UVSE, Kiros et al. 2014). All vectors have length 1; a pair scores
-its inner product.
+manner of Socher et al. 2014 and UVSE, Kiros et al. 2014). All vectors have length 1.
 
-Dimension key: B sentences of an update, S sentences, I images, E vector of a word, R recurrent
-layer, K joint space, D image feature, V vocabulary.
+Of `ModelConfig`, `embedding` is the size of the joint space. Dimension key: B sentences at once, S
+sentences, I images, R recurrent layer, K joint space, D image feature, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from ...config import DropoutShares
-from ...evaluation.ranks import image_ranks, sentence_ranks
-from ...model.mrnn import Dropout, recurrence
-from ...scoring.pairs import Pairs, to_tensor
-from ...training.fit import one_cycle, shuffled
+from ...config import ModelConfig
+from ...model.arrays import relu, unit
+from ...scoring.pairs import Pairs
+from ...weight_files import Shape
 from ...words.packing import Corpus, Packed
 from ...words.text import SIGNS
 from .bag_of_words import bags
 
-MARGIN = 0.1  # by which a right pair should score above a wrong one (Frome et al. 2013)
-_BATCH = 128  # pairs of an update; those of other images in it are wrong ones
-_DROPOUT = DropoutShares(words=0.3, image=0.3)
 _SCORED = 512  # sentences at once
 _COUNTED = 4096
 
 
-class AveragedWords(nn.Module):
-    """The mean of a sentence's word vectors (V, K), which stay as they are."""
-
-    def __init__(self, vectors: np.ndarray) -> None:
-        super().__init__()
-        self.vectors = nn.Buffer(torch.from_numpy(vectors))
-        self.size = vectors.shape[1]
-
-    def forward(self, packed: Packed, dropout: Dropout | None = None) -> Tensor:
-        """Vectors (B, K) of sentences, in the sorted order."""
-        total = self.vectors.new_zeros(len(packed.order), self.size)
-        return total.index_add(0, packed.rows, self.vectors[packed.inputs])
+def averaging_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """What a file holds of a joint embedding that averages words."""
+    c = config
+    return {"image_map": (c.embedding, c.feature), "side.vectors": (c.vocabulary, c.embedding)}
 
 
-class SentenceRNN(nn.Module):
+def reading_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """What a file holds of a joint embedding that reads a sentence word by word."""
+    c = config
+    return {
+        "image_map": (c.embedding, c.feature),
+        "side.embedding": (c.vocabulary, c.recurrent),
+        "side.ur": (c.recurrent, c.recurrent),
+        "side.out": (c.embedding, c.recurrent),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class AveragedWords:
+    """The mean of a sentence's word vectors, which stay as they are."""
+
+    vectors: np.ndarray  # (V, K)
+
+    learned = 0
+
+    def read(self, packed: Packed) -> np.ndarray:
+        """Vectors (B, K) of sentences, in the sorted order; of any length."""
+        total = np.zeros((len(packed.order), self.vectors.shape[1]), dtype=np.float32)
+        for step in packed.steps:
+            total[: step.stop - step.start] += self.vectors[packed.inputs[step]]
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class SentenceRNN:
     """What the recurrent layer of eq. 2 holds after the last word, mapped into the joint space."""
 
-    def __init__(self, words: int, embedding: int, size: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.embedding = nn.Parameter(torch.empty(words, size))
-        self.ur = nn.Parameter(torch.eye(size))
-        self.out = nn.Parameter(torch.empty(embedding, size))
-        self.size = embedding
-        with torch.no_grad():
-            self.embedding.normal_(0, 0.1, generator=generator)
-            self.out.uniform_(-(size**-0.5), size**-0.5, generator=generator)
+    embedding: np.ndarray  # w(t) of words, (V, R)
+    ur: np.ndarray  # (R, R)
+    out: np.ndarray  # (K, R)
 
-    def forward(self, packed: Packed, dropout: Dropout | None = None) -> Tensor:
-        """Vectors (B, K) of sentences, in the sorted order."""
-        w = F.embedding(packed.inputs, self.embedding)
-        if dropout:
-            w = dropout(w, dropout.shares.words)
-        r = recurrence(w, self.ur, packed.sizes)
-        sizes = torch.tensor(packed.sizes)
-        rows = torch.arange(len(packed.order))
-        lengths = (sizes[None, :] > rows[:, None]).sum(1)
-        return F.linear(r[(sizes.cumsum(0) - sizes)[lengths - 1] + rows], self.out)
+    @property
+    def learned(self) -> int:
+        """How many numbers."""
+        return self.embedding.size + self.ur.size + self.out.size
+
+    def read(self, packed: Packed) -> np.ndarray:
+        """Vectors (B, K) of sentences, in the sorted order; of any length."""
+        r = np.zeros((len(packed.order), len(self.ur)), dtype=np.float32)
+        for step in packed.steps:  # those that have ended keep what they hold
+            running = step.stop - step.start
+            r[:running] = relu(r[:running] @ self.ur.T + self.embedding[packed.inputs[step]])
+        return r @ self.out.T
 
 
-class JointEmbedding(nn.Module):
-    """A linear map of the image feature beside a sentence side; `both_ways` tells how it learns."""
+@dataclass(frozen=True, eq=False)
+class JointEmbedding:
+    """A linear map of the image feature beside a sentence side."""
 
-    def __init__(
-        self,
-        sentences: AveragedWords | SentenceRNN,
-        feature: int,
-        both_ways: bool,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__()
-        self.side, self.both_ways = sentences, both_ways
-        self.image_map = nn.Parameter(torch.empty(sentences.size, feature))
-        with torch.no_grad():
-            self.image_map.uniform_(-(feature**-0.5), feature**-0.5, generator=generator)
+    config: ModelConfig
+    side: AveragedWords | SentenceRNN
+    image_map: np.ndarray  # (K, D)
 
-    def images(self, features: Tensor, dropout: Dropout | None = None) -> Tensor:
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """All weights by name."""
+        of_side = {f"side.{name}": weight for name, weight in vars(self.side).items()}
+        return {"image_map": self.image_map, **of_side}
+
+    @property
+    def learned(self) -> int:
+        """How many numbers were learned."""
+        return self.image_map.size + self.side.learned
+
+    def images(self, features: np.ndarray) -> np.ndarray:
         """Unit vectors (B, K) of features (B, D)."""
-        x = F.normalize(features, dim=1)
-        x = dropout(x, dropout.shares.image) if dropout else x
-        return F.normalize(F.linear(x, self.image_map), dim=1)
+        return unit(unit(features.astype(np.float32)) @ self.image_map.T)
 
-    def sentences(self, packed: Packed, dropout: Dropout | None = None) -> Tensor:
+    def sentences(self, packed: Packed) -> np.ndarray:
         """Unit vectors (B, K) of sentences, in the sorted order."""
-        return F.normalize(self.side(packed, dropout), dim=1)
+        return unit(self.side.read(packed))
 
-    @torch.inference_mode()
     def scores(self, pairs: Pairs) -> np.ndarray:
         """Inner products (S, I) of all sentences with all images."""
-        device = self.image_map.device
-        images = self.images(to_tensor(pairs.features[np.arange(len(pairs.features))], device))
-        found = torch.empty(len(pairs.corpus), len(images))
+        images = self.images(pairs.features[np.arange(len(pairs.features))])
+        found = np.empty((len(pairs.corpus), len(images)), dtype=np.float32)
         for start in range(0, len(pairs.corpus), _SCORED):
             rows = np.arange(start, min(start + _SCORED, len(pairs.corpus)))
             packed = pairs.corpus.pack(rows)
             found[start + packed.order] = self.sentences(packed) @ images.T
-        return found.numpy()
+        return found
 
 
-def learn(
-    model: JointEmbedding,
-    train: Pairs,
-    dev: Pairs,
-    epochs: int,
-    rate: float,
-    seed: int,
-    on_progress: Callable[[int, int], None],
-) -> None:
-    """Learn by the hinge rank loss; keeps the weights with the best reciprocal ranks on dev."""
-    weights = list(model.parameters())
-    optimiser = torch.optim.Adam(weights, fused=True)
-    best, kept = -1.0, model.state_dict()
-    done = 0
-    for epoch in range(1, epochs + 1):
-        batches = shuffled(len(train.corpus), _BATCH, (seed, epoch))
-        for batch in batches:
-            packed = train.corpus.pack(batch)
-            features = train.features_of(batch, packed, weights[0].device)
-            images = torch.from_numpy(train.images[batch[packed.order.numpy()]])
-            dropout = Dropout(_DROPOUT, (seed, done))
-            scores = model.sentences(packed, dropout) @ model.images(features, dropout).T
-            wrong = images[:, None] != images[None, :]
-            loss = hinge_rank_loss(scores.T, wrong)
-            if model.both_ways:
-                loss = loss + hinge_rank_loss(scores, wrong)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.param_groups[0]["lr"] = rate * one_cycle(done, epochs * len(batches))
-            optimiser.step()
-            done += 1
-            on_progress(done, epochs * len(batches))
-        scored = model.scores(dev)
-        ranks = image_ranks(scored, dev.images), sentence_ranks(scored, dev.images)
-        reached = sum(float(np.mean(1 / each)) for each in ranks)
-        if reached > best:
-            best, kept = reached, deepcopy(model.state_dict())
-    model.load_state_dict(kept)
+def averaging(config: ModelConfig, **weights: np.ndarray) -> JointEmbedding:
+    """The embedding with the weights that `averaging_shapes` tells."""
+    return JointEmbedding(config, AveragedWords(weights["side.vectors"]), weights["image_map"])
 
 
-def hinge_rank_loss(scores: Tensor, wrong: Tensor) -> Tensor:
-    """By how much wrong items come within the margin of the right one, summed a query, in the mean.
-
-    `scores` (B, B) has queries as rows, their right items on the diagonal; `wrong` (B, B) says
-    which others are not right, too.
-    """
-    above = (MARGIN + scores - scores.diagonal()[:, None]).clamp_min(0)
-    return (above * wrong).sum() / len(scores)
+def reading(config: ModelConfig, **weights: np.ndarray) -> JointEmbedding:
+    """The embedding with the weights that `reading_shapes` tells."""
+    side = SentenceRNN(weights["side.embedding"], weights["side.ur"], weights["side.out"])
+    return JointEmbedding(config, side, weights["image_map"])
 
 
 def word_vectors(corpus: Corpus, words: int, size: int) -> np.ndarray:
-    """Vectors (V, E) of words by what else is said in their sentences.
+    """Vectors (V, K) of words by what else is said in their sentences; K is at most V.
 
     Positive pointwise mutual information, factored (Levy and Goldberg 2014): DeViSE's come from a
     skip-gram model of an encyclopaedia, which we do not have offline.

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+import numpy as np
 
 from ...config import ModelConfig
-from ...model.mrnn import Dropout
-from ...scoring.likelihoods import span
+from ...model.arrays import log_softmax, logsumexp, unit
+from ...scoring.likelihoods import add_rows, span
+from ...weight_files import Shape
 from ...words.packing import Corpus, Packed
 from ...words.prefixes import PrefixTree, prefix_tree
 from ...words.text import START
@@ -29,201 +29,194 @@ CONTEXT = 5  # words, as in the paper's table 1
 _PREFIXES = 1024  # whose denominators are computed at once
 
 
-class LogBilinear(nn.Module):
+def shapes(config: ModelConfig) -> dict[str, Shape]:
+    """The weights of LBL and MLBL-B by their names, as their file has them."""
+    c = config
+    return {
+        "wo": (c.vocabulary, c.embedding),
+        "wo_bias": (c.vocabulary,),
+        "maps": (c.embedding, CONTEXT * c.embedding),
+        "image_map": (c.embedding, c.feature),
+    }
+
+
+def factored_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """The weights of MLBL-F by their names, as its file has them."""
+    c = config
+    return {
+        "wo": (c.vocabulary, c.multimodal),
+        "wo_bias": (c.vocabulary,),
+        "through": (c.multimodal, c.embedding),
+        "gate": (c.multimodal, c.feature),
+        "maps": (c.embedding, CONTEXT * c.embedding),
+        "image_map": (c.embedding, c.feature),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class LogBilinear:
     """softmax(R r + b), r = sum_i C_i R[w_i] + C_m x: LBL without an image (D = 0), else MLBL-B."""
+
+    config: ModelConfig
+    wo: np.ndarray  # R, (V, E): words read and predicted
+    wo_bias: np.ndarray  # (V,)
+    maps: np.ndarray  # C_i, (E, C * E), nearest word first
+    image_map: np.ndarray  # C_m, (E, D)
 
     bound = math.inf
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        size = config.embedding
-        self.wo = nn.Parameter(torch.empty(config.vocabulary, size))  # R: words read and predicted
-        self.wo_bias = nn.Parameter(torch.zeros(config.vocabulary))
-        self.maps = nn.Parameter(torch.empty(size, CONTEXT * size))  # C_i, nearest word first
-        self.image_map = nn.Parameter(torch.empty(size, config.feature))  # C_m
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """All weights by name."""
+        return {name: getattr(self, name) for name in shapes(self.config)}
 
-    @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> LogBilinear:
-        """Draw all weights at random; returns itself."""
-        self.wo.normal_(0, 0.1, generator=generator)
-        for weight in (self.maps, self.image_map):
-            _uniform(weight, generator)
-        return self
-
-    @torch.no_grad()
-    def divide_logits(self, temperature: float) -> None:
-        """Scale what predicts, not the words that are read."""
-        for weight in (self.maps, self.image_map, self.wo_bias):
-            weight.div_(temperature)
-
-    def image_terms(self, features: Tensor, dropout: Dropout | None = None) -> Tensor:
+    def image_terms(self, features: np.ndarray) -> np.ndarray:
         """C_m x of image features (B, D): (B, E)."""
-        return F.linear(_scaled(features, self.config, dropout), self.image_map)
+        return _scaled(features, self.config) @ self.image_map.T
 
-    def forward(self, packed: Packed, terms: Tensor, dropout: Dropout | None = None) -> Tensor:
+    def sentence_logits(self, packed: Packed, image_terms: np.ndarray) -> np.ndarray:
         """Logits of the next word, (N, V); terms (B, E)."""
-        read = _read(self.wo, contexts(packed), dropout)
-        r = F.linear(read, self.maps) + terms.index_select(0, packed.rows)
-        if dropout:
-            r = dropout(r, dropout.shares.multimodal)
-        return F.linear(r, self.wo, self.wo_bias)
+        return self._logits(self._predicted(contexts(packed)) + image_terms[packed.rows])
 
-    def initial_state(self, sentences: int) -> Tensor:
+    def initial_state(self, sentences: int) -> np.ndarray:
         """The words before the first, (B, C)."""
-        return _no_words(sentences, self.wo)
+        return _no_words(sentences)
 
-    def step(self, words: Tensor, state: Tensor, terms: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, words: np.ndarray, state: np.ndarray, image_terms: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """One step of generation: words (B,), context (B, C), (B, E) -> log P (B, V), context."""
         state = _shifted(state, words)
-        r = F.linear(_read(self.wo, state), self.maps) + terms
-        return F.log_softmax(F.linear(r, self.wo, self.wo_bias), dim=1), state
+        return log_softmax(self._logits(self._predicted(state) + image_terms)), state
 
-    def prefix_terms(self, tree: PrefixTree) -> Tensor:
+    def prefix_terms(self, tree: PrefixTree) -> np.ndarray:
         """sum_i C_i R[w_i] after each of P distinct prefixes, (P, E)."""
-        return F.linear(_read(self.wo, prefix_contexts(tree)), self.maps)
+        return self._predicted(prefix_contexts(tree))
 
-    def multimodal(self, sentence_terms: Tensor, image_terms: Tensor) -> Tensor:
+    def multimodal(self, sentence_terms: np.ndarray, image_terms: np.ndarray) -> np.ndarray:
         """r, (P, I, E), from (P, 1, E) and (I, E)."""
         return sentence_terms + image_terms
 
+    def _predicted(self, context: np.ndarray) -> np.ndarray:
+        return _read(self.wo, context) @ self.maps.T
 
-class FactoredLogBilinear(nn.Module):
+    def _logits(self, r: np.ndarray) -> np.ndarray:
+        return r @ self.wo.T + self.wo_bias
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredLogBilinear:
     """MLBL-F: softmax(Wfv' ((Wfk r) * (Wfd x)) + b), r as in MLBL-B with words read as Wfk' Wfv."""
+
+    config: ModelConfig
+    wo: np.ndarray  # Wfv', (V, K)
+    wo_bias: np.ndarray  # (V,)
+    through: np.ndarray  # Wfk, (K, E)
+    gate: np.ndarray  # Wfd, (K, D)
+    maps: np.ndarray  # C_i, (E, C * E), nearest word first
+    image_map: np.ndarray  # C_m, (E, D)
 
     bound = math.inf
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        size, factors = config.embedding, config.multimodal
-        self.wo = nn.Parameter(torch.empty(config.vocabulary, factors))  # Wfv'
-        self.wo_bias = nn.Parameter(torch.zeros(config.vocabulary))
-        self.through = nn.Parameter(torch.empty(factors, size))  # Wfk
-        self.gate = nn.Parameter(torch.empty(factors, config.feature))  # Wfd
-        self.maps = nn.Parameter(torch.empty(size, CONTEXT * size))  # C_i, nearest word first
-        self.image_map = nn.Parameter(torch.empty(size, config.feature))  # C_m
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """All weights by name."""
+        return {name: getattr(self, name) for name in factored_shapes(self.config)}
 
-    @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> FactoredLogBilinear:
-        """Draw all weights at random; returns itself."""
-        self.wo.normal_(0, 0.1, generator=generator)
-        for weight in (self.through, self.gate, self.maps, self.image_map):
-            _uniform(weight, generator)
-        return self
-
-    @torch.no_grad()
-    def divide_logits(self, temperature: float) -> None:
-        """Scale what predicts, not the words that are read."""
-        for weight in (self.gate, self.wo_bias):
-            weight.div_(temperature)
-
-    def image_terms(self, features: Tensor, dropout: Dropout | None = None) -> Tensor:
+    def image_terms(self, features: np.ndarray) -> np.ndarray:
         """Wfk C_m x, and Wfd x, of image features (B, D): (B, 2K)."""
-        x = _scaled(features, self.config, dropout)
-        return torch.cat((F.linear(x, self.through @ self.image_map), F.linear(x, self.gate)), 1)
+        x = _scaled(features, self.config)
+        return np.concatenate((x @ (self.through @ self.image_map).T, x @ self.gate.T), 1)
 
-    def forward(self, packed: Packed, terms: Tensor, dropout: Dropout | None = None) -> Tensor:
+    def sentence_logits(self, packed: Packed, image_terms: np.ndarray) -> np.ndarray:
         """Logits of the next word, (N, V); terms (B, 2K)."""
-        factors = self._factors(contexts(packed), dropout)
-        m = self.multimodal(factors, terms.index_select(0, packed.rows))
-        if dropout:
-            m = dropout(m, dropout.shares.multimodal)
-        return F.linear(m, self.wo, self.wo_bias)
+        factors = self._factors(contexts(packed))
+        return self._logits(self.multimodal(factors, image_terms[packed.rows]))
 
-    def initial_state(self, sentences: int) -> Tensor:
+    def initial_state(self, sentences: int) -> np.ndarray:
         """The words before the first, (B, C)."""
-        return _no_words(sentences, self.wo)
+        return _no_words(sentences)
 
-    def step(self, words: Tensor, state: Tensor, terms: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, words: np.ndarray, state: np.ndarray, image_terms: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """One step of generation: words (B,), context (B, C), (B, 2K) -> log P (B, V), context."""
         state = _shifted(state, words)
-        m = self.multimodal(self._factors(state), terms)
-        return F.log_softmax(F.linear(m, self.wo, self.wo_bias), dim=1), state
+        return log_softmax(self._logits(self.multimodal(self._factors(state), image_terms))), state
 
-    def prefix_terms(self, tree: PrefixTree) -> Tensor:
+    def prefix_terms(self, tree: PrefixTree) -> np.ndarray:
         """Wfk sum_i C_i E[w_i] after each of P distinct prefixes, (P, K)."""
         return self._factors(prefix_contexts(tree))
 
-    def multimodal(self, sentence_terms: Tensor, image_terms: Tensor) -> Tensor:
+    def multimodal(self, sentence_terms: np.ndarray, image_terms: np.ndarray) -> np.ndarray:
         """(Wfk r) * (Wfd x), (..., K), from the sentence's (..., K) and the image's (..., 2K)."""
-        seen, gate = image_terms.chunk(2, dim=-1)
+        seen, gate = np.split(image_terms, 2, axis=-1)
         return (sentence_terms + seen) * gate
 
-    def _factors(self, context: Tensor, dropout: Dropout | None = None) -> Tensor:
-        read = _read(self.wo @ self.through, context, dropout)
-        return F.linear(F.linear(read, self.maps), self.through)
+    def _factors(self, context: np.ndarray) -> np.ndarray:
+        return _read(self.wo @ self.through, context) @ self.maps.T @ self.through.T
+
+    def _logits(self, m: np.ndarray) -> np.ndarray:
+        return m @ self.wo.T + self.wo_bias
 
 
-@torch.inference_mode()
 def all_pairs(
-    model: LogBilinear, corpus: Corpus, terms: Tensor, on_progress: Callable[[int, int], None]
-) -> Tensor:
+    model: LogBilinear, corpus: Corpus, terms: np.ndarray, on_progress: Callable[[int, int], None]
+) -> np.ndarray:
     """Log P of every sentence given every image, (S, I), nats, from C_m x (I, E).
 
     As `likelihoods.log_likelihoods`, but fast: words before and image only add to a word's logit,
     so that the denominators of all pairs are one matrix product over the vocabulary.
     """
-    tree = prefix_tree(corpus.pack()).to(terms.device)
-    r, totals = model.prefix_terms(tree), terms.new_zeros(len(corpus), len(terms))
+    tree = prefix_tree(corpus.pack())
+    r, totals = model.prefix_terms(tree), np.zeros((len(corpus), len(terms)), dtype=np.float32)
     added = terms @ model.wo.T  # (I, V) by the image
-    most = added.double().logsumexp(1)
-    shares = (added - most[:, None]).exp().T  # (V, I), in 64 bits: no sum of products vanishes
+    most = logsumexp(added.astype(np.float64))
+    shares = np.exp(added - most[:, None]).T  # (V, I), in 64 bits: no sum of products vanishes
     for start in range(0, len(r), _PREFIXES):
-        logits = F.linear(r[start : start + _PREFIXES], model.wo, model.wo_bias)  # (P', V)
-        top = logits.double().logsumexp(1, keepdim=True)
-        denominators = ((logits - top).exp() @ shares).log() + top + most  # (P', I)
+        logits = r[start : start + _PREFIXES] @ model.wo.T + model.wo_bias  # (P', V)
+        top = logsumexp(logits.astype(np.float64), keepdims=True)
+        denominators = np.log(np.exp(logits - top) @ shares) + top + most  # (P', I)
         words = span(tree.prefixes, slice(start, start + len(logits)))
         at, targets = tree.prefixes[words] - start, tree.targets[words]
         logp = logits[at, targets, None] + added[:, targets].T - denominators[at]
-        totals.index_add_(0, tree.sentences[words], logp.to(totals.dtype))
+        add_rows(totals, tree.sentences[words], logp.astype(np.float32))
         on_progress(start + len(logits), len(r))
     return totals
 
 
-def contexts(packed: Packed) -> Tensor:
+def contexts(packed: Packed) -> np.ndarray:
     """The words before each packed word, nearest first, START where there is none: (N, C)."""
-    sizes = torch.tensor(packed.sizes, device=packed.rows.device)
-    starts = sizes.cumsum(0) - sizes
-    steps = torch.repeat_interleave(sizes)  # (N,) of each packed word
+    starts = np.array([step.start for step in packed.steps], dtype=np.int64)
+    steps = np.repeat(np.arange(len(starts)), packed.sizes)  # (N,) of each packed word
     columns = []
     for back in range(CONTEXT):
-        before = packed.inputs[starts[(steps - back).clamp_min(0)] + packed.rows]
-        columns.append(torch.where(steps >= back, before, START))
-    return torch.stack(columns, 1)
+        before = packed.inputs[starts[np.maximum(steps - back, 0)] + packed.rows]
+        columns.append(np.where(steps >= back, before, START))
+    return np.stack(columns, 1)
 
 
-def prefix_contexts(tree: PrefixTree) -> Tensor:
+def prefix_contexts(tree: PrefixTree) -> np.ndarray:
     """The last words of each of P distinct prefixes, nearest first: (P, C)."""
-    found = torch.full((len(tree.words), CONTEXT), START, device=tree.words.device)
+    found = np.full((len(tree.words), CONTEXT), START)
     found[:, 0] = tree.words
-    level = tree.sizes[0] if tree.sizes else 0
-    for size in tree.sizes[1:]:
-        here = slice(level, level + size)
-        found[here, 1:] = found[tree.parents[here], :-1]
-        level += size
+    for level in tree.levels[1:]:
+        found[level, 1:] = found[tree.parents[level], :-1]
     return found
 
 
-def _read(words: Tensor, context: Tensor, dropout: Dropout | None = None) -> Tensor:
+def _read(words: np.ndarray, context: np.ndarray) -> np.ndarray:
     """Representations (V, E) of words (N, C), side by side: (N, C * E)."""
-    read = F.embedding(context, words).flatten(1)
-    return dropout(read, dropout.shares.words) if dropout else read
+    return words[context].reshape(len(context), -1)
 
 
-def _scaled(features: Tensor, config: ModelConfig, dropout: Dropout | None) -> Tensor:
-    x = F.normalize(features.to(torch.float32), dim=1) * config.feature_norm
-    return dropout(x, dropout.shares.image) if dropout else x
+def _scaled(features: np.ndarray, config: ModelConfig) -> np.ndarray:
+    return unit(features.astype(np.float32)) * config.feature_norm
 
 
-def _no_words(sentences: int, beside: Tensor) -> Tensor:
-    return torch.full((sentences, CONTEXT), START, device=beside.device)
+def _no_words(sentences: int) -> np.ndarray:
+    return np.full((sentences, CONTEXT), START)
 
 
-def _shifted(context: Tensor, words: Tensor) -> Tensor:
-    return torch.cat((words[:, None], context[:, :-1]), 1)
-
-
-def _uniform(weight: Tensor, generator: torch.Generator) -> None:
-    bound = max(weight.shape[1], 1) ** -0.5
-    weight.uniform_(-bound, bound, generator=generator)
+def _shifted(context: np.ndarray, words: np.ndarray) -> np.ndarray:
+    return np.concatenate((words[:, None], context[:, :-1]), 1)

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from ...config import ModelConfig
+from ...model.arrays import logsumexp
 from ...model.generate import State, Step
 from ...model.language_model import JointModel, LanguageModel
 from ...model.mrnn import MRNN
 from ...scoring.likelihoods import image_terms, log_likelihoods
-from ...scoring.pairs import Pairs, to_tensor
+from ...scoring.pairs import Pairs
 from ...scoring.ranking import EXACT_PRIOR_SCORED, Stage, rank_all
 from ...scoring.word_scores import score_words
 from .back_off import BackOff
@@ -72,7 +71,7 @@ class BackOffSpeaker:
     def begin(self, features: np.ndarray) -> tuple[Step, State]:
         """Every sentence begins without a history."""
 
-        def step(words: Tensor, state: State) -> tuple[Tensor, State]:
+        def step(words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
             logp, history = self.model.step(words, state[0])
             return logp, (history,)
 
@@ -90,22 +89,20 @@ class NeuralSpeaker:
         """How many numbers were learned."""
         return count(self.model)
 
-    @torch.inference_mode()
     def logprobs(self, pairs: Pairs) -> list[list[float]]:
         """Log P of every word of every sentence."""
         found = score_words(self.model, seen(pairs, self.model.config))
         return [scores.logprobs.tolist() for scores in found]
 
-    @torch.inference_mode()
     def begin(self, features: np.ndarray) -> tuple[Step, State]:
         """Every sentence begins with its image's terms."""
 
-        def step(words: Tensor, state: State) -> tuple[Tensor, State]:
+        def step(words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
             logp, recurrent = self.model.step(words, *state)
             return logp, (recurrent, state[1])
 
         visible = features[:, : self.model.config.feature]  # all of it, or nothing
-        terms = self.model.image_terms(to_tensor(visible, self.model.wo.device))
+        terms = self.model.image_terms(visible)
         return step, (self.model.initial_state(len(features)), terms)
 
 
@@ -122,7 +119,6 @@ class NeuralRanker:
         """How many numbers were learned."""
         return count(self.model)
 
-    @torch.inference_mode()
     def ranks(self, pairs: Pairs, stage: Stage) -> Scores:
         """Scores of all pairs."""
         features = pairs.features[np.arange(len(pairs.features))]
@@ -132,7 +128,7 @@ class NeuralRanker:
             return found.images, found.sentences
         sampled = np.linspace(0, len(self.prior) - 1, min(len(self.prior), EXACT_PRIOR_SCORED))
         both = np.concatenate([features, self.prior[sampled.astype(np.int64)]])
-        terms = self.model.image_terms(to_tensor(both, self.model.wo.device))
+        terms = self.model.image_terms(both)
         with stage("scoring", "words") as on_progress:
             if isinstance(self.model, LogBilinear):
                 scores = all_pairs(self.model, pairs.corpus, terms, on_progress)
@@ -140,9 +136,9 @@ class NeuralRanker:
                 scores = log_likelihoods(
                     self.model, pairs.corpus, terms, self.memory, on_progress=on_progress
                 )
-        likelihoods, of_prior = scores.split([len(features), len(both) - len(features)], 1)
-        log_prior = of_prior.logsumexp(1, keepdim=True) - math.log(of_prior.shape[1])
-        return likelihoods.cpu().numpy(), (likelihoods - log_prior).cpu().numpy()
+        likelihoods, of_prior = np.split(scores, [len(features)], axis=1)
+        log_prior = logsumexp(of_prior, keepdims=True) - math.log(of_prior.shape[1])
+        return likelihoods, likelihoods - log_prior
 
 
 @dataclass(frozen=True)
@@ -166,6 +162,6 @@ def seen(pairs: Pairs, config: ModelConfig) -> Pairs:
     return Pairs(pairs.corpus, np.zeros(len(pairs.corpus), np.int64), none)
 
 
-def count(model: LanguageModel | nn.Module) -> int:
+def count(model: LanguageModel) -> int:
     """How many numbers a network learned."""
-    return sum(weight.numel() for weight in model.parameters())
+    return sum(weights.size for weights in model.weights.values())

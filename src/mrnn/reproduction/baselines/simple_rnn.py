@@ -8,64 +8,73 @@ Dimension key: B sentences, N packed words, R recurrent layer, V vocabulary.
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from dataclasses import dataclass
+
+import numpy as np
 
 from ...config import ModelConfig
-from ...model.mrnn import Dropout
+from ...model.arrays import log_softmax
+from ...weight_files import Shape
 from ...words.packing import Packed
 
 
-class SimpleRNN(nn.Module):
+def shapes(config: ModelConfig) -> dict[str, Shape]:
+    """The weights by their names, as their file has them."""
+    c = config
+    return {
+        "words": (c.vocabulary, c.recurrent),
+        "ur": (c.recurrent, c.recurrent),
+        "wo": (c.vocabulary, c.recurrent),
+        "wo_bias": (c.vocabulary,),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class SimpleRNN:
     """P(next word | words so far), whatever the image."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.words = nn.Parameter(torch.empty(config.vocabulary, config.recurrent))  # U of w(t)
-        self.ur = nn.Parameter(torch.empty(config.recurrent, config.recurrent))  # U of r(t-1)
-        self.wo = nn.Parameter(torch.empty(config.vocabulary, config.recurrent))  # V of eq. 1
-        self.wo_bias = nn.Parameter(torch.zeros(config.vocabulary))
+    config: ModelConfig
+    words: np.ndarray  # U of w(t), (V, R)
+    ur: np.ndarray  # U of r(t-1), (R, R)
+    wo: np.ndarray  # V of eq. 1, (V, R)
+    wo_bias: np.ndarray  # (V,)
 
-    @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> SimpleRNN:
-        """Draw all weights at random; returns itself."""
-        self.words.normal_(generator=generator)  # wide, lest all sigmoids begin near 1/2
-        bound = self.config.recurrent**-0.5
-        for weight in (self.ur, self.wo):
-            weight.uniform_(-bound, bound, generator=generator)
-        return self
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """All weights by name."""
+        return {name: getattr(self, name) for name in shapes(self.config)}
 
-    @torch.no_grad()
-    def divide_logits(self, temperature: float) -> None:
-        """Scale V and its bias."""
-        self.wo.div_(temperature)
-        self.wo_bias.div_(temperature)
-
-    def image_terms(self, features: Tensor, dropout: Dropout | None = None) -> Tensor:
+    def image_terms(self, features: np.ndarray) -> np.ndarray:
         """Nothing: (B, 0)."""
-        return self.wo.new_empty(len(features), 0)
+        return np.zeros((len(features), 0), dtype=np.float32)
 
-    def forward(self, packed: Packed, terms: Tensor, dropout: Dropout | None = None) -> Tensor:
-        """Logits of the next word for all packed words, (N, V); full back-propagation in time."""
-        states, r = [], self.initial_state(len(packed.order))
-        for words in packed.inputs.split(packed.sizes):
-            r = self._next(words, r[: len(words)])
-            states.append(r)
-        every = torch.cat(states)
-        if dropout:
-            every = dropout(every, dropout.shares.multimodal)
-        return F.linear(every, self.wo, self.wo_bias)
+    def sentence_logits(self, packed: Packed, image_terms: np.ndarray) -> np.ndarray:
+        """Logits of the next word for all packed words, (N, V)."""
+        r = np.empty((len(packed.inputs), self.config.recurrent), dtype=np.float32)
+        before = self.initial_state(len(packed.order))
+        for step in packed.steps:
+            running = step.stop - step.start
+            before = r[step] = self._next(packed.inputs[step], before[:running])
+        return self._logits(r)
 
-    def initial_state(self, sentences: int) -> Tensor:
+    def initial_state(self, sentences: int) -> np.ndarray:
         """r(0): zeros, (B, R)."""
-        return self.ur.new_zeros(sentences, self.config.recurrent)
+        return np.zeros((sentences, self.config.recurrent), dtype=np.float32)
 
-    def step(self, words: Tensor, state: Tensor, terms: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, words: np.ndarray, state: np.ndarray, image_terms: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """One step of generation: words (B,), r(t-1) (B, R), nothing -> log P (B, V), r(t)."""
         r = self._next(words, state)
-        return F.log_softmax(F.linear(r, self.wo, self.wo_bias), dim=1), r
+        return log_softmax(self._logits(r)), r
 
-    def _next(self, words: Tensor, r: Tensor) -> Tensor:
-        return torch.sigmoid(F.embedding(words, self.words) + F.linear(r, self.ur))
+    def _next(self, words: np.ndarray, r: np.ndarray) -> np.ndarray:
+        return sigmoid(self.words[words] + r @ self.ur.T)
+
+    def _logits(self, r: np.ndarray) -> np.ndarray:
+        return r @ self.wo.T + self.wo_bias
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), by a function that cannot overflow."""
+    return (1 + np.tanh(x / 2)) / 2

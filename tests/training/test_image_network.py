@@ -1,25 +1,29 @@
-"""Encoders that learn: the same features as ever, gradients where they are wanted."""
+"""Image networks in PyTorch: the same features as ever, gradients where they are wanted."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load, save
 
 import mrnn
 from conftest import WORDS, tiny_model
 from mrnn.errors import BundleError, UsageError
-from mrnn.images.encoders import encoder_of, network, open_encoder
+from mrnn.images.alexnet import SHAPES
+from mrnn.images.efficientnet import Block, Convolution
+from mrnn.images.encoders import Encoder, encoder_of, features_only, open_encoder
+from mrnn.images.networks import ONNX, EncoderFile, Network, network
+from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
-from mrnn.training.trainable import TrainableEncoder, open_trainable
+from mrnn.training.image_network import TrainableEncoder, in_torch, open_trainable, placed
+from mrnn.weight_files import from_safetensors, to_safetensors
 from mrnn.words.text import SIGNS, Vocabulary
 
 LITE = "efficientnet-lite0"
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +31,12 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(2, 3, 224, 224)).astype(np.float32)
 
 
+def lite() -> TrainableEncoder:
+    return open_trainable(LITE, open_encoder(LITE).file)
+
+
 def toy() -> TrainableEncoder:
     """Of a network with four small stages, so that nothing takes long."""
-    from mrnn.images.efficientnet import Block, Convolution
-    from mrnn.images.networks import Network
-    from mrnn.images.reading import Preprocessing
-
     convolutions = [
         Convolution("a", "", 3, 4, 3, stride=2),
         Convolution("b", "", 4, 4, 3, groups=4, relu6=False),
@@ -40,10 +44,11 @@ def toy() -> TrainableEncoder:
         Convolution("d", "", 8, 5, 1),
     ]
     stages = tuple(Block((c,), residual=c.name == "b") for c in convolutions)
-    found = Network("toy", stages, 5, Preprocessing(8))
+    found = Network("toy", stages, 5, Preprocessing(8), lambda: b"", has_positions=True)
     draw = torch.Generator().manual_seed(0)
-    weights = {k: torch.randn(shape, generator=draw) / 3 for k, shape in found.shapes.items()}
-    return TrainableEncoder(found, weights, "cpu")
+    shapes = found.shapes.items()
+    weights = {k: torch.randn(shape, generator=draw).numpy() / 3 for k, shape in shapes}
+    return TrainableEncoder(found, weights)
 
 
 @pytest.mark.parametrize("last", [1, 2, 3, 4, None])
@@ -62,7 +67,7 @@ def test_gradients_flow_to_the_last_blocks_only(last):
         for weight in learning:
             weight.sub_(0.1 * weight.grad)
     after = encoder.weights()
-    changed = {name[0] for name in after if not torch.equal(before[name], after[name])}
+    changed = {name[0] for name in after if not np.array_equal(before[name], after[name])}
     assert changed == set("abcd"[-count:])
 
 
@@ -122,14 +127,16 @@ def test_weights_are_a_copy():
     saved = encoder.weights()
     with torch.no_grad():
         encoder.parameters()[0].zero_()
-    assert saved["a.weight"].abs().sum() > 0
+    assert np.abs(saved["a.weight"]).sum() > 0
+    saved["b.weight"][:] = 0
+    assert encoder.weights()["b.weight"].any()
 
 
 # The real ones.
 
 
-def test_folded_weights_give_the_features_of_the_encoder(pixels):
-    trainable, encoder = open_trainable(LITE), open_encoder(LITE)
+def test_weights_of_a_file_give_the_features_of_the_encoder(pixels):
+    trainable, encoder = lite(), open_encoder(LITE)
     assert (trainable.name, trainable.dimension) == (LITE, encoder.dimension)
     assert trainable.preprocessing == encoder.preprocessing
     expected = encoder.encode(pixels)
@@ -137,15 +144,51 @@ def test_folded_weights_give_the_features_of_the_encoder(pixels):
     np.testing.assert_allclose(trainable.features(torch.from_numpy(pixels)), expected, atol=1e-4)
 
 
+def test_learning_begins_with_the_numbers_that_are_used():
+    carried = from_safetensors(open_encoder(LITE).file.content)
+    found = lite().weights()
+    assert found.keys() == carried.keys()
+    for name, weight in found.items():
+        assert (weight.dtype, carried[name].dtype) == (np.float32, np.float16)
+        assert np.array_equal(weight, carried[name])
+
+
 def test_blocks_are_counted_from_the_stem_to_the_head():
-    assert open_trainable(LITE).blocks == 18
+    assert lite().blocks == 18
     assert len(network("efficientnet-lite2").stages) == 23
     assert len(network("alexnet").stages) == 7
 
 
-def learned(name: str = LITE) -> dict[str, torch.Tensor]:
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory) -> Encoder:
+    """With random weights, such that no layer dies."""
+    numbers = np.random.default_rng(0).normal(size=999_983).astype(np.float32)
+    drawn = {}
+    for name, shape in SHAPES.items():
+        scale = (2 / np.prod(shape[1:])) ** 0.5 if shape[1:] else 0.1
+        drawn[name] = (np.resize(numbers, shape) * scale).astype(np.float16)
+    path = tmp_path_factory.mktemp("alexnet") / "weights.safetensors"
+    path.write_bytes(to_safetensors(drawn))
+    return open_encoder("alexnet", weights=path)
+
+
+def test_alexnet_runs_in_both(alexnet, pixels):
+    expected = alexnet.encode(pixels)
+    assert expected.std() > 0.1
+    trainable = open_trainable("alexnet", alexnet.file)
+    [*_, bias] = trainable.parameters(1)
+    found = trainable.features(torch.from_numpy(pixels))
+    np.testing.assert_allclose(found.detach(), expected, atol=1e-4)
+    found.sum().backward()
+    assert bias.grad.any()
+    again = in_torch(alexnet, CPU)
+    assert again.encode_positions is None
+    np.testing.assert_allclose(again.encode(pixels), expected, atol=1e-4)
+
+
+def learned(name: str = LITE) -> dict[str, np.ndarray]:
     """Weights as training might leave them."""
-    encoder = open_trainable(name)
+    encoder = open_trainable(name, open_encoder(name).file)
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in encoder.parameters(3):
@@ -156,12 +199,9 @@ def learned(name: str = LITE) -> dict[str, torch.Tensor]:
 def test_the_encoder_of_learned_weights_is_that_of_their_halves(pixels):
     weights = learned()
     encoder = encoder_of(LITE, weights)
-    trainable = open_trainable(LITE, weights=encoder.file)
-    carried = load(encoder.file.content)
-    assert len(carried) == 2 * (3 + 3 + 1)  # weights and biases of the last three blocks
+    trainable = open_trainable(LITE, encoder.file)
     for name, weight in trainable.weights().items():
-        expected = weights[name].half() if name in carried else weights[name]
-        assert torch.equal(weight, expected.float())
+        assert np.array_equal(weight, weights[name].astype(np.float16))
     expected = trainable.features(torch.from_numpy(pixels)).numpy()
     np.testing.assert_allclose(encoder.encode(pixels), expected, atol=1e-4)
     assert np.abs(expected - open_encoder(LITE).encode(pixels)).max() > 0.01
@@ -170,17 +210,19 @@ def test_the_encoder_of_learned_weights_is_that_of_their_halves(pixels):
 
 
 def test_the_learned_encoder_is_known_by_its_bytes():
-    weights = learned()
-    encoder = encoder_of(LITE, weights)
-    packaged = open_trainable(LITE).weights()
-    own = {k: v.half() for k, v in weights.items() if not torch.equal(v, packaged[k])}
-    assert encoder.file.content == save(own)
+    encoder = encoder_of(LITE, learned())
+    halves = {name: weight.astype(np.float16) for name, weight in learned().items()}
+    assert encoder.file.content == to_safetensors(halves)
     assert encoder.digest == hashlib.sha256(encoder.file.content).hexdigest()
-    assert encoder.digest == encoder_of(LITE, packaged | load(encoder.file.content)).digest
+    assert encoder.digest == encoder_of(LITE, from_safetensors(encoder.file.content)).digest
     assert encoder.preprocessing == open_encoder(LITE).preprocessing
 
 
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, 70_000.0])
+def test_an_encoder_that_did_not_learn_is_carried_as_it_was():
+    assert encoder_of(LITE, lite().weights()).file.content == open_encoder(LITE).file.content
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 70_000.0])
 def test_weights_that_are_no_halves_make_no_encoder(value):
     weights = learned()
     weights["_conv_head.bias"][3] = value
@@ -210,53 +252,65 @@ def test_a_saved_encoder_gives_the_same_bits(tmp_path, pixels, picture):
     assert captioner.encoder.digest == encoder.digest
     assert captioner.caption(picture("a.jpg")).words
 
-    again = open_trainable(LITE, weights=captioner.bundle.encoder_file)
+    again = open_trainable(LITE, captioner.bundle.encoder_file)
     assert encoder_of(LITE, again.weights()).file.content == encoder.file.content
 
 
-def test_only_what_is_not_as_in_the_package_is_carried(pixels):
-    original = open_trainable(LITE)
-    weights = original.weights()
-    weights["_conv_head.bias"] += 0.5
-    original.parameters(1)
-    encoder = encoder_of(LITE, weights)
-    assert load(encoder.file.content).keys() == {"_conv_head.bias"}
-    x = torch.from_numpy(pixels)
-    again = open_trainable(LITE, weights=encoder.file)
-    again.parameters(1)
-    expected = original.weights()
-    for name, weight in again.weights().items():
-        assert torch.equal(weight, expected[name]) == (name != "_conv_head.bias")
-    assert (again.features(x) > original.features(x)).any()
-
-
 def test_a_name_that_the_network_does_not_have_is_refused():
-    encoder = encoder_of(LITE, learned())
-    broken = replace(encoder.file, content=save({"_conv_foot.bias": torch.zeros(3)}))
+    file = open_encoder(LITE).file
+    weights = from_safetensors(file.content)
+    weights["_conv_foot.bias"] = weights.pop("_conv_head.bias")
     with pytest.raises(BundleError, match=r"unknown key '_conv_foot\.bias'"):
-        open_trainable(LITE, weights=broken)
+        open_trainable(LITE, replace(file, content=to_safetensors(weights)))
 
 
 def test_a_bundles_weights_that_do_not_fit_are_named():
-    encoder = encoder_of(LITE, learned())
-    tensors = load(encoder.file.content)
-    tensors["_conv_head.bias"] = tensors["_conv_head.bias"][:-1].clone()
-    broken = replace(encoder.file, content=save(tensors), place="model/encoder.safetensors")
+    file = open_encoder(LITE).file
+    weights = from_safetensors(file.content)
+    weights["_conv_head.bias"] = weights["_conv_head.bias"][:-1]
+    content = to_safetensors(weights)
     with pytest.raises(BundleError) as caught:
-        open_trainable(LITE, weights=broken)
+        open_trainable(LITE, replace(file, content=content, place="model/encoder.safetensors"))
     assert str(caught.value) == (
         "model/encoder.safetensors: '_conv_head.bias' has shape (1279,), efficientnet-lite0 says "
         "(1280,); get a fresh copy of the bundle"
     )
 
 
-def test_what_cannot_be_trained_is_refused():
-    for name in ("none", "vgg", "model.onnx", "features"):
-        with pytest.raises(
-            BundleError, match=f"encoder '{name}'; for efficientnet-lite0, .*, alexnet"
-        ):
-            open_trainable(name)
-    with pytest.raises(UsageError, match=f"{LITE} takes no file of weights; only alexnet does"):
-        open_trainable(LITE, weights=Path("x"))
-    with pytest.raises(UsageError, match="alexnet needs a file of weights"):
-        open_trainable("alexnet")
+@pytest.mark.parametrize("name", ["none", "vgg", "model.onnx", "features"])
+def test_what_cannot_be_trained_is_refused(name):
+    with pytest.raises(BundleError, match=f"encoder '{name}'; for efficientnet-lite0, .*, alexnet"):
+        open_trainable(name, None)
+
+
+# Encoders on a device
+
+
+def test_an_encoder_in_torch_is_the_same_encoder(pixels):
+    encoder = open_encoder(LITE)
+    again = in_torch(encoder, CPU)
+    assert replace(again, encode=None, encode_positions=None) == replace(
+        encoder, encode=None, encode_positions=None
+    )
+    assert again.encode is not encoder.encode
+    found, positions = again.encode(pixels), again.encode_positions(pixels)
+    assert (found.dtype, positions.shape) == (np.float32, (2, 49, encoder.dimension))
+    np.testing.assert_allclose(found, encoder.encode(pixels), atol=1e-4)
+    np.testing.assert_allclose(positions, encoder.encode_positions(pixels), atol=1e-3)
+
+
+def test_elsewhere_torch_runs_what_is_known_layer_by_layer():
+    """Shown with a device that every machine has, and that keeps no numbers."""
+    encoder, elsewhere = open_encoder(LITE), torch.device("meta")
+    assert placed(encoder, CPU) is encoder
+    assert placed(encoder, elsewhere).encode is not encoder.encode
+    of_onnx = replace(encoder, name="mine.onnx", file=EncoderFile.of(ONNX, b""))
+    for other in (open_encoder("none"), features_only(5), of_onnx):
+        assert placed(other, elsewhere) is other
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_gives_the_features_of_a_cpu(pixels):
+    encoder = open_encoder(LITE)
+    found = placed(encoder, torch.device("cuda")).encode(pixels)
+    np.testing.assert_allclose(found, encoder.encode(pixels), atol=1e-2)
