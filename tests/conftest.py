@@ -16,7 +16,7 @@ from mrnn.images.encoders import Encoder, reopen_encoder
 from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import Bundle, EncoderIdentity, load_bundle
 from mrnn.model.consensus import Consensus, gathered
-from mrnn.model.finding import find_bundle
+from mrnn.model.directory import find_bundle
 from mrnn.model.mrnn import MRNN, model_of, shapes
 from mrnn.words.text import SIGNS, Vocabulary
 

@@ -27,7 +27,7 @@ def mild_model() -> MRNN:
     """A model whose images change log P by a few nats, as those of trained models do."""
     model = tiny_model()
     model.wo[:] *= 2
-    model.vi[:] *= 0.05
+    model.vi[:] *= 0.02
     return model
 
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
-import torch
 
 import mrnn
 from conftest import WORDS
@@ -15,7 +15,8 @@ from libraries import save_seeing, seeing, threshold
 from mrnn.captioner import Captioner
 from mrnn.config import Decoding
 from mrnn.errors import BundleError, ImageError, UsageError
-from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
+from mrnn.images.reading import Preprocessing
+from mrnn.model.bundle import EncoderIdentity, save_bundle
 from mrnn.model.consensus import gathered
 from mrnn.words.text import SIGNS, Vocabulary
 
@@ -63,7 +64,7 @@ def test_options_may_be_given_by_name(captioner, picture):
 
 def agreeing_on(captioner, photo, sentence):
     """The captioner, made to know training images that are like a photo and were called this."""
-    term = captioner.terms_of(photo)[0].numpy()
+    term = captioner.terms_of(photo)[0]
     rng = np.random.default_rng(0)
     near = term + rng.normal(size=(30, len(term))) * 0.01
     terms = np.concatenate([near, -near]).astype(np.float32)
@@ -75,7 +76,7 @@ def agreeing_on(captioner, photo, sentence):
 
 
 def test_consensus_puts_first_what_similar_pictures_were_called(picture):
-    captioner, photo = seeing(), picture("a.jpg")
+    captioner, photo = seeing(seed=3), picture("a.jpg")
     beam = captioner.caption(photo, Decoding(beam=10, n_best=10))
     for wanted in beam.n_best[2::3]:
         agreeing = agreeing_on(captioner, photo, wanted.text)
@@ -98,7 +99,7 @@ def test_a_consensus_does_not_depend_on_the_pictures_beside(picture):
 
 def test_consensus_keeps_the_prefix_and_a_sentence_that_was_cut_off(picture):
     photo = picture("a.jpg")
-    captioner = agreeing_on(seeing(), photo, "a cat")
+    captioner = agreeing_on(seeing(seed=3), photo, "a cat")
     how = Decoding(consensus=True, beam=4, n_best=4, prefix="the cat", max_length=3)
     found = captioner.caption(photo, how).n_best
     assert [c.complete for c in found] == sorted((c.complete for c in found), reverse=True)
@@ -282,26 +283,6 @@ def test_equal_pictures_keep_their_order(captioner, picture):
     assert [match.item for match in found] == [str(photo) for photo in photos]
 
 
-def test_captions_of_given_lengths_and_first_words(captioner):
-    features = np.random.default_rng(5).random((4, 1280)).astype(np.float32)
-    prefixes = [(), ("a", "zebra"), ("Zebra",), ("the", "dog", "runs", "in")]
-    found = captioner.captions_of_lengths(features, prefixes, [4, 5, 1, 2])
-    assert [len(words) for words in found] == [4, 5, 1, 2]
-    assert found[1][:2] == ["a", "zebra"]  # as given, not ##UNK##
-    assert found[2:] == [["Zebra"], ["the", "dog"]]
-    assert set(found[0] + found[1][2:]) <= set(WORDS)
-
-
-def test_captions_of_given_lengths_are_greedy_ones(captioner):
-    features = np.random.default_rng(6).random((6, 1280)).astype(np.float32)
-    captions = [c.text.split() for c in captioner.caption_features(features, Decoding(no_repeat=0))]
-    lengths = [len(words) for words in captions]
-    assert captioner.captions_of_lengths(features, [()] * 6, lengths) == captions
-    firsts = [tuple(words[:2]) for words in captions]
-    assert captioner.captions_of_lengths(features, firsts, lengths) == captions
-    assert captioner.captions_of_lengths(features[:0], [], []) == []
-
-
 @pytest.mark.parametrize("sentence", ["", "zebra quagga", "a dog " * 100, "A DOG, runs!"])
 def test_any_sentence_can_be_scored(captioner, picture, sentence):
     [score] = captioner.score(picture("a.jpg"), [sentence])
@@ -316,10 +297,10 @@ def test_no_sentences_no_scores(captioner, picture):
 
 
 def test_nearest_words_equal_a_plain_search(captioner):
-    w = captioner.model.word_representation(torch.arange(len(captioner.vocabulary)))
+    w = captioner.model.word_representation(np.arange(len(captioner.vocabulary)))
     dog = captioner.vocabulary.index("dog")
     distances = {
-        word: float((w[i] - w[dog]).norm())
+        word: float(np.linalg.norm(w[i] - w[dog]))
         for i, word in enumerate(captioner.vocabulary.words)
         if word not in SIGNS and word != "dog"
     }
@@ -360,34 +341,45 @@ def test_a_prefix_that_cannot_be_is_refused(captioner, picture, how, message):
         captioner.caption(picture("a.jpg"), how)
 
 
-def test_load_finds_a_directory_and_refuses_other_encoder_weights(tiny_bundle, tmp_path, picture):
+def test_load_finds_a_directory_and_refuses_an_encoder_of_another_size(tiny_bundle, tmp_path):
     save_bundle(tiny_bundle, tmp_path / "model")
-    assert mrnn.load(tmp_path / "model").caption(picture("a.jpg")).words
-    other = EncoderIdentity("none", "f" * 64, tiny_bundle.encoder.preprocessing)
-    save_bundle(
-        Bundle(
-            tiny_bundle.model,
-            tiny_bundle.vocabulary,
-            other,
-            tiny_bundle.prior,
-            {**tiny_bundle.training},
-        ),
-        tmp_path / "other",
-    )
-    with pytest.raises(BundleError, match="other weights of none"):
+    assert mrnn.load(tmp_path / "model").caption_features(np.zeros((1, 0))) != []
+    larger = EncoderIdentity("none", "", Preprocessing(size=2))
+    save_bundle(replace(tiny_bundle, encoder=larger), tmp_path / "other")
+    message = r"other: input 2 pixels and feature 0, but none has 1 and 0; get a fresh copy"
+    with pytest.raises(BundleError, match=message):
         mrnn.load(tmp_path / "other")
 
 
 def test_a_gpu_that_is_not_there_is_a_clear_error():
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(UsageError, match="finds no GPU"):
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("there may be a GPU")
+    with pytest.raises(UsageError, match=r"cannot use a GPU; type: pip install onnxruntime-gpu"):
         mrnn.load(device="cuda")
+    assert mrnn.load("plain", device="auto").device == "cpu"
+
+
+def test_a_device_of_another_name_is_refused():
+    with pytest.raises(UsageError, match=r"unknown device 'cuda:1'; known: auto, cpu, cuda"):
+        mrnn.load(device="cuda:1")
+
+
+def test_samples_follow_their_seed_and_are_of_many_kinds(captioner, picture):
+    paths = [picture(f"{i}.jpg", seed=i) for i in range(3)]
+
+    def samples(seed, temperature=2.0):
+        how = Decoding(temperature=temperature, seed=seed)
+        return [caption.text for caption in captioner.caption_many(paths, how)]
+
+    assert samples(1) == samples(1)
+    assert len({tuple(samples(seed)) for seed in range(5)}) == 5
+    greedy = [caption.text for caption in captioner.caption_many(paths)]
+    assert samples(1, 1e-50) == greedy
 
 
 def test_image_terms_caption_and_rank_as_their_pictures_do(captioner, picture):
     photos = [picture(f"{i}.jpg", seed=i) for i in range(4)]
-    terms = torch.cat([captioner.terms_of(photo) for photo in photos])
+    terms = np.concatenate([captioner.terms_of(photo) for photo in photos])
     assert terms.shape == (4, captioner.model.config.multimodal)
     for how in (Decoding(), Decoding(beam=3, n_best=2), Decoding(prefix="the cat")):
         found = captioner.caption_terms(terms, how)
@@ -410,7 +402,7 @@ def test_image_terms_caption_and_rank_as_their_pictures_do(captioner, picture):
 def test_equal_terms_tie_in_their_order(captioner, picture):
     term = captioner.terms_of(picture("a.jpg"))
     other = captioner.terms_of(picture("b.jpg", seed=1))
-    ranked = captioner.rank_terms("a dog", torch.cat([term, other, term, term]))
+    ranked = captioner.rank_terms("a dog", np.concatenate([term, other, term, term]))
     same = [(i, logprob) for i, logprob, *_ in ranked if i != 1]
     assert [i for i, _ in same] == [0, 2, 3]
     assert len({logprob for _, logprob in same}) == 1

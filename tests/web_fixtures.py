@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mrnn.commands.cli import app
-from mrnn.commands.demo import sample_photos
+from mrnn.commands.samples import sample_photos
 from web_browser import Browser, require_chromium
 from web_servers import KEY, address, save_sightless, serving
 

@@ -25,8 +25,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mrnn import Library, captioner, describing, library  # noqa: F401 - forked children have them
+import mrnn.captioner  # noqa: F401 - forked children have it
+from mrnn import Library
 from mrnn.commands.cli import app
+from mrnn.library import describing
 
 PART = 4  # photos a transaction: a process spends more of its time in writing
 SENTENCE = "a dog runs in the snow"

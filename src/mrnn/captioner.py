@@ -22,9 +22,9 @@ from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .images.features import encode_images
 from .images.finding import printable
 from .images.reading import preprocess, read_image, seen_area
-from .model.blocks import in_blocks
+from .model.blocks import NUMPYS_ROWS, in_blocks
 from .model.bundle import Bundle, load_bundle
-from .model.finding import find_bundle
+from .model.directory import find_bundle
 from .model.generate import Generated, State, Step, beam, greedy, sample
 from .model.stepping import quick_step
 from .onnx_sessions import choose_device
@@ -60,7 +60,7 @@ class Captioner:
     @cached_property
     def prior_terms(self) -> np.ndarray:
         """What scoring needs of the bundle's training images, (P, M): P(s) is over these."""
-        return image_terms(self.model, self.bundle.prior)
+        return self.model.image_terms(self.bundle.prior)  # at once: nothing hangs on its last digit
 
     @cached_property
     def identity(self) -> str:
@@ -314,7 +314,10 @@ class Captioner:
 
     def terms_of_features(self, features: np.ndarray) -> np.ndarray:
         """The image terms (B, M) of encoder features (B, D), each whatever the others are."""
-        return in_blocks(lambda rows: (self.model.image_terms(rows),), features)[0]
+        [terms] = in_blocks(
+            lambda rows: (self.model.image_terms(rows),), features, size=NUMPYS_ROWS
+        )
+        return terms
 
     def _feature(self, image: ImagePath) -> np.ndarray:
         [feature] = encode_images([Path(image)], self.encoder)

@@ -1,4 +1,4 @@
-"""Configuration as frozen plain data, free of torch, so that the command line can show defaults."""
+"""Configuration as frozen plain data, so light that the command line can show defaults."""
 
 from __future__ import annotations
 
@@ -99,6 +99,8 @@ class Decoding:
             raise UsageError("beam and max length must be 1 or more")
         if min(self.n_best, self.alternatives, self.no_repeat) < 0:
             raise UsageError("n-best, alternatives and no-repeat must be 0 or more")
+        if self.seed < 0:
+            raise UsageError("a seed must be at least 0")
         if self.width > WIDEST_BEAM:
             raise UsageError(f"a beam of {self.width} is too wide; the widest is {WIDEST_BEAM}")
         if self.temperature is not None and not 0 < self.temperature < math.inf:

@@ -14,7 +14,7 @@ Attribute = int | str | Sequence[int]
 Dimensions = Sequence[int | str]  # a name stands for any number
 
 _IR, _OPSET = 9, 18
-_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7}  # TensorProto.DataType
+TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7, "float16": 10}  # TensorProto.DataType
 _INT, _STRING, _INTS = 2, 3, 7  # AttributeProto.AttributeType
 
 
@@ -30,6 +30,20 @@ def bound(name: str, shape: Sequence[int], kind: str = "float32") -> bytes:
     """A weight that is bound when the graph is opened."""
     place = _text(1, "location") + _text(2, "bound-at-load")
     return _tensor(name, shape, kind) + _message(13, place) + _number(14, 1)
+
+
+def bound_as(name: str, shape: Sequence[int], kind: str) -> tuple[bytes, bytes]:
+    """A float32 weight that is bound as another kind, and the operation that makes it one.
+
+    ONNX Runtime does so while it opens the graph: memory never holds all weights twice.
+    """
+    stored = stored_name(name)
+    return bound(stored, shape, kind), node("Cast", [stored], name, to=TYPES["float32"])
+
+
+def stored_name(name: str) -> str:
+    """The name by which `bound_as` wants a weight to be bound."""
+    return f"{name}/stored"
 
 
 def constant(name: str, value: np.ndarray) -> bytes:
@@ -62,12 +76,12 @@ def _attribute(name: str, value: Attribute) -> bytes:
 
 
 def _tensor(name: str, shape: Sequence[int], kind: str) -> bytes:
-    return b"".join(_number(1, n) for n in shape) + _number(2, _TYPES[kind]) + _text(8, name)
+    return b"".join(_number(1, n) for n in shape) + _number(2, TYPES[kind]) + _text(8, name)
 
 
 def _described(name: str, shape: Dimensions) -> bytes:
     sides = [_number(1, n) if isinstance(n, int) else _text(2, n) for n in shape]
-    tensor = _number(1, _TYPES["float32"]) + _message(2, b"".join(_message(1, s) for s in sides))
+    tensor = _number(1, TYPES["float32"]) + _message(2, b"".join(_message(1, s) for s in sides))
     return _text(1, name) + _message(2, _message(1, tensor))
 
 

@@ -10,9 +10,9 @@ import onnxruntime as ort
 
 from .devices import processors, require_device
 from .errors import UsageError
+from .onnx_graphs import TYPES
 
 _CUDA = "CUDAExecutionProvider"
-_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7}  # TensorProto.DataType
 
 
 def choose_device(device: str) -> str:
@@ -50,7 +50,7 @@ def open_session(
         )
     else:
         values = [
-            ort.OrtValue.ortvalue_from_numpy_with_onnx_type(w, _TYPES[w.dtype.name])
+            ort.OrtValue.ortvalue_from_numpy_with_onnx_type(w, TYPES[w.dtype.name])
             for w in weights.values()
         ]
         options.add_external_initializers(list(weights), values)

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import pty
-import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import jsonschema
-import numpy as np
 import pytest
 
-from command_lines import run
+from command_lines import document, in_a_terminal, run
 from libraries import save_seeing
 from mrnn import load
 from mrnn.commands.demo import run_demo
-from mrnn.datasets import read_dataset
 from mrnn.model.bundle import load_bundle, save_bundle
 from mrnn.speed import benchmark
 
 ROOT = Path(__file__).parents[2]
-
-
-def document(command: str, text: str) -> dict:
-    """The JSON of a command, checked against its schema."""
-    found = json.loads(text)
-    schema = json.loads((ROOT / "docs" / "schemas" / f"{command}.json").read_text())
-    jsonschema.validate(found, schema, jsonschema.Draft202012Validator)
-    return found
 
 
 @pytest.fixture
@@ -156,46 +141,23 @@ def test_score_prints_a_row_a_sentence_and_names_unknown_words(model, picture):
     assert found["scores"][0]["unknown"] == ["zebra"]
 
 
-def test_train_evaluate_info_and_words_work_together(flickr_layout, tmp_path):
-    output = tmp_path / "model"
-    code, out, err = run(
-        "train", flickr_layout, "-o", output, "--encoder", "none", "--epochs", 2, "--batch", 4,
-        "--minimum-count", 1,
-    )  # fmt: skip
-    assert code == 0, err
-    assert "dev perplexity" in out
-    assert "epoch 2" in err
-    code, out, _ = run("evaluate", flickr_layout, "-m", output, "--json", "--record")
+def test_evaluate_info_and_words_work_together(flickr_layout, model):
+    code, out, _ = run("evaluate", flickr_layout, "-m", model, "--json", "--record")
     found = document("evaluate", out)
     assert code == 0
     assert (found["images"], found["sentences"], found["meteor"]) == (3, 6, None)
-    assert load_bundle(output).scores[0]["perplexity"] == found["perplexity"]
-    assert "distinct captions of 3" in (output / "README.md").read_text()
-    info = document("info", run("info", "-m", output, "--json")[1])
+    assert load_bundle(model).scores[0]["perplexity"] == found["perplexity"]
+    assert "distinct captions of 3" in (model / "README.md").read_text()
+    info = document("info", run("info", "-m", model, "--json")[1])
     assert info["model"]["kind"] == "RNN-Base"
     [scores] = info["scores"].values()
     assert scores["perplexity"] == found["perplexity"]
-    assert "RNN-Base" in run("info", "-m", output)[1]
-    nearest = document("words", run("words", "dog", "-k", 2, "-m", output, "--json")[1])
+    assert "RNN-Base" in run("info", "-m", model)[1]
+    nearest = document("words", run("words", "dog", "-k", 2, "-m", model, "--json")[1])
     assert len(nearest["results"]) == 2
-    assert len(run("words", "dog", "-k", 2, "-m", output)[1].splitlines()) == 2
-    code, _, err = run("words", "zebra", "-m", output)
+    assert len(run("words", "dog", "-k", 2, "-m", model)[1].splitlines()) == 2
+    code, _, err = run("words", "zebra", "-m", model)
     assert (code, "'zebra' is not a word" in err) == (2, True)
-
-
-def test_train_with_problems_in_the_data_exits_3_and_names_them(flickr_layout, tmp_path):
-    (flickr_layout / "Flicker8k_Dataset" / "0.jpg").unlink()
-    code, _, err = run(
-        "train", flickr_layout, "-o", tmp_path / "m", "--encoder", "none", "--epochs", 1
-    )
-    assert code == 3
-    assert "Flickr_8k.trainImages.txt:1: no picture" in err
-
-
-def test_train_without_data_exits_1(tmp_path):
-    code, _, err = run("train", tmp_path / "absent", "-o", tmp_path / "m")
-    assert code == 1
-    assert "absent: no such folder" in err
 
 
 def test_evaluate_with_a_beam_and_a_limit(flickr_layout, model):
@@ -426,28 +388,6 @@ def test_rank_images_without_a_readable_one_exits_1(model, tmp_path):
     assert (code, "nowhere" in err) == (1, True)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_in_training_exits_130_with_a_usable_model(flickr_layout, tmp_path, sent):
-    output = tmp_path / "m"
-    command = [
-        sys.executable, "-m", "mrnn", "train", str(flickr_layout), "-o", str(output),
-        "--encoder", "none", "--epochs", "100000", "--patience", "100000", "--minimum-count", "1",
-    ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stderr:
-            if "epoch 2:" in line:
-                process.send_signal(sent)
-                break
-        else:
-            pytest.fail("it ended before it was interrupted")
-        process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert load_bundle(output).training["epoch"] >= 1
-
-
 def test_demo_writes_a_page_with_the_pictures_in_it(model, picture, tmp_path):
     page = tmp_path / "demo.html"
     photo = picture("<b>&.jpg")
@@ -491,39 +431,11 @@ def test_the_reference_in_docs_is_the_parsers():
     assert made.stdout == (ROOT / "docs" / "cli.md").read_text(), "type: make docs"
 
 
-def in_a_terminal(*arguments: object) -> tuple[str, str]:
-    """Stdout, a pipe, and what a terminal at stderr showed of a command."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "mrnn", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "COLUMNS": "80"}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # what Linux says at the end of a terminal
-            while part := os.read(ours, 4096):
-                shown += part
-        out = process.stdout.read()
-    os.close(ours)
-    return out, shown.decode(errors="replace")
-
-
 def test_a_progress_bar_never_touches_the_data(model, picture):
     photos = [picture(f"{'long' * 30}{i}.jpg") for i in range(3)]
     out, shown = in_a_terminal("caption", *photos, "-m", model, "--json")
     assert [json.loads(line)["image"] for line in out.splitlines()] == [str(p) for p in photos]
     assert "captioning" in shown
-
-
-def test_training_shows_its_progress_in_a_terminal(flickr_layout, tmp_path):
-    out, shown = in_a_terminal(
-        "train", flickr_layout, "-o", tmp_path / "m", "--encoder", "none", "--epochs", 2,
-        "--batch", 4,
-    )  # fmt: skip
-    assert "dev perplexity" in out
-    assert "words/s" in shown
-    assert "epoch 2" in shown
 
 
 @pytest.mark.parametrize("option", [("--temperature", 0.5), ("--seed", 3), ("--overwrite",)])
@@ -551,109 +463,3 @@ def test_demo_reports_what_it_could_not_read(model, picture, tmp_path):
     assert code == 3
     assert "absent.jpg: no such file" in err
     assert "a.jpg: " in out
-
-
-# mrnn train
-
-
-def quick(data, output, *more: object) -> tuple[int, str, str]:
-    return run(
-        "train", data, "-o", output, "--encoder", "none", "--epochs", 1, "--embedding", 4,
-        "--recurrent", 4, "--multimodal", 4, *more,
-    )  # fmt: skip
-
-
-def test_train_says_what_it_recognised_and_where_each_setting_comes_from(flickr_layout, tmp_path):
-    (tmp_path / "mine.toml").write_text("seed = 3\nbatch = 8\n")
-    code, out, err = quick(flickr_layout, tmp_path / "m", "--config", tmp_path / "mine.toml")
-    assert code == 0
-    assert re.fullmatch(r".*m: dev perplexity \d+\.\d\d, epoch 1\n", out)
-    assert "birds: Flickr8K/30K release; images: train 8, dev 3; splits given by the data" in err
-    assert "mine.toml: batch 8, seed 3" in err
-    assert "suits 16 sentences: minimum-count 2" in err
-    assert 'flag: encoder "none", epochs 1, embedding 4, recurrent 4, multimodal 4' in err
-    assert "    8.jpg: " in err  # a sample caption
-    config = load_bundle(tmp_path / "m").training["config"]
-    assert (config["seed"], config["batch"], config["epochs"]) == (3, 8, 1)
-
-
-def test_resume_takes_the_settings_of_the_interrupted_run(flickr_layout, tmp_path):
-    output = tmp_path / "m"
-    assert quick(flickr_layout, output, "--seed", 7)[0] == 0
-    code, out, err = run("train", flickr_layout, "-o", output, "--resume")
-    assert code == 0  # finished already
-    assert "dev perplexity" in out
-    assert "seed 7" in err
-    assert load_bundle(output).training["config"]["seed"] == 7
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--config", "gone.toml"], "gone.toml: cannot be read (No such file or directory)"),
-        (["--dropout-image", "1"], "less than or equal to 0.99"),
-        (["--learning-rate", "0"], "--learning-rate is 0.0, not from 1e-12"),
-        (["--train-encoder"], "no weights can be had or trained for the encoder 'none'"),
-        (["--from", "gone"], "gone: no such model directory"),
-        (["--text", "gone.txt"], "gone.txt: cannot be read"),
-        (["--features", "gone.npy"], "--features come without an encoder; leave --encoder out"),
-        (["--encoder-weights", "a.pth"], "none takes no file of weights; only alexnet does"),
-    ],
-)
-def test_wrong_options_of_train_are_named_before_anything_is_written(
-    flickr_layout, tmp_path, options, message
-):
-    code, _, err = quick(flickr_layout, tmp_path / "m", *options)
-    assert code in (1, 2)
-    assert message in err
-    assert not (tmp_path / "m").exists()
-    assert not (tmp_path / "m.training").exists()
-
-
-def test_a_model_to_go_on_from_keeps_its_sizes(flickr_layout, tmp_path):
-    quick(flickr_layout, tmp_path / "a")
-    code, _, err = run(
-        "train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a", "--multimodal", 9
-    )
-    assert code == 2
-    assert f"--from {tmp_path / 'a'} has multimodal 4, not 9" in err
-    code, _, _ = run("train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a")
-    assert code == 0
-    assert load_bundle(tmp_path / "b").model.config.multimodal == 4
-    assert "multimodal = 4  # --from" in (tmp_path / "b.training" / "config.toml").read_text()
-    again = ("train", flickr_layout, "-o", tmp_path / "b", "--from", tmp_path / "a", "--resume")
-    assert run(*again)[0] == 0
-
-
-def test_features_of_others_train_and_are_evaluated(flickr_layout, tmp_path):
-    features = tmp_path / "feats.npy"
-    np.save(features, np.random.default_rng(0).random((11, 5), dtype=np.float32))
-    (tmp_path / "feats.txt").write_text("".join(f"{i}.jpg\n" for i in range(11)))
-    output = tmp_path / "m"
-    code, _, err = run("train", flickr_layout, "-o", output, "--features", features, "--epochs", 1)
-    assert code == 0, err
-    assert load_bundle(output).encoder.name == "features"
-    evaluate = ("evaluate", flickr_layout, "--model", output, "--retrieval", "none")
-    code, _, _ = run(*evaluate, "--features", features)
-    assert code == 0
-    code, _, err = run(*evaluate)
-    assert code != 0
-    assert "mrnn evaluate --features FILE" in err
-    np.save(features, np.zeros((11, 6), dtype=np.float32))
-    code, _, err = run(*evaluate, "--features", features)
-    assert code == 2
-    assert "6 numbers a picture; the model was trained on 5" in err
-
-
-def test_evaluate_uses_the_split_that_the_model_was_trained_with(flickr_layout, tmp_path):
-    for path in flickr_layout.glob("*Images.txt"):
-        path.unlink()
-    quick(flickr_layout, tmp_path / "m", "--split-seed", 5)
-    table = (tmp_path / "m.training" / "split.tsv").read_text().splitlines()
-    dev = {line.split("\t")[0] for line in table if line.endswith("\tdev")}
-    assert dev == {str(e.image) for e in read_dataset(flickr_layout, None, 5).split("dev")}
-    assert dev != {str(e.image) for e in read_dataset(flickr_layout).split("dev")}
-    _, out, _ = run(
-        "evaluate", flickr_layout, "--model", tmp_path / "m", "--retrieval", "none", "--json"
-    )
-    assert document("evaluate", out)["images"] == len(dev)

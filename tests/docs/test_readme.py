@@ -30,11 +30,12 @@ def test_the_tree_names_every_district_in_the_order_of_the_layers():
 
 def test_the_install_lines_are_those_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text().replace("$(BIN)", ".venv/bin")
-    line = ".venv/bin/pip install -c constraints.txt '.[demo]'"
-    assert line in README
-    assert line in makefile
-    assert "'.[demo,serve,dev]'" in README
-    assert "'.[demo,serve,dev]'" in makefile
+    for packages in (".", "--no-deps --no-compile scikit-image"):
+        line = f".venv/bin/pip install -c constraints.txt {packages}"
+        assert re.search(f"^    {re.escape(line)}(  |$)", README, re.MULTILINE)
+        assert f"\t{line}\n" in makefile
+    assert "'.[train,demo,serve,dev]'" in README
+    assert "'.[train,demo,serve,dev]'" in makefile
 
 
 @pytest.mark.parametrize("line", re.findall(r"^    mrnn (.*)$", README, re.MULTILINE))

@@ -20,18 +20,18 @@ from mrnn.config import Decoding
 from mrnn.datasets import read_dataset
 from mrnn.errors import DependencyError, UsageError
 from mrnn.evaluation import evaluation
-from mrnn.evaluation.evaluation import Plan, evaluate
+from mrnn.evaluation.evaluation import evaluate
 from mrnn.evaluation.metrics import bleu, cider_d, distinct, paper_bleu, rouge_l
+from mrnn.evaluation.paper2014 import written
+from mrnn.evaluation.plan import Plan
 from mrnn.evaluation.ranks import image_ranks, recall_table, sentence_ranks, shortlist_ranks
 from mrnn.evaluation.reading import encoded_by
 from mrnn.explanation.faithfulness import measure
 from mrnn.images.encoders import open_encoder
 from mrnn.images.features import encode_images
-from mrnn.model import normaliser
 from mrnn.model.bundle import load_bundle
-from mrnn.model.finding import find_bundle
+from mrnn.model.directory import find_bundle
 from mrnn.records import evaluation_lines
-from mrnn.scoring import ranking
 from mrnn.words.text import tokenise
 
 NOTHING = dict.fromkeys(("r1", "r5", "r10", "med_r"))
@@ -107,11 +107,7 @@ def test_perplexity_and_caption_metrics_equal_figures_computed_one_by_one(run, c
 
 
 @pytest.mark.parametrize("how", ["exact", "two-stage"])
-@pytest.mark.parametrize("int8", [True, False])
-def test_retrieval_equals_sorting_every_pair_by_hand(run, by_hand, monkeypatch, how, int8):
-    if not int8:
-        for module in (ranking, normaliser):
-            monkeypatch.setattr(module, "has_int8", lambda device: False)
+def test_retrieval_equals_sorting_every_pair_by_hand(run, by_hand, how):
     _, features, scores = by_hand
     images = np.array([0, 0, 1, 1, 2, 2])
     logp = np.array([[s.logprob for s in of_image] for of_image in scores]).T  # (6, 3)
@@ -177,7 +173,9 @@ def test_paper2014_generates_sentences_as_long_as_each_reference(run, captioner,
     for feature, example in zip(features, examples, strict=True):
         for sentence in example.sentences:
             words = tokenise(sentence)
-            [text] = captioner.captions_of_lengths(feature[None], [words[:context]], [len(words)])
+            step, state = captioner.begin(feature[None])
+            given = [words[:context]]
+            [text] = written(step, state, captioner.vocabulary, given, [len(words)])
             assert len(text) == len(words)
             assert text[:context] == words[:context]
             sentences.append(text)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,9 +26,10 @@ from mrnn.evaluation.match import (
 )
 from mrnn.images.encoders import FEATURES
 from mrnn.images.reading import Preprocessing
-from mrnn.model import normaliser
 from mrnn.model.bundle import Bundle, EncoderIdentity, load_bundle, save_bundle
+from mrnn.model.normaliser import float_normaliser
 from mrnn.model.threshold import MatchThreshold
+from mrnn.scoring import first_order
 from mrnn.scoring.likelihoods import image_terms, log_likelihoods, log_prior
 from mrnn.scoring.pairs import Pairs
 from mrnn.words.packing import Corpus
@@ -42,7 +41,9 @@ SENTENCES = [[4 + i % 8, *(4 + (i * j) % 8 for j in range(i % 6)), 4 + i // 8] f
 
 @pytest.fixture(autouse=True)
 def _precise(monkeypatch):
-    monkeypatch.setattr(normaliser, "has_int8", lambda device: False)
+    """All of it in fp32, for comparisons with exact scores."""
+    for module in (match, first_order):
+        monkeypatch.setattr(module, "fast_normaliser", float_normaliser)
 
 
 def some_pairs(images: int = 40, size: int = 6, seed: int = 1) -> Pairs:
@@ -53,63 +54,15 @@ def some_pairs(images: int = 40, size: int = 6, seed: int = 1) -> Pairs:
 
 
 def seeing_model():
-    """A model in float64 whose sentences depend on the picture."""
-    model = tiny_model().double()
-    model.wo.mul_(4)
+    """A model whose sentences depend on the picture."""
+    model = tiny_model()
+    model.wo[:] *= 4
     return model
 
 
 def prior_of(model, seed: int = 5):
     features = np.random.default_rng(seed).standard_normal((12, model.config.feature))
     return image_terms(model, features.astype(np.float16))
-
-
-# The threshold itself
-
-
-def test_the_threshold_rises_with_the_logarithm_of_the_pictures():
-    assert THRESHOLD.at(1) == 1.5
-    assert THRESHOLD.at(100) == pytest.approx(1.5 + 0.75 * math.log(100))
-    assert THRESHOLD.at(1000) - THRESHOLD.at(100) == pytest.approx(0.75 * math.log(10))
-    assert THRESHOLD.at(0) == 1.5  # an empty library
-
-
-NATS = st.floats(-1e6, 1e6)
-COUNTS = st.integers(1, 2**63 - 1)
-
-
-@given(
-    st.builds(
-        MatchThreshold,
-        NATS,
-        NATS.map(abs),
-        COUNTS,
-        st.text(),
-        COUNTS,
-        COUNTS,
-        st.lists(COUNTS, min_size=1, max_size=4).map(tuple),
-    )
-)
-def test_the_threshold_survives_json(threshold):
-    assert MatchThreshold.from_json(json.loads(json.dumps(threshold.to_json()))) == threshold
-
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3),
-)
-
-
-@given(st.sampled_from(list(THRESHOLD.to_json())), ANYTHING)
-def test_any_json_is_a_usable_threshold_or_refused_by_the_key(name, value):
-    try:
-        found = MatchThreshold.from_json({**THRESHOLD.to_json(), name: value})
-    except ValueError as error:
-        assert str(error).startswith(f"'match.{name}' is ")  # noqa: PT017 - others are fine
-    else:
-        assert math.isfinite(found.at(10**9))
-        assert found.at(10) <= found.at(100)
-        json.dumps(found.to_json(), allow_nan=False)
 
 
 # What is drawn
@@ -202,7 +155,7 @@ def test_every_picture_gets_into_small_galleries():
 def naive_ratios(model, queries, terms, prior_terms):
     """log P(s | I) - log P(s) of all pairs: (S, I)."""
     prior = log_prior(model, queries.corpus, prior_terms)[:, None]
-    return (log_likelihoods(model, queries.corpus, terms) - prior).numpy()
+    return log_likelihoods(model, queries.corpus, terms) - prior
 
 
 @pytest.mark.parametrize("memory", [2e8, 30_000])
@@ -226,12 +179,12 @@ def test_the_best_of_each_gallery_equals_brute_force(monkeypatch, memory):
     )
     naive = naive_ratios(model, queries, terms, prior)
     for s, own in enumerate(queries.own):
-        assert found.own[s] == pytest.approx(naive[s, own[0]], abs=1e-6)
+        assert found.own[s] == pytest.approx(naive[s, own[0]], abs=1e-4)
         drawn = match._gallery(25, own, 24, (seed, s))[1:]
         for g, size in enumerate(sizes):
-            assert found.others[s, g] == pytest.approx(naive[s, drawn[:size]].max(), abs=1e-6)
+            assert found.others[s, g] == pytest.approx(naive[s, drawn[:size]].max(), abs=1e-4)
         others = np.delete(naive[s], own)
-        assert found.others[s, -1] == pytest.approx(others.max(), abs=1e-6)
+        assert found.others[s, -1] == pytest.approx(others.max(), abs=1e-4)
     assert steps[-1] == (len(queries.own), len(queries.own))
     assert len(steps) == 1 if memory == 2e8 else len(steps) > 3
 
@@ -246,25 +199,25 @@ def test_all_pictures_of_a_sentence_stay_out_of_its_galleries():
         model, Queries(corpus, list(best[:, :2])), terms, prior, (24,), candidates=24
     )
     expected = np.take_along_axis(naive, best[:, 2:3], 1)
-    np.testing.assert_allclose(found.others, expected, atol=1e-6)
+    np.testing.assert_allclose(found.others, expected, atol=1e-4)
     alone = best_ratios(model, Queries(corpus, [np.arange(25)] * 6), terms, prior, (3, 24))
     assert (alone.others == -np.inf).all()
-    np.testing.assert_allclose(alone.own, naive[:, 0], atol=1e-6)
+    np.testing.assert_allclose(alone.own, naive[:, 0], atol=1e-4)
 
 
 def test_candidates_come_from_every_gallery():
     """With few candidates each, none is better than the truth, and most are the truth."""
     model, pairs = seeing_model(), some_pairs(40)
-    model.vi.mul_(0.05)
+    model.vi[:] *= 0.05
     terms, prior = image_terms(model, pairs.features), prior_of(model)
     queries = draw_queries(pairs.corpus, pairs.images, 40)
     sizes = (10, 20, 39)
     exact = best_ratios(model, queries, terms, prior, sizes, candidates=39).others
     few = best_ratios(model, queries, terms, prior, sizes, candidates=3).others
-    assert (few <= exact + 1e-9).all()
+    assert (few <= exact + 1e-4).all()
     assert np.isfinite(few).all()
-    assert (few < exact - 1e-6).any()
-    assert (np.isclose(few, exact).mean(0) > 0.5).all()
+    assert (few < exact - 1e-3).any()
+    assert (np.isclose(few, exact, atol=1e-4).mean(0) > 0.5).all()
 
 
 # What is fitted
@@ -339,7 +292,7 @@ def test_too_little_to_go_by_gives_no_threshold():
 def test_a_model_that_sees_no_pictures_has_no_threshold():
     model = tiny_model(feature=0)
     pairs = replace(some_pairs(40), features=np.zeros((40, 0), np.float16))
-    assert fit_match(model, pairs, model.wo.new_zeros(4, 7)) is None
+    assert fit_match(model, pairs, np.zeros((4, 7), np.float32)) is None
 
 
 # mrnn evaluate --record
@@ -434,7 +387,7 @@ def test_other_pictures_with_the_same_sentence_are_its_own(rates):
 
 
 def test_the_rates_are_shares_of_the_sentences(rates):
-    model = seeing_model().float()
+    model = seeing_model()
     asked, train = some_pairs(25), some_pairs(30, seed=9)
     prior = prior_of(model)
     seer = SimpleNamespace(model=model, prior_terms=prior)

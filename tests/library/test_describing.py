@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +88,33 @@ def test_without_captions(sight, picture):
     found = look(sight, [of(picture("a.jpg"))], captions=False)
     assert found.contents[0].caption is None
     assert len(found.vectors) == 1
+
+
+INDEXED = """
+import sys
+from pathlib import Path
+from mrnn import Library
+Library.open(sys.argv[1]).add(sys.argv[2])
+status = Path("/proc/self/status").read_text().splitlines()
+print(*(line.split()[1] for line in status if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells memory on Linux only")
+def test_a_library_of_photos_is_made_in_400_megabytes(tmp_path):
+    for name, size in (("large", (4000, 3000)), ("small", (640, 480))):
+        Image.effect_noise(size, 50).convert("RGB").save(tmp_path / f"{name}.jpg")
+    for i in range(50):
+        one = (tmp_path / ("small.jpg" if i % 20 else "large.jpg")).read_bytes()
+        put(tmp_path / f"photos/{i}.jpg", one + bytes([i]))  # another file, the same picture
+    done = subprocess.run(
+        [sys.executable, "-c", INDEXED, tmp_path / "library", tmp_path / "photos"],
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 400_000
 
 
 def test_nothing_to_do(sight):

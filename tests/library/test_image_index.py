@@ -12,13 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from conftest import tiny_model
 from models import mild_model, some_terms
 from mrnn.library import image_index
 from mrnn.library.image_index import ImageIndex, build_index, candidates, open_index
 from mrnn.library.vectors import Vectors, VectorStore
 from mrnn.scoring.first_order import Linearised, anchors, first_order_likelihoods, linearise
-from mrnn.scoring.likelihoods import image_terms
 from mrnn.words.packing import Corpus
 
 M = 24
@@ -128,10 +126,8 @@ def test_exact_search_is_a_loop_over_pictures(data):
 
 
 def test_scores_are_those_of_the_model():
-    model = tiny_model()
-    model.wo[:] *= 2
-    model.vi[:] *= 0.05  # an image changes log P by a few nats, as one does to trained models
-    terms = image_terms(model, np.random.default_rng(1).standard_normal((50, 6)))
+    model = mild_model()
+    terms = some_terms(model, 50)
     centres = anchors(terms, 3)
     corpus = Corpus([[4, 5, 6]])
     vectors = in_shards(terms.astype(np.float16))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
-from mrnn.model.blocks import ROWS, in_blocks
+from mrnn.model.blocks import NUMPYS_ROWS, ROWS, in_blocks, one_thread
 
-WEIGHTS = np.random.default_rng(0).normal(size=(301, 256)).astype(np.float32)
-RECORDS = np.random.default_rng(1).normal(size=(70, 256)).astype(np.float32)
+WEIGHTS = np.random.default_rng(0).normal(size=(301, 257)).astype(np.float32)
+RECORDS = np.random.default_rng(1).normal(size=(70, 257)).astype(np.float32)
 
 
 def product(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -18,8 +23,8 @@ def product(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @given(st.lists(st.integers(0, 69), max_size=40))
 def test_a_row_gives_the_same_bits_in_any_company(chosen):
-    whole, sums = in_blocks(product, RECORDS)
-    part, part_sums = in_blocks(product, RECORDS[chosen])
+    whole, sums = in_blocks(product, RECORDS, size=NUMPYS_ROWS)
+    part, part_sums = in_blocks(product, RECORDS[chosen], size=NUMPYS_ROWS)
     assert np.array_equal(part, whole[chosen])
     assert np.array_equal(part_sums, sums[chosen])
 
@@ -29,13 +34,63 @@ def test_it_is_the_function_itself():
 
 
 def test_every_block_has_the_same_number_of_rows():
-    sizes = []
+    for options, size in (({}, ROWS), ({"size": 5}, 5)):
+        sizes = []
 
-    def seen(rows: np.ndarray) -> tuple[np.ndarray]:
-        sizes.append(len(rows))
-        return (rows,)
+        def seen(rows: np.ndarray, sizes: list[int] = sizes) -> tuple[np.ndarray]:
+            sizes.append(len(rows))
+            return (rows,)
 
-    for count in (0, 1, ROWS, ROWS + 1):
-        [found] = in_blocks(seen, RECORDS[:count])
-        assert np.array_equal(found, RECORDS[:count])
-    assert set(sizes) == {ROWS}
+        for count in (0, 1, size, size + 1):
+            [found] = in_blocks(seen, RECORDS[:count], **options)
+            assert np.array_equal(found, RECORDS[:count])
+        assert sizes == [size] * 5
+
+
+ALONE_AND_AMONG_OTHERS = """
+import sys
+import numpy as np
+from threadpoolctl import threadpool_info
+from mrnn.model.blocks import NUMPYS_ROWS, in_blocks
+assert sys.argv[1] in [found.get("architecture") for found in threadpool_info()]
+draw = np.random.default_rng(0)
+for words, size in (301, 257), (12, 5), (512, 1280), (33, 8):
+    weights = draw.normal(size=(words, size)).astype(np.float32)
+    rows = draw.normal(size=(3 * NUMPYS_ROWS, size)).astype(np.float32)
+
+    def found(rows):
+        return in_blocks(lambda part: (part @ weights.T,), rows, size=NUMPYS_ROWS)[0]
+
+    for row, among_others in zip(rows, found(rows), strict=True):
+        assert np.array_equal(found(row[None])[0], among_others)
+"""
+
+
+@pytest.mark.parametrize("processor", ["Nehalem", "Haswell"])
+def test_so_it_is_on_processors_with_fewer_instructions(monkeypatch, processor):
+    ours = {found.get("architecture") for found in threadpool_info()}
+    if not ours & {"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"}:
+        pytest.skip("only OpenBLAS on newer x86 processors can do as on older ones")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", processor)
+    command = [sys.executable, "-c", ALONE_AND_AMONG_OTHERS, processor]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
+def threads() -> list[int]:
+    return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+
+def test_products_of_blocks_run_on_one_thread_and_others_as_before():
+    before, seen = threads(), []
+
+    def product(rows: np.ndarray) -> tuple[np.ndarray]:
+        seen.extend(threads())
+        return (rows @ WEIGHTS.T,)
+
+    in_blocks(product, RECORDS)
+    assert set(seen) == {1}
+    assert threads() == before
+    with pytest.raises(ZeroDivisionError), one_thread():
+        raise ZeroDivisionError
+    assert threads() == before

@@ -32,7 +32,7 @@ from mrnn.model.bundle import (
     save_bundle,
     with_scores,
 )
-from mrnn.model.finding import find_bundle
+from mrnn.model.directory import find_bundle
 from mrnn.model.threshold import MatchThreshold
 from mrnn.words.text import SIGNS, Vocabulary
 
@@ -302,16 +302,6 @@ def test_scores_measured_otherwise_stand_beside_each_other(change):
     assert with_scores(both, again).scores == (first, again)
     same = {**first, "signature": {**signature, "metrics": "mrnn 9"}}  # another version measured
     assert with_scores(both, same).scores == (other, same)
-
-
-def test_shipped_names_and_directories(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert find_bundle("default") != find_bundle("plain")
-    assert find_bundle("plain").parent.name == "bundles"
-    assert find_bundle("some/dir") == Path("some/dir")
-    (tmp_path / "plain").mkdir()
-    assert find_bundle("plain").parent.name == "bundles"  # whatever folder we stand in
-    assert find_bundle("./plain") == Path("plain")
 
 
 # Files that are damaged.

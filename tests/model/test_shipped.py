@@ -10,7 +10,7 @@ import skimage
 import mrnn
 from mrnn.config import SHIPPED, Decoding
 from mrnn.model.bundle import load_bundle, save_bundle
-from mrnn.model.finding import find_bundle
+from mrnn.model.directory import find_bundle
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 

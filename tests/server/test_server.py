@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 
 from libraries import seeing, threshold
 from mrnn.captioner import load
-from mrnn.commands.demo import sample_photos
+from mrnn.commands.samples import sample_photos
 from mrnn.config import Decoding
 from mrnn.library.library import Library
 from mrnn.records import caption_document, explanation_document, ranking_document, score_document

@@ -213,8 +213,7 @@ def test_a_model_that_is_none(tmp_path):
 
 
 def test_without_the_packages_of_the_extra(model, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mrnn.server", None)
-    monkeypatch.delitem(sys.modules, "mrnn.server.running", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     code, told = run("--model", model)
     assert code == 1
-    assert "pip install 'mrnn[serve]'" in told
+    assert told == "mrnn: the server needs the package uvicorn; type: pip install 'mrnn[serve]'\n"

@@ -8,7 +8,7 @@ import re
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from mrnn.commands.demo import sample_photos
+from mrnn.commands.samples import sample_photos
 from web_browser import focused, heat, point_at, said
 from web_scripts import COUNT, GIVE, MANY, changing, refusing
 from web_servers import KEY

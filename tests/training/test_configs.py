@@ -10,7 +10,7 @@ import pytest
 
 from mrnn.config import SHIPPED
 from mrnn.model.bundle import load_bundle
-from mrnn.model.finding import find_bundle
+from mrnn.model.directory import find_bundle
 from mrnn.training.settings import read_toml, settle
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from mrnn.config import SHIPPED, Decoding, ModelConfig
 from mrnn.images.encoders import Encoder, reopen_encoder
 from mrnn.images.reading import preprocess
 from mrnn.model.bundle import Bundle, load_bundle
-from mrnn.model.finding import find_bundle
+from mrnn.model.directory import find_bundle
 from mrnn.model.generate import State, Step, beam, greedy
 from mrnn.model.mrnn import MRNN, model_of
 from mrnn.scoring.pairs import Pairs

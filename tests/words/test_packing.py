@@ -108,7 +108,6 @@ def test_an_empty_corpus_packs_to_nothing():
     assert packed.by_sentence(packed.targets) == []
 
 
-
 @given(SENTENCES)
 @fast
 def test_steps_are_where_the_words_of_each_step_lie(sentences):

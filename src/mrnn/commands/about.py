@@ -11,7 +11,7 @@ from typing import Any
 from ..devices import processors
 from ..images.finding import printable
 from ..model.bundle import load_bundle
-from ..model.finding import find_bundle
+from ..model.directory import find_bundle
 from ..onnx_sessions import choose_device
 
 

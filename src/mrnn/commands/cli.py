@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
+from contextlib import suppress
 
 import typer
 
@@ -42,5 +44,16 @@ for command in (
 
 def main() -> None:
     """Run the command line; SIGTERM is taken like Ctrl-C, so that what can be saved is."""
+    _give_memory_back()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="mrnn")
+
+
+_TRIM_THRESHOLD = -1  # M_TRIM_THRESHOLD of malloc.h
+_KEPT = 128 << 10  # bytes
+
+
+def _give_memory_back() -> None:
+    """Let glibc give freed memory back at once; as a rule it comes to keep 64 MB for later."""
+    with suppress(AttributeError, OSError, TypeError):  # other systems have their own ways
+        ctypes.CDLL(None).mallopt(_TRIM_THRESHOLD, _KEPT)

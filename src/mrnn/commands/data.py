@@ -13,6 +13,15 @@ import typer
 from ..config import MEMORY_GB, Decoding, TrainConfig
 from ..errors import DataError, UsageError
 from ..images.finding import printable
+from ..model.directory import find_bundle
+from .beforehand import (
+    require_dataset,
+    require_folder,
+    require_metrics,
+    require_model,
+    require_place,
+    require_readable,
+)
 from .console import (
     FAILED,
     PARTLY,
@@ -108,13 +117,7 @@ def evaluate(
     json: Json = False,
 ) -> int:
     """Perplexity, caption metrics and retrieval both ways of a model on a split."""
-    from ..captioner import load
-    from ..datasets import read_dataset, split_name
-    from ..evaluation.evaluation import Plan
-    from ..evaluation.evaluation import evaluate as run
-    from ..evaluation.report import write_report
-    from ..model.bundle import save_bundle, with_scores
-    from ..model.finding import find_bundle
+    from ..evaluation.plan import Plan
     from ..records import evaluation_lines
 
     plan = Plan(
@@ -133,6 +136,16 @@ def evaluate(
         raise UsageError("--record goes with --protocol coco")
     if faithfulness and features is not None:
         raise UsageError("--faithfulness needs the encoder: leave out --features")
+    require_model(model, device)
+    require_dataset(data, images)
+    _require_files(features, report, find_bundle(model) if record else None)
+    require_metrics(meteor)
+    from ..captioner import load
+    from ..datasets import read_dataset, split_name
+    from ..evaluation.evaluation import evaluate as run
+    from ..evaluation.report import write_report
+    from ..model.bundle import save_bundle, with_scores
+
     split = split_name(split)
     captioner = load(model, device)
     dataset = read_dataset(data, images, _split_seed(captioner.bundle.training))
@@ -159,6 +172,16 @@ def evaluate(
     if report is not None:
         note(f"report: {printable(write_report(report, result))}")
     return exit_code(d["images"], len(problems) + len(result.errors))
+
+
+def _require_files(features: Path | None, report: Path | None, recorded: Path | None) -> None:
+    """Raise DataError for features that cannot be read, a page or bundle that cannot be written."""
+    if features is not None:
+        require_readable(features)
+    if report is not None:
+        require_folder(report)
+    if recorded is not None:
+        require_place(recorded.resolve())
 
 
 def _source(features: Path | None, captioner: Captioner) -> FeatureSource:
@@ -202,7 +225,7 @@ def _split_seed(training: Mapping[str, Any]) -> int:
 def benchmark(
     rows: Annotated[
         Optional[list[str]],
-        typer.Argument(help="Rows of the table; all by default.", metavar="ROW"),
+        typer.Argument(help="Rows of the table; all by default.", metavar="ROW..."),
     ] = None,
     data: Annotated[
         Optional[Path],
@@ -211,6 +234,8 @@ def benchmark(
     json: Json = False,
 ) -> int:
     """Measure speeds on this machine, as ratios within one run."""
+    if data is not None:
+        require_dataset(data, None)
     from ..speed.benchmark import run_rows
 
     results = []
@@ -240,16 +265,20 @@ def check(
     Exit code 3 when something will be skipped in training, 1 when training is impossible. The same
     picture twice, or in two splits, and captions that repeat are remarks, and no problem.
     """
-    from ..datasets import read_dataset
-    from ..datasets.check import check as run
-    from ..datasets.check import check_lines, unusable
-
     try:
+        require_dataset(data, images)
+        from ..datasets import read_dataset
+
         dataset = read_dataset(data, images, split_seed)
     except DataError as error:
         if json:
+            from ..datasets.check import unusable
+
             emit(unusable(error))
         raise
+    from ..datasets.check import check as run
+    from ..datasets.check import check_lines
+
     d = run(dataset, quick, progress)
     if json:
         emit(d)

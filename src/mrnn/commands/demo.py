@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..captioner import Captioner
-from ..errors import DataError, DependencyError, ImageError
+from ..errors import DataError, ImageError
 from ..files import write_whole
 from ..images.features import encode_images
 from ..images.finding import printable
@@ -18,18 +17,6 @@ from ..pages.html import escape, page, picture, shaded, table
 from ..results import Caption, Word
 
 _SENTENCES = 10  # most sentences ranked for a photo on the page
-_SAMPLES = ("astronaut.png", "camera.png", "motorcycle_left.png", "chelsea.png")
-
-
-def sample_photos() -> list[Path]:
-    """Photographs that come with scikit-image; raises DependencyError without it."""
-    found = importlib.util.find_spec("skimage")  # found, not imported: that takes a second
-    if found is None or not found.submodule_search_locations:
-        raise DependencyError(
-            "the sample photos come with scikit-image; type: pip install 'mrnn[demo]', "
-            "or name photos of your own"
-        )
-    return [Path(found.submodule_search_locations[0], "data", name) for name in _SAMPLES]
 
 
 def run_demo(

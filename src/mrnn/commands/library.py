@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from ..devices import require_device
 from ..errors import DataError, ImageError, MrnnError, UsageError
-from ..images.finding import Member, printable
+from ..images.finding import Member, check_file, printable
+from .beforehand import require_library, require_model, require_output
 from .console import emit, exit_code, note, progress, reporting_errors
 from .options import Device, Json
 
@@ -38,7 +40,7 @@ def index(
         Optional[list[Path]],
         typer.Argument(
             help="Folders, images, tar files; by default all that were indexed before.",
-            metavar="PATH",
+            metavar="PATH...",
         ),
     ] = None,
     captions: Annotated[
@@ -67,12 +69,20 @@ def index(
     json: Json = False,
 ) -> int:
     """Make a library of pictures to search, or bring it up to date."""
-    from ..library.records import indexed_document, indexed_lines
+    from ..library.catalogue import require_indexed
 
     if sidecar and not captions:
         raise UsageError("--sidecar does not go with --no-captions")
+    if forget and not paths:
+        raise UsageError("--forget needs the PATHs to take out")
+    _require_model(model, device)
+    if not paths:
+        require_indexed(library)
     if forget:
-        return _forget(library, paths, model, device)
+        require_library(library)
+        return _forget(library, paths or (), model, device)
+    from ..library.records import indexed_document, indexed_lines
+
     with _open(library, model, device) as opened:
         done = opened.add(paths or (), captions, rebuild, _describer(library, ray), progress)
         errors: list[tuple[str, MrnnError]] = [(str(place), error) for place, error in done.errors]
@@ -109,11 +119,17 @@ def search(
     json: Json = False,
 ) -> int:
     """Find the pictures of a library that a sentence fits best."""
+    if (sentence is None) == (like is None):
+        raise UsageError("give either a sentence or --like PHOTO")
+    _require_model(model, device)
+    require_library(library)
+    if like is not None:
+        check_file(like)
+    if output is not None:
+        require_output(output)
     from ..files import write_whole
     from ..library.records import contact_sheet, search_document, search_lines, search_notes
 
-    if (sentence is None) == (like is None):
-        raise UsageError("give either a sentence or --like PHOTO")
     with _open(library, model, device) as opened:
         results = opened.like(like, k) if like else opened.search(sentence or "", k)
     if json:
@@ -129,6 +145,13 @@ def search(
             raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
         note(f"page: {printable(output)}")
     return 0
+
+
+def _require_model(model: str | None, device: str) -> None:
+    """Raise what is wrong with them; without a model the library has its own."""
+    require_device(device)
+    if model is not None:
+        require_model(model)
 
 
 def _open(library: Path, model: str | None, device: str) -> Library:
@@ -149,9 +172,7 @@ def _describer(library: Path, address: str | None) -> Describer:
     return on_ray(address, library / INCOMING)
 
 
-def _forget(library: Path, paths: list[Path] | None, model: str | None, device: str) -> int:
-    if not paths:
-        raise UsageError("--forget needs the PATHs to take out")
+def _forget(library: Path, paths: Sequence[Path], model: str | None, device: str) -> int:
     with _open(library, model, device) as opened:
         count = opened.remove(paths)
         left = opened.catalogue.counts()["files"]

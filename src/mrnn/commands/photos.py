@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -11,12 +12,14 @@ import typer
 
 from ..config import MAX_LENGTH, Decoding
 from ..errors import DataError, ImageError, UsageError
-from ..images.finding import SUFFIXES, FoundImages, find_images, printable
+from ..images.finding import SUFFIXES, FoundImages, check_file, find_images, printable
+from .beforehand import require_model, require_output, require_readable, unreadable
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
 from .options import Consensus, Device, Json, Model, NoRepeat
+from .samples import sample_photos
 
 if TYPE_CHECKING:
-    from ..results import Explanation, Match, Ranking, Score
+    from ..results import Caption, Explanation, Match, Ranking, Score
 
 _ALTERNATIVES = 4  # words that are shown beside the one that was said
 _SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
@@ -26,7 +29,7 @@ _SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
 def demo(
     paths: Annotated[
         Optional[list[Path]],
-        typer.Argument(help="Photos; by default samples from scikit-image.", metavar="PATH"),
+        typer.Argument(help="Photos; by default samples from scikit-image.", metavar="PATH..."),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
         "demo.html"
@@ -35,16 +38,15 @@ def demo(
     device: Device = "auto",
 ) -> int:
     """Caption real sample photos (or yours), rank the sentences, write demo.html."""
-    from ..captioner import load
-    from .demo import run_demo, sample_photos
-
     found = find_images(paths if paths else sample_photos())
     _require_images(found, paths)
-    captioner = load(model, device)
+    require_model(model, device)
+    require_output(output)
     failed = len(found.errors)
     for _, error in found.errors:
         note(f"mrnn: {error}")
-    for line in run_demo(captioner, found.images, output):
+    faults = unreadable(found.images)
+    for line in _demo(found.images, model, device, output) if faults is None else faults:
         if isinstance(line, ImageError):
             note(f"mrnn: {line}")
             failed += 1
@@ -53,9 +55,18 @@ def demo(
     return exit_code(len(found.images) + len(found.errors) - failed, failed)
 
 
+def _demo(
+    images: Sequence[Path], model: str, device: str, output: Path
+) -> Iterator[str | ImageError]:
+    from ..captioner import load
+    from .demo import run_demo
+
+    return run_demo(load(model, device), images, output)
+
+
 @reporting_errors
 def caption(
-    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH")],
+    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
     n_best: Annotated[int, typer.Option(help="Show the N best of the beam.", metavar="N")] = 0,
     consensus: Consensus = False,
@@ -82,7 +93,6 @@ def caption(
     json: Json = False,
 ) -> int:
     """Write a sentence for each image."""
-    from ..captioner import load
     from ..records import caption_document, caption_lines
     from .sidecars import is_done, with_sidecars
 
@@ -100,6 +110,7 @@ def caption(
         max_length=max_length,
         no_repeat=no_repeat,
     )
+    require_model(model, device)
     found = find_images(paths)
     _require_images(found, paths)
     images = found.images
@@ -109,9 +120,7 @@ def caption(
         images = tuple(image for image in images if not is_done(image))
         if len(images) < len(found.images):
             note(f"{len(found.images) - len(images)} images have a sidecar already: left out")
-    captioner = load(model, device)
-    captions = captioner.caption_many(images, how)
-    results = zip(images, captions, strict=True)
+    results = zip(images, _captions(images, how, model, device, sidecar), strict=True)
     failed = 0
     with progress("captioning", beside_output=True) as show:
         for done, (image, result) in enumerate(
@@ -128,15 +137,36 @@ def caption(
     return exit_code(len(found.images) + len(found.errors) - failed, failed)
 
 
+def _captions(
+    images: Sequence[Path], how: Decoding, model: str, device: str, sidecar: bool
+) -> Iterator[Caption | ImageError]:
+    """A caption of each image, or the error met; without a model if there is nothing to caption."""
+    from .sidecars import require_sidecar
+
+    def check(image: Path) -> None:
+        check_file(image)
+        if sidecar:
+            require_sidecar(image)
+
+    faults = unreadable(images, check)
+    if faults is not None:
+        return iter(faults)
+    from ..captioner import load
+
+    return load(model, device).caption_many(images, how)
+
+
 @reporting_errors
 def score(
     image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
-    sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE")],
+    sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE...")],
     model: Model = "default",
     device: Device = "auto",
     json: Json = False,
 ) -> int:
     """Score sentences for an image: log P, perplexity, and log P(s|I)/P(s)."""
+    require_model(model, device)
+    check_file(image)
     from ..captioner import load
     from ..records import score_document
 
@@ -164,14 +194,18 @@ def rank_sentences(
     json: Json = False,
 ) -> int:
     """Find the sentences that fit an image best, by P(s|I)/P(s)."""
-    from ..captioner import load
-    from ..datasets import read_sentences
     from ..records import ranking_document
     from ..results import Ranking
 
-    lines, problems = read_sentences(sentences)
-    note_problems(problems)
+    require_readable(sentences)
+    require_model(model, device)
     try:
+        check_file(image)
+        from ..captioner import load
+        from ..datasets import read_sentences
+
+        lines, problems = read_sentences(sentences)
+        note_problems(problems)
         ranking = load(model, device).rank_sentences(image, lines, k)
     except ImageError as error:
         if json:
@@ -188,24 +222,24 @@ def rank_sentences(
 @reporting_errors
 def rank_images(
     sentence: Annotated[str, typer.Argument(help="A sentence.", metavar="SENTENCE")],
-    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH")],
+    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
     k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
     model: Model = "default",
     device: Device = "auto",
     json: Json = False,
 ) -> int:
     """Find the images that a sentence fits best, by perplexity."""
-    from ..captioner import load
     from ..records import ranking_document
+    from ..results import Ranking
 
+    require_model(model, device)
     found = find_images(paths)
     _require_images(found, paths)
-    captioner = load(model, device)
-    unknown = captioner.unknown_words(sentence)
-    if unknown:
-        note(f"not in the vocabulary: {', '.join(unknown)}")
-    with progress("encoding") as on_progress:
-        ranking = captioner.rank_images(sentence, found.images, k, on_progress)
+    faults = unreadable(found.images)
+    if faults is None:
+        ranking = _ranked(sentence, found.images, k, model, device)
+    else:
+        ranking = Ranking(sentence, (), tuple(zip(map(str, found.images), faults, strict=True)))
     ranking = replace(
         ranking, errors=(*((str(path), error) for path, error in found.errors), *ranking.errors)
     )
@@ -217,6 +251,17 @@ def rank_images(
         _print_ranking(ranking)
     tried = len(found.images) + len(found.errors)
     return exit_code(tried - len(ranking.errors), len(ranking.errors))
+
+
+def _ranked(sentence: str, images: Sequence[Path], k: int, model: str, device: str) -> Ranking:
+    from ..captioner import load
+
+    captioner = load(model, device)
+    unknown = captioner.unknown_words(sentence)
+    if unknown:
+        note(f"not in the vocabulary: {', '.join(unknown)}")
+    with progress("encoding") as on_progress:
+        return captioner.rank_images(sentence, images, k, on_progress)
 
 
 @reporting_errors
@@ -243,15 +288,19 @@ def explain(
     json: Json = False,
 ) -> int:
     """Say why each word was said: its probability, what it came from, and where in the picture."""
-    from ..captioner import load
     from ..records import caption_document, explanation_document, explanation_lines
 
     if sentence is not None and (prefix or beam != 1):
         raise UsageError("--sentence goes with neither --prefix nor --beam")
     if output is not None:
         _require_other_file(output, image)
+        require_output(output)
     how = Decoding(beam=beam, prefix=prefix, alternatives=_ALTERNATIVES)
+    require_model(model, device)
     try:
+        check_file(image)
+        from ..captioner import load
+
         explanation = load(model, device).explain(image, sentence, how, quick)
     except ImageError as error:
         if json:
@@ -299,6 +348,7 @@ def words(
     json: Json = False,
 ) -> int:
     """Nearest words in word embedding II, by Euclidean distance."""
+    require_model(model)
     from ..captioner import load
 
     nearest = load(model, "cpu").nearest_words(word, k)
@@ -314,6 +364,7 @@ def words(
 @reporting_errors
 def info(model: Model = "default", device: Device = "auto", json: Json = False) -> int:
     """What a model is, what it was trained on, its scores, and what it runs on here."""
+    require_model(model, device)
     from .about import about
 
     document = about(model, device)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..errors import DataError, DependencyError, UsageError
+from ..devices import require_device
+from ..errors import DataError, UsageError
 from ..images.finding import printable
+from .beforehand import require_extra, require_library, require_model
 from .console import note, reporting_errors
 from .options import Device
 
@@ -56,14 +58,6 @@ def serve(
     device: Device = "auto",
 ) -> int:
     """Answer other programs over HTTP, and show a web page to people."""
-    try:
-        from ..server import Access, Limits, create_app
-        from ..server.running import listen, run
-    except ModuleNotFoundError as error:
-        raise DependencyError(
-            f"the server needs the package {error.name}; type: pip install 'mrnn[serve]'"
-        ) from None
-
     for name in allow_host or ():
         if not re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", name):
             raise UsageError(f"--allow-host {name}: a name without scheme and port is expected")
@@ -76,6 +70,15 @@ def serve(
             f"{host} can be reached from other machines: give a key, in a file that --key-file "
             "names or in MRNN_KEY"
         )
+    require_extra("the server", "serve")
+    require_device(device)
+    if library is not None:
+        require_library(library)
+    if library is None or model is not None:
+        require_model(model or "default")
+    from ..server import Access, Limits, create_app
+    from ..server.running import listen, run
+
     with listen(host, port) as listening:
         captioner, opened = _open(library, model, device)
         named = () if host in ("", "0.0.0.0", "::") else (f"[{host}]" if ":" in host else host,)  # noqa: S104 - never without a key

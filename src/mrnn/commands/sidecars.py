@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
-from importlib import metadata
 from pathlib import Path
 
 from ..errors import ImageError
@@ -46,15 +46,32 @@ def with_sidecars(
 
 def write_sidecar(image: Path, caption: str, perplexity: float) -> None:
     """Write the caption, replacing our own sidecar but no other file; raises ImageError."""
+    from importlib import metadata  # takes half as long as NumPy
+
     path = sidecar_of(image)
-    if os.path.lexists(path) and not _is_ours(path):
-        raise ImageError("sidecar", f"{printable(path)}: exists and is not ours; left as it is")
+    _require_ours(path)
     text = f"{caption}\n{_MARK}{metadata.version('mrnn')}, perplexity {perplexity:.2f}]\n"
     try:
         write_whole(path, text)
     except OSError as error:
-        message = f"{printable(path)}: cannot be written ({error.strerror})"
-        raise ImageError("sidecar", message) from None
+        raise _unwritable(path, error.strerror) from None
+
+
+def require_sidecar(image: Path) -> None:
+    """Raise ImageError where no caption of ours can be written beside an image."""
+    path = sidecar_of(image)
+    _require_ours(path)
+    if not os.access(path.parent, os.W_OK):
+        raise _unwritable(path, os.strerror(errno.EACCES))
+
+
+def _require_ours(path: Path) -> None:
+    if os.path.lexists(path) and not _is_ours(path):
+        raise ImageError("sidecar", f"{printable(path)}: exists and is not ours; left as it is")
+
+
+def _unwritable(path: Path, reason: str | None) -> ImageError:
+    return ImageError("sidecar", f"{printable(path)}: cannot be written ({reason})")
 
 
 def _is_ours(path: Path) -> bool:

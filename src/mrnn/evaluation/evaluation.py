@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ..captioner import Captioner
 from ..config import Decoding
 from ..datasets import Example
-from ..errors import ImageError, UsageError
+from ..errors import ImageError
 from ..explanation.faithfulness import measure
 from ..scoring.first_order import PRIOR_SCORED
-from ..scoring.likelihoods import MEMORY, image_terms
+from ..scoring.likelihoods import image_terms
 from ..scoring.pairs import Pairs
 from ..scoring.ranking import (
     EXACT_PRIOR_SCORED,
@@ -43,6 +42,7 @@ from .metrics import (
     rouge_l,
 )
 from .paper2014 import bleu_figures, perplexity_from, written
+from .plan import Plan
 from .ranks import (
     Ranked,
     best_items,
@@ -75,38 +75,6 @@ _NOTHING: Mapping[str, Any] = {  # the keys of every document, for figures that 
     "health": None,
     "faithfulness": None,
 }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is evaluated, and how."""
-
-    decoding: Decoding = field(default_factory=Decoding)
-    protocol: Literal["coco", "paper2014"] = "coco"
-    context: int = 0  # paper2014: the first words of the reference that are given
-    retrieval: Literal["exact", "two-stage", "none"] = "exact"
-    memory: float = MEMORY  # bytes for scoring
-    health: bool = False
-    meteor: bool = False
-    seed: int = 1  # of the shuffled pictures, and of what is greyed at random
-    faithfulness: bool = False
-    quick: bool = False  # of faithfulness: maps of positions
-
-    def __post_init__(self) -> None:
-        if not 0 < self.memory < math.inf:
-            raise UsageError(
-                f"the memory for scoring must be above 0 and finite, not {self.memory}"
-            )
-        if self.protocol == "paper2014" and self.decoding != Decoding():
-            raise UsageError("protocol paper2014 is greedy: leave out --beam and --consensus")
-        if self.protocol == "paper2014" and self.meteor:
-            raise UsageError("METEOR is not of protocol paper2014: leave out --meteor")
-        if self.protocol == "paper2014" and self.faithfulness:
-            raise UsageError("--faithfulness goes with --protocol coco")
-        if self.quick and not self.faithfulness:
-            raise UsageError("--quick goes with --faithfulness")
-        if self.protocol != "paper2014" and self.context:
-            raise UsageError("--context goes with --protocol paper2014")
 
 
 @dataclass(frozen=True)

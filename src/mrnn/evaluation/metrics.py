@@ -23,6 +23,11 @@ from ..errors import DependencyError
 Words = Sequence[str]
 Sentences = Sequence[Words]
 
+NO_JAVA = (
+    "METEOR needs Java 8 or newer, and there is no java on the PATH; on Debian or Ubuntu "
+    "type: sudo apt install default-jre-headless; elsewhere see https://adoptium.net"
+)
+
 _ORDERS = (1, 2, 3, 4)
 _PAPER_ORDERS = (1, 2, 3)
 _ROUGE_BETA = 1.2  # recall counts beta times as much as precision
@@ -136,10 +141,7 @@ def require_meteor() -> list[str]:
         ) from None
     java = shutil.which("java")
     if java is None:
-        raise DependencyError(
-            "METEOR needs Java 8 or newer, and there is no java on the PATH; on Debian or Ubuntu "
-            "type: sudo apt install default-jre-headless; elsewhere see https://adoptium.net"
-        )
+        raise DependencyError(NO_JAVA)
     jar = Path(package.__file__).with_name(package.METEOR_JAR)
     # The parallel collector starts sooner; before Java 18 the encoding would be the locale's.
     options = ("-Xmx2G", "-XX:+UseParallelGC", "-Dfile.encoding=UTF-8")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..onnx_graphs import bound, graph, node
+from ..onnx_graphs import bound_as, graph, node
 from ..weight_files import Shape
 from .reading import Preprocessing
 
@@ -53,13 +53,19 @@ LAYERS = (
 SHAPES = {name: shape for layer in LAYERS for name, shape in layer.shapes.items()}
 
 
-def onnx_graph() -> bytes:
-    """Pixels (B, 3, S, S) to the feature (B, D); the weights are bound when it is opened."""
+def onnx_graph(kind: str) -> bytes:
+    """Pixels (B, 3, S, S) to the feature (B, D).
+
+    The weights, of this kind, are bound when it is opened, by `stored_name` of their names.
+    """
     nodes, weights = [], []
     x = "pixels"
     for layer in LAYERS:
         names = [f"{layer.name}.weight", f"{layer.name}.bias"]
-        weights += [bound(name, layer.shapes[name]) for name in names]
+        for name in names:
+            weight, cast = bound_as(name, layer.shapes[name], kind)
+            weights.append(weight)
+            nodes.append(cast)
         linear = f"{layer.name}/linear"
         output = "feature" if layer is LAYERS[-1] else layer.name
         if len(layer.weight_shape) == 2:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..onnx_graphs import bound, constant, graph, node
+from ..onnx_graphs import bound_as, constant, graph, node
 from ..weight_files import Shape
 
 FEATURE = 1280
@@ -121,10 +121,11 @@ def fold(state: Mapping[str, np.ndarray], size: Size) -> dict[str, np.ndarray]:
     return folded
 
 
-def onnx_graph(size: Size) -> bytes:
+def onnx_graph(size: Size, kind: str) -> bytes:
     """Pixels (B, 3, S, S) to positions (B, D, H, W) and feature (B, D), their mean.
 
-    The weights are bound when the graph is opened, by the names that `fold` gives them.
+    The weights, of this kind, are bound when the graph is opened, by `stored_name` of the names
+    that `fold` gives them.
     """
     nodes, weights = [], []
     x = "pixels"
@@ -133,7 +134,10 @@ def onnx_graph(size: Size) -> bytes:
         entering = x
         for c in block.convolutions:
             names = [x, f"{c.name}.weight", f"{c.name}.bias"]
-            weights += [bound(names[1], c.weight_shape), bound(names[2], (c.outputs,))]
+            for name, shape in ((names[1], c.weight_shape), (names[2], (c.outputs,))):
+                weight, cast = bound_as(name, shape, kind)
+                weights.append(weight)
+                nodes.append(cast)
             x = "positions" if number == len(listed) - 1 else c.name
             linear = f"{x}/linear" if c.relu6 else x
             nodes.append(

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from ..devices import processors
 from ..errors import BundleError
+from ..onnx_graphs import stored_name
 from ..onnx_sessions import open_session
 from ..weight_files import check_arrays, from_safetensors
 from . import alexnet, efficientnet
@@ -56,7 +58,8 @@ class Network:
     stages: tuple[Stage, ...]
     dimension: int  # D
     preprocessing: Preprocessing
-    onnx_graph: Callable[[], bytes]  # "pixels" to "feature" and, where there are any, "positions"
+    # "pixels" to "feature" and, where there are any, "positions", for weights of a kind
+    onnx_graph: Callable[[str], bytes]
     has_positions: bool
 
     @property
@@ -72,7 +75,7 @@ NETWORKS: Mapping[str, Network] = {
             efficientnet.blocks(size),
             efficientnet.FEATURE,
             Preprocessing(size=size.input),
-            lambda size=size: efficientnet.onnx_graph(size),  # type: ignore[misc]
+            partial(efficientnet.onnx_graph, size),
             has_positions=True,
         )
         for name, size in efficientnet.SIZES.items()
@@ -107,14 +110,14 @@ def read_weights(network: Network, file: EncoderFile) -> dict[str, np.ndarray]:
 
 
 def open_network(
-    network: Network, weights: dict[str, np.ndarray], device: str
+    network: Network, weights: Mapping[str, np.ndarray], device: str
 ) -> tuple[Run, Run | None]:
-    """What gives features and, where there are any, positions: in ONNX Runtime.
-
-    Takes the weights out of their dict one by one, so that memory never holds all of them twice.
-    """
-    bindings = {name: weights.pop(name).astype(np.float32) for name in list(weights)}
-    session = open_session(network.onnx_graph(), bindings, device)
+    """What gives features and, where there are any, positions: in ONNX Runtime."""
+    kind = np.result_type(*weights.values())  # float16, or float32 if any of them is
+    bindings = {
+        stored_name(name): weight.astype(kind, copy=False) for name, weight in weights.items()
+    }
+    session = open_session(network.onnx_graph(kind.name), bindings, device)
 
     def encode(pixels: np.ndarray) -> np.ndarray:
         return session.run(["feature"], {"pixels": pixels})[0]
@@ -145,5 +148,5 @@ def in_parts(run: Run, together: int | None) -> Run:
 
 def flatten_positions(positions: np.ndarray) -> np.ndarray:
     """(B, D, H, W) -> (B, P, D)."""
-    images, dimension = positions.shape[:2]
-    return positions.reshape(images, dimension, -1).transpose(0, 2, 1)
+    images, dimension, rows, columns = positions.shape
+    return positions.reshape(images, dimension, rows * columns).transpose(0, 2, 1)

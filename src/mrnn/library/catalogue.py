@@ -18,7 +18,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..images.finding import Member, Picture, printable
 
 CATALOGUE = "catalogue.sqlite"  # in the folder of a library
@@ -354,6 +354,12 @@ def open_catalogue(path: Path, new: Mapping[str, str] | None = None) -> Catalogu
         catalogue.close()
         raise
     return catalogue
+
+
+def require_indexed(folder: Path) -> None:
+    """Raise UsageError where nothing was indexed so far, and so nothing can be looked at again."""
+    if not (folder / CATALOGUE).exists():
+        raise UsageError(f"{printable(folder)}: no library there yet; say what to index: PATH...")
 
 
 def _make(path: Path, facts: Mapping[str, str]) -> None:

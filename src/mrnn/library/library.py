@@ -29,7 +29,7 @@ from ..scoring.first_order import anchors, linearise
 from ..scoring.ranking import Stage
 from ..words.packing import Corpus
 from ..words.text import tokenise
-from .catalogue import CATALOGUE, VECTORS, Catalogue, Content, File, open_catalogue
+from .catalogue import CATALOGUE, VECTORS, Catalogue, Content, File, open_catalogue, require_indexed
 from .describing import describe
 from .image_index import ANCHORS, CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
@@ -164,9 +164,8 @@ class Library:
         call goes on. A picture that cannot be read is told, and stops nothing.
         """
         roots = _absolute(paths)
-        if not roots and not self._is_there():
-            folder = printable(self.path)
-            raise UsageError(f"{folder}: no library there yet; say what to index: PATH...")
+        if not roots:
+            require_indexed(self.path)
         with self._writing(rebuild) as catalogue:
             store = self._store(catalogue)
             with catalogue.transaction():

@@ -3,8 +3,7 @@
 A matrix product rounds in another way for another number of rows or threads, in the seventh digit.
 Rows are therefore multiplied in blocks of one size, on one thread, so that a picture alone, one of
 a folder, and one that a server handles together with other clients' have the very same caption and
-log-probabilities. (A model whose sizes are no multiples of four is excepted: on some processors
-its products depend on the place in the block.)
+log-probabilities.
 
 One thread is also the quickest: those of OpenBLAS wait for each other in loops, which costs a
 product as small as these ten times its time where other threads decode pictures meanwhile.
@@ -20,18 +19,22 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 ROWS = 16  # of a block; smaller ones read the weights too often, larger ones are padded too often
+NUMPYS_ROWS = 8  # OpenBLAS without AVX-512 rounds the rows of a larger block in different ways
 
 
 def in_blocks(
-    function: Callable[..., tuple[np.ndarray, ...]], *arguments: np.ndarray
+    function: Callable[..., tuple[np.ndarray, ...]], *arguments: np.ndarray, size: int = ROWS
 ) -> tuple[np.ndarray, ...]:
-    """What a function of rows gives for arguments of N rows each, block by block."""
+    """What a function of rows gives for arguments of N rows each, blocks of this size each time.
+
+    Products of ONNX Runtime may have ROWS, those of NumPy `NUMPYS_ROWS`.
+    """
     count = len(arguments[0])
-    padded = [_padded(argument) for argument in arguments]
+    padded = [_padded(argument, size) for argument in arguments]
     with one_thread():
         found = [
-            function(*(argument[start : start + ROWS] for argument in padded))
-            for start in range(0, len(padded[0]), ROWS)
+            function(*(argument[start : start + size] for argument in padded))
+            for start in range(0, len(padded[0]), size)
         ]
     return tuple(np.concatenate(parts)[:count] for parts in zip(*found, strict=True))
 
@@ -46,7 +49,7 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()  # looks through all loaded libraries: once
 
 
-def _padded(rows: np.ndarray) -> np.ndarray:
-    """(N, ...) with zeros up to a multiple of ROWS, one block at least."""
-    missing = -len(rows) % ROWS if len(rows) else ROWS
+def _padded(rows: np.ndarray, size: int) -> np.ndarray:
+    """(N, ...) with zeros up to a multiple of a block's size, one block at least."""
+    missing = -len(rows) % size if len(rows) else size
     return np.pad(rows, ((0, missing), *((0, 0),) * (rows.ndim - 1)))

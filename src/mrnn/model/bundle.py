@@ -31,7 +31,7 @@ from ..weight_files import check_arrays, from_safetensors, read_whole, to_half, 
 from ..words.text import TOKENISER, Vocabulary
 from .card import card
 from .consensus import Consensus
-from .finding import require_directory
+from .directory import require_directory
 from .mrnn import MRNN, model_of, shapes
 from .threshold import MatchThreshold
 

@@ -181,7 +181,7 @@ class _Hypotheses:
         """
         rows, width = self.scores.shape
         vocabulary = logp.shape[1]
-        allowed = _allowed(logp, self.words.reshape(rows * width, -1), no_repeat)
+        allowed = _allowed(logp, self.words.reshape(rows * width, self.words.shape[2]), no_repeat)
         totals = (self.scores.reshape(-1, 1) + allowed).reshape(rows, width * vocabulary)
         flat = highest(totals, min(2 * width, totals.shape[1]))
         parents, words = np.divmod(flat, vocabulary)

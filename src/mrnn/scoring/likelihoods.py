@@ -17,6 +17,7 @@ import numpy as np
 from ..config import MEMORY_GB
 from ..images.features import FeatureRows
 from ..model.arrays import logsumexp
+from ..model.blocks import NUMPYS_ROWS, in_blocks
 from ..model.language_model import JointModel
 from ..model.mrnn import MRNN
 from ..model.normaliser import Normaliser, float_normaliser
@@ -24,9 +25,9 @@ from ..words.packing import Corpus
 from ..words.prefixes import PrefixTree, prefix_tree
 
 MEMORY = MEMORY_GB * 1e9  # bytes
-_IMAGES = 64  # scored together
+_IMAGES = 128  # scored together
 _ENCODED = 4096  # features at once
-_ROWS = 1024  # prefixes times images at once: their logits stay near the cache
+_ROWS = 512  # prefixes times images at once: their logits stay near the cache
 _COPIED = 4096  # rows of m at once
 _PAIR_BYTES = 64  # a word of a chosen pair: keys, their order, positions
 
@@ -37,9 +38,9 @@ def image_terms(model: MRNN, features: np.ndarray | FeatureRows) -> np.ndarray:
     """VI I of every image, (I, M), from features (I, D): all that scoring needs to know of it."""
     terms = np.empty((len(features), model.config.multimodal), dtype=np.float32)
     for part in _slices(len(features), _ENCODED):
-        # The last product is as large as the others: equal features shall give equal bits.
-        rows = np.arange(max(0, part.stop - _ENCODED), part.stop)
-        terms[rows[0] : part.stop] = model.image_terms(np.asarray(features[rows]))
+        rows = np.asarray(features[np.arange(part.start, part.stop)])
+        # In blocks: equal features shall give equal bits.
+        [terms[part]] = in_blocks(lambda f: (model.image_terms(f),), rows, size=NUMPYS_ROWS)
     return terms
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from ..config import SHIPPED
 from ..errors import BundleError
 from ..images.finding import printable
+
+_BUNDLES = Path(__file__).parents[1] / "bundles"
 
 
 def find_bundle(name: str) -> Path:
@@ -16,7 +17,7 @@ def find_bundle(name: str) -> Path:
     A folder of one's own with such a name is "./plain".
     """
     if name in SHIPPED:
-        return Path(str(resources.files("mrnn").joinpath("bundles", name)))
+        return _BUNDLES / name
     return Path(name)
 
 

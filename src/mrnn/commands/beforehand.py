@@ -1,0 +1,142 @@
+"""Faults that can be told before anything is loaded: what is not there, or cannot be written.
+
+Nobody shall wait for a model to hear that a name is misspelt. All of it would be said later, too,
+where the files are opened; this only looks first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..devices import require_device
+from ..errors import DataError, DependencyError, ImageError
+from ..images.finding import check_file, printable
+from ..model.directory import find_bundle, require_directory
+
+# What an extra of pyproject.toml brings, by the module that is imported.
+EXTRAS = {
+    "metrics": {"sacrebleu": "sacrebleu"},
+    "meteor": {"pycocoevalcap": "pycocoevalcap"},
+    "serve": {
+        "fastapi": "fastapi",
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+        "python_multipart": "python-multipart",
+        "prometheus_client": "prometheus-client",
+    },
+}
+
+
+def require_model(model: str, device: str = "auto") -> None:
+    """Raise BundleError where there is no such model, UsageError for an unknown device."""
+    require_device(device)
+    require_directory(find_bundle(model))
+
+
+def require_library(folder: Path) -> None:
+    """Raise DataError where there is no library, or one that is damaged or somebody else's."""
+    from ..library.catalogue import CATALOGUE, open_catalogue
+
+    with closing(open_catalogue(folder / CATALOGUE)):
+        pass
+
+
+def require_readable(path: Path) -> None:
+    """Raise DataError for a file that cannot be opened."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DataError(f"{printable(path)}: cannot be read ({error.strerror})") from None
+
+
+def require_output(path: Path) -> None:
+    """Raise DataError for a file that cannot be written."""
+    if path.is_dir():
+        raise _unwritable(path, errno.EISDIR)
+    require_place(path)
+
+
+def require_place(path: Path) -> None:
+    """Raise DataError where a file or folder cannot be put in its own folder."""
+    if not path.parent.is_dir():
+        raise _unwritable(path, errno.ENOTDIR if path.parent.exists() else errno.ENOENT)
+    if not os.access(path.parent, os.W_OK):
+        raise _unwritable(path, errno.EACCES)
+
+
+def require_folder(path: Path) -> None:
+    """Raise DataError for a folder that can be neither made nor written into."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        fault = errno.EEXIST if there == path else errno.ENOTDIR
+    elif not os.access(there, os.W_OK):
+        fault = errno.EACCES
+    else:
+        return
+    raise DataError(f"{printable(path)}: {os.strerror(fault)}")
+
+
+def _unwritable(path: Path, fault: int) -> DataError:
+    return DataError(f"{printable(path)}: cannot be written ({os.strerror(fault)})")
+
+
+def require_dataset(data: Path, images: Path | None) -> None:
+    """Raise DataError where the captions, or the folder that their pictures lie in, are missing."""
+    if not data.exists():
+        raise DataError(f"{printable(data)}: no such folder or file")
+    if images is not None and not images.is_dir():
+        raise DataError(
+            f"{printable(images)}: no such folder; name the folder of the pictures with --images"
+        )
+
+
+def unreadable(
+    images: Iterable[Path], check: Callable[[Path], None] = check_file
+) -> list[ImageError] | None:
+    """What `check` has against each image, if it has something against all of them."""
+    errors = []
+    for image in images:
+        try:
+            check(image)
+        except ImageError as error:
+            errors.append(error)
+        else:
+            return None  # a single one is worth the loading of a model
+    return errors
+
+
+def require_extra(who: str, extra: str) -> None:
+    """Raise DependencyError that names all packages of an extra which are not installed."""
+    if fault := _lacking(who, extra):
+        raise DependencyError(fault)
+
+
+def require_metrics(with_meteor: bool) -> None:
+    """Raise DependencyError with all that an evaluation lacks, and what to type for it."""
+    faults = [_lacking("mrnn evaluate", "metrics", *(["meteor"] if with_meteor else []))]
+    if with_meteor and shutil.which("java") is None:
+        from ..evaluation.metrics import NO_JAVA
+
+        faults.append(NO_JAVA)
+    if any(faults):
+        raise DependencyError("; ".join(filter(None, faults)))
+
+
+def _lacking(who: str, *extras: str) -> str:
+    """Which packages of these extras are missing; packages are found, not imported."""
+    missing = {
+        extra: [name for module, name in EXTRAS[extra].items() if find_spec(module) is None]
+        for extra in extras
+    }
+    names = [name for packages in missing.values() for name in packages]
+    if not names:
+        return ""
+    packages = f"the package{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    needed = ",".join(extra for extra in extras if missing[extra])
+    return f"{who} needs {packages}; type: pip install 'mrnn[{needed}]'"

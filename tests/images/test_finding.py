@@ -1,0 +1,174 @@
+"""Pictures as files: which lie where, what is no file to read, how places are printed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrnn.errors import ImageError
+from mrnn.images.finding import Member, check_file, find_images, printable
+
+
+def names(folder: Path, *paths: Path) -> list[str]:
+    return [os.fspath(path.relative_to(folder)) for path in find_images(paths or [folder]).images]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    folder = tmp_path / "tree"
+    for name in (
+        "b.JPG",
+        "a/2.png",
+        "a/10.webp",
+        "a/notes.txt",
+        "c.gif",
+        ".hidden.jpg",
+        ".d/e.jpg",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_recursive_sorted_hidden_skipped_others_counted(tree):
+    found = find_images([tree])
+    assert names(tree) == ["a/10.webp", "a/2.png", "b.JPG", "c.gif"]
+    assert found.others == 1
+    assert found.errors == ()
+
+
+def test_explicit_files_are_always_listed_in_the_order_given(tree, tmp_path):
+    given = [tree / "c.gif", tree / "a" / "notes.txt", tree / ".hidden.jpg", tmp_path / "gone.jpg"]
+    found = find_images(given)
+    assert list(found.images) == given
+    assert (found.errors, found.others) == ((), 0)
+
+
+def test_explicit_hidden_folder_is_walked(tree):
+    assert names(tree, tree / ".d") == [".d/e.jpg"]
+
+
+def test_nothing_there(tmp_path):
+    assert find_images([]).images == ()
+    assert find_images([tmp_path]).images == ()
+
+
+def test_links_to_files_are_followed_and_dangling_ones_listed(tree):
+    (tree / "link.jpg").symlink_to(tree / "b.JPG")
+    (tree / "lost.jpg").symlink_to(tree / "gone.jpg")
+    assert names(tree)[-2:] == ["link.jpg", "lost.jpg"]
+
+
+def test_loops_of_folder_links_end(tree):
+    (tree / "a" / "up").symlink_to(tree)
+    (tree / "z").symlink_to(tree / "a")
+    (tree / "self").symlink_to("self")
+    assert names(tree) == ["a/10.webp", "a/2.png", "b.JPG", "c.gif"]
+
+
+def test_folder_link_out_of_the_tree_is_followed_once(tree, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x.jpg").touch()
+    for name in ("one", "two"):
+        (tree / name).symlink_to(tmp_path / "other")
+    assert names(tree) == ["a/10.webp", "a/2.png", "b.JPG", "c.gif", "one/x.jpg"]
+
+
+def test_unreadable_folder_is_reported_and_the_others_go_on(tree, monkeypatch):
+    listed = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "a":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = find_images([tree])
+    assert [path.name for path in found.images] == ["b.JPG", "c.gif"]
+    [(path, error)] = found.errors
+    assert path == tree / "a"
+    assert error.code == "unreadable"
+    assert str(error) == f"{tree / 'a'}: the folder cannot be read (Permission denied)"
+
+
+def test_folder_that_may_be_listed_but_not_entered(tree, monkeypatch):
+    looked = Path.stat
+
+    def stat(self, **options):
+        if self.parent.name == "a":
+            raise PermissionError(13, "Permission denied")
+        return looked(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert names(tree) == ["a/10.webp", "a/2.png", "b.JPG", "c.gif"]
+    with pytest.raises(ImageError, match="cannot be opened") as caught:
+        check_file(tree / "a" / "2.png")
+    assert caught.value.code == "unreadable"
+
+
+def test_impossible_names_are_listed_not_raised():
+    given = [Path("x" * 300 + ".jpg"), Path("a\0b.jpg"), Path("\ud800.jpg")]
+    assert list(find_images(given).images) == given
+
+
+def test_a_folder_is_walked_in_order_however_deep(tmp_path):
+    names = ["b/a.jpg", "b.jpg", "a/z/y.jpg", "a/b.jpg", "c/c/c/c/c.jpg", "a.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_images([tmp_path]).images == tuple(sorted(map(tmp_path.joinpath, names)))
+
+
+def test_a_file_is_checked_without_being_opened(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_text("not even a picture")
+    (tmp_path / "empty.jpg").touch()
+    monkeypatch.setattr(Path, "open", None)
+    check_file(tmp_path / "a.jpg")
+    check_file(Member(tmp_path / "a.jpg", "b.jpg", 0, 4))
+    faults = {
+        tmp_path / "empty.jpg": "empty",
+        Member(tmp_path / "a.jpg", "b.jpg", 0, 0): "empty",
+        tmp_path / "gone.jpg": "missing",
+        Member(tmp_path / "gone.tar", "b.jpg", 0, 4): "missing",
+        tmp_path: "not-a-file",
+    }
+    for place, code in faults.items():
+        with pytest.raises(ImageError) as caught:
+            check_file(place)
+        assert caught.value.code == code
+        assert str(caught.value).startswith(f"{place}: ")
+
+
+# Names.
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain name.jpg", "plain name.jpg"),
+        ("Zürich 東京 🐕.jpg", "Zürich 東京 🐕.jpg"),
+        ("\x1b]0;title\x07.jpg", "\\x1b]0;title\\x07.jpg"),
+        ("two\nlines\r\t.jpg", "two\\nlines\\r\\t.jpg"),
+        ("\x9b31m.jpg", "\\x9b31m.jpg"),
+        ("gpj.\u202egnp", "gpj.\\u202egnp"),
+        (os.fsdecode(b"caf\xe9.jpg"), "caf\\xe9.jpg"),
+        ("\ud800.jpg", "\\ud800.jpg"),
+        ("[red]x[/red].jpg", "[red]x[/red].jpg"),
+    ],
+)
+def test_printable(name, shown):
+    assert printable(name) == shown
+    assert printable(Path("folder") / name) == f"folder/{shown}"
+
+
+@given(st.text(st.characters(codec=None), max_size=20))
+def test_printable_of_anything(text):
+    shown = printable(text)
+    assert shown.isprintable()
+    shown.encode()
+    if text.isprintable():
+        assert shown == text

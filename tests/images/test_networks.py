@@ -1,0 +1,82 @@
+"""How networks are run: a few pictures at a time, on whatever weights a bundle has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mrnn.errors import BundleError
+from mrnn.images import networks
+from mrnn.images.networks import (
+    SAFETENSORS,
+    EncoderFile,
+    at_once,
+    flatten_positions,
+    in_parts,
+    network,
+    read_weights,
+)
+from mrnn.weight_files import to_safetensors
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 11])
+@pytest.mark.parametrize("together", [1, 4, None])
+def test_pictures_are_looked_at_a_few_at_a_time(count, together):
+    seen = []
+
+    def run(pixels):
+        seen.append(len(pixels))
+        return pixels.mean(axis=(2, 3))
+
+    pixels = np.random.default_rng(0).random((count, 3, 2, 2))
+    found = in_parts(run, together)(pixels)
+    assert np.array_equal(found, pixels.mean(axis=(2, 3)))
+    assert found.shape == (count, 3)
+    assert sum(seen) == count
+    assert max(seen) <= (together or count)
+    assert len(seen) == max(1, -(-count // (together or max(count, 1))))
+
+
+@pytest.mark.parametrize(("processors", "together"), [(1, 4), (4, 4), (16, 16)])
+def test_each_processor_has_a_picture(monkeypatch, processors, together):
+    monkeypatch.setattr(networks, "processors", lambda: processors)
+    assert at_once() == together
+
+
+def test_positions_are_flattened_row_by_row():
+    positions = np.arange(24).reshape(1, 2, 3, 4)
+    flat = flatten_positions(positions)
+    assert flat.shape == (1, 12, 2)
+    assert flat[0, 5].tolist() == positions[0, :, 1, 1].tolist()
+
+
+def test_only_networks_known_layer_by_layer_have_an_architecture():
+    assert network("alexnet").has_positions is False
+    with pytest.raises(
+        BundleError, match=r"for the encoder 'none'; for efficientnet-lite0, .*net$"
+    ):
+        network("none")
+
+
+def halves(name: str) -> dict[str, np.ndarray]:
+    return {key: np.zeros(shape, np.float16) for key, shape in network(name).shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"_conv_head.bias": None}, "missing key '_conv_head.bias'"),
+        ({"_conv_tail.bias": np.zeros(1)}, "unknown key '_conv_tail.bias'"),
+        ({"_conv_head.bias": np.zeros(1, np.float16)}, "'_conv_head.bias' has shape (1,), efficie"),
+        ({"_conv_head.bias": np.zeros(1280)}, "'_conv_head.bias' is float64, not float16 or"),
+        ({"_conv_head.bias": np.full(1280, np.inf, np.float16)}, "'_conv_head.bias' holds NaN or"),
+    ],
+    ids=range(5),
+)
+def test_weights_that_do_not_fit_are_named(changes, what):
+    weights = {k: v for k, v in (halves("efficientnet-lite0") | changes).items() if v is not None}
+    file = EncoderFile.of(SAFETENSORS, to_safetensors(weights), "m/encoder.safetensors")
+    with pytest.raises(BundleError) as caught:
+        read_weights(network("efficientnet-lite0"), file)
+    assert str(caught.value).startswith(f"m/encoder.safetensors: {what}")
+    assert str(caught.value).endswith("; get a fresh copy of the bundle")

@@ -1,0 +1,81 @@
+"""Sessions of ONNX Runtime: on what they run, and what is bound to them."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from mrnn import onnx_sessions
+from mrnn.errors import UsageError
+from mrnn.onnx_graphs import bound, graph, node
+from mrnn.onnx_sessions import choose_device, open_session
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    ("providers", "asked", "found"),
+    [
+        ([CPU], "auto", "cpu"),
+        ([CPU], "cpu", "cpu"),
+        ([CUDA, CPU], "auto", "cuda"),
+        ([CUDA, CPU], "cuda", "cuda"),
+        ([CUDA, CPU], "cpu", "cpu"),
+    ],
+)
+def test_a_device_is_chosen_by_what_is_installed(monkeypatch, providers, asked, found):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    assert choose_device(asked) == found
+
+
+def test_a_gpu_that_cannot_be_used_says_what_to_type(monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    with pytest.raises(UsageError, match=r"cannot use a GPU; type: pip install onnxruntime-gpu, o"):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize("device", ["gpu", "CPU", "cuda:0", ""])
+def test_a_device_of_another_name_is_refused(device):
+    with pytest.raises(UsageError, match=rf"unknown device '{device}'; known: auto, cpu, cuda"):
+        choose_device(device)
+
+
+@pytest.mark.parametrize("processors", [1, 3])
+def test_a_session_runs_on_the_processors_it_may_use(monkeypatch, processors):
+    monkeypatch.setattr(onnx_sessions, "processors", lambda: processors)
+    session = product(np.ones((4, 2), np.float32))
+    assert session.get_session_options().intra_op_num_threads == processors
+    assert session.get_providers() == [CPU]
+
+
+def product(weight: np.ndarray) -> onnxruntime.InferenceSession:
+    """x (R, 4) times a weight that is bound."""
+    content = graph(
+        [node("MatMul", ["x", "w"], "y")],
+        {"x": ("R", weight.shape[0])},
+        {"y": ("R", weight.shape[1])},
+        [bound("w", weight.shape)],
+    )
+    return open_session(content, {"w": weight})
+
+
+@pytest.mark.parametrize("columns", [1, 2, 1000])
+def test_what_was_bound_may_change_or_go(columns):
+    """A session that only pointed at the weights would give other numbers, or worse."""
+    weight = np.random.default_rng(0).standard_normal((300, columns), dtype=np.float32)
+    x = np.random.default_rng(1).standard_normal((5, 300), dtype=np.float32)
+    session, expected = product(weight), x @ weight
+    weight[:] = 0
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, rtol=1e-4, atol=1e-4)
+    del weight
+    gc.collect()
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_no_network_is_an_error_and_prints_nothing(capfd):
+    with pytest.raises(Exception, match=r"INVALID_PROTOBUF|protobuf"):
+        open_session(b"not a network at all")
+    assert capfd.readouterr() == ("", "")
