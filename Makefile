@@ -6,9 +6,9 @@ INFERENCE := .venv-inference/bin
 PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 SOURCES := pyproject.toml constraints.txt $(shell find src -type f -not -path '*/__pycache__/*')
 # The tests of what needs PyTorch.
-LEARNING := tests/training tests/reproduction tests/speed/test_learning.py \
-	tests/commands/test_train.py tests/commands/test_training_commands.py \
-	tests/docs/test_train_your_own.py
+LEARNING := tests/training $(addprefix tests/reproduction/test_,learners.py reproduction.py systems.py) \
+	$(addprefix tests/commands/test_,train.py training_commands.py) \
+	tests/speed/test_learning.py tests/docs/test_train_your_own.py
 
 .PHONY: demo test test-inference check docs clean
 

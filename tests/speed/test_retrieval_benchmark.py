@@ -23,6 +23,7 @@ SENTENCES = [[4 + i % 8, *(4 + (i * j) % 8 for j in range(i % 6)), 4 + i // 8] f
 def scene(monkeypatch):
     """A few sentences and pictures in place of Flickr8K's, and a short look at the processor."""
     model = mild_model()
+    model.vi[:] *= 2  # images may change log P so much that first-order scores err
     features = np.random.default_rng(1).standard_normal((25, 6)).astype(np.float16)
     found = Scene(
         model,

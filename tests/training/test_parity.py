@@ -17,6 +17,7 @@ from mrnn.model.bundle import Bundle, load_bundle
 from mrnn.model.directory import find_bundle
 from mrnn.model.generate import State, Step, beam, greedy
 from mrnn.model.mrnn import MRNN, model_of
+from mrnn.scoring.draws import permutation, uniform
 from mrnn.scoring.pairs import Pairs
 from mrnn.scoring.word_scores import score_words
 from mrnn.training.image_network import in_torch
@@ -122,3 +123,18 @@ def test_shipped_models_caption_alike_word_for_word(bundle):
 
     one, other = beam(step, state, 5, 1, *limits), beam(*theirs, 5, 1, *limits)
     assert [best.words for [best] in one] == [best.words for [best] in other]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 77])
+def test_scoring_draws_what_pytorch_draws(seed):
+    """Anchors, and the images that stand for P(s), are those of cards and libraries made before."""
+
+    def generator() -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+    for count in (0, 1, 2, 1000):
+        expected = torch.randperm(count, generator=generator())
+        assert np.array_equal(permutation(count, seed), expected.numpy())
+    for shape in ((1, 1), (3, 5), (50, 1000)):
+        expected = torch.rand(shape, generator=generator())
+        assert np.array_equal(uniform(shape, seed), expected.numpy())

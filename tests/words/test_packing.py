@@ -96,6 +96,20 @@ def test_the_alphabet_is_that_of_word_indices():
     assert Corpus([]).sentences(np.arange(0)) == []
 
 
+@given(SENTENCES)
+@fast
+def test_distinct_sentences_stand_for_all(sentences):
+    found, which = Corpus(sentences * 2).distinct()
+    distinct = found.sentences(np.arange(len(found)))
+    assert distinct == [s for i, s in enumerate(sentences) if s not in sentences[:i]]
+    assert [distinct[i] for i in which] == sentences * 2
+
+
+def test_nothing_is_distinct_in_nothing():
+    found, which = Corpus([]).distinct()
+    assert (len(found), which.tolist()) == (0, [])
+
+
 def test_a_corpus_counts_sentences_and_their_words():
     corpus = Corpus([[4, 5], [], [6]])
     assert len(corpus) == 3

@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
+
 from ..devices import processors
 from ..images.finding import printable
 from ..model.bundle import load_bundle
@@ -42,7 +44,7 @@ def about(model: str, device: str) -> dict[str, dict[str, Any]]:
             "mrnn": metadata.version("mrnn"),
             "python": platform.python_version(),
             "torch": _version("torch"),
-            "onnxruntime": _version("onnxruntime"),
+            "onnxruntime": onnxruntime.__version__,  # whose package may be onnxruntime-gpu
             "device": where,
             "bf16": _has_bf16(),
             "processors": processors(),

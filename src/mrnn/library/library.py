@@ -25,6 +25,7 @@ from ..captioner import Captioner, ImagePath, load
 from ..errors import BundleError, DataError, UsageError
 from ..files import held
 from ..images.finding import Picture, printable
+from ..model.blocks import one_thread
 from ..scoring.first_order import anchors, linearise
 from ..scoring.ranking import Stage
 from ..words.packing import Corpus
@@ -211,12 +212,13 @@ class Library:
         vocabulary = captioner.vocabulary
         unknown = captioner.unknown_words(sentence)
         corpus = Corpus([vocabulary.encode(sentence)])
-        linearised = linearise(captioner.model, corpus, now.index.centres)
-        rows, _ = now.index.search(linearised, max(candidates(len(now.rows)), 2 * k))
+        with one_thread():
+            linearised = linearise(captioner.model, corpus, now.index.centres)
+            rows, _ = now.index.search(linearised, max(candidates(len(now.rows)), 2 * k))
+            terms = now.vectors[rows].astype(np.float32)
+            ranked = captioner.rank_terms(sentence, terms, k)
         match = captioner.bundle.match
         threshold = None if match is None else match.at(len(now.rows))
-        terms = now.vectors[rows].astype(np.float32)
-        ranked = captioner.rank_terms(sentence, terms, k)
         figures = {
             int(rows[i]): {
                 "logprob": logprob,
@@ -362,7 +364,8 @@ class Library:
 
     @cached_property
     def _centres(self) -> np.ndarray:
-        return anchors(self.captioner.prior_terms, ANCHORS)
+        with one_thread():
+            return anchors(self.captioner.prior_terms, ANCHORS)
 
 
 def _absolute(paths: Iterable[ImagePath] | ImagePath) -> list[Path]:

@@ -21,6 +21,7 @@ from ..model.mrnn import MRNN, g2, g2_slope
 from ..model.normaliser import expectation, fast_normaliser
 from ..words.packing import Corpus
 from ..words.prefixes import PrefixTree, prefix_tree
+from .draws import permutation, uniform
 from .likelihoods import MEMORY, add_rows, pair_likelihoods, prefix_bytes, sentence_groups
 
 ANCHORS = 4
@@ -52,7 +53,7 @@ class Linearised:
 
 def anchors(terms: np.ndarray, count: int = ANCHORS, seed: int = 1) -> np.ndarray:
     """Centres of at most `count` cells of image terms (I, M) by k-means: (A, M)."""
-    centres = terms[np.random.default_rng(seed).permutation(len(terms))[:count]]
+    centres = terms[permutation(len(terms), seed)[:count]]
     for _ in range(_ROUNDS):
         cells = nearest(terms, centres)
         members = cells == np.arange(len(centres))[:, None]  # (A, I)
@@ -150,7 +151,7 @@ def first_order_log_prior(scores: np.ndarray) -> np.ndarray:
 def _best_and_some(scores: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Columns (S, count): the best half of each row, then others at random, none twice."""
     best = highest(scores, count // 2)
-    lots = np.random.default_rng(seed).random(scores.shape, dtype=np.float32)
+    lots = uniform(scores.shape, seed)
     np.put_along_axis(lots, best, np.float32(-1), 1)
     return np.concatenate((best, highest(lots, count - best.shape[1])), 1)
 

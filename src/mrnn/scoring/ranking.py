@@ -82,7 +82,8 @@ def rank_all(
     """
     require_memory(len(corpus), len(terms), memory)
     scored = EXACT_PRIOR_SCORED if exact else PRIOR_SCORED
-    distinct, which = np.unique(terms, axis=0, return_inverse=True)  # equal pictures shall tie
+    corpus, said = corpus.distinct()  # equal sentences shall tie, and equal pictures
+    distinct, shown = np.unique(terms, axis=0, return_inverse=True)
     first, rough, prior = _first_stage(model, corpus, distinct, prior_terms, scored, memory, stage)
     first_ratios = first - rough[:, None]
     likelihoods = None
@@ -95,7 +96,7 @@ def rank_all(
         )
 
     def spread(scores: np.ndarray) -> np.ndarray:
-        return scores[:, which]
+        return scores[np.ix_(said, shown)]
 
     return Rankings(
         spread(images),
@@ -114,6 +115,7 @@ def sentences_for(
     Returns their positions, best first, with their log P(s | I) and log P(s), all exact. Who gets
     that far is decided by first-order scores and then by estimated log P(s).
     """
+    corpus, said = corpus.distinct()  # equal sentences shall tie
     chosen = np.arange(len(corpus))
     last = len(corpus) if k is None else k + _RESERVES
     if len(chosen) > last:
@@ -132,9 +134,11 @@ def sentences_for(
     part = Corpus(corpus.sentences(chosen))
     likelihoods = log_likelihoods(model, part, terms)[:, 0]
     prior = log_prior(model, part, prior_terms)
-    order = np.argsort(prior - likelihoods, kind="stable")[:k]
-    positions = chosen[order].tolist()
-    return positions, likelihoods[order].tolist(), prior[order].tolist()
+    positions = np.flatnonzero(np.isin(said, chosen))
+    places = np.searchsorted(chosen, said[positions])
+    best = np.argsort((prior - likelihoods)[places], kind="stable")[:k]
+    found = places[best]
+    return positions[best].tolist(), likelihoods[found].tolist(), prior[found].tolist()
 
 
 def rescored(

@@ -72,6 +72,13 @@ class Corpus:
         words = self.sentences(chosen)
         return chosen[sorted(range(len(chosen)), key=words.__getitem__)]
 
+    def distinct(self) -> tuple[Corpus, np.ndarray]:
+        """Its sentences, each once and in their order, and which of them each one is, (S,)."""
+        places: dict[tuple[int, ...], int] = {}
+        sentences = self.sentences(np.arange(len(self)))
+        which = [places.setdefault(tuple(words), len(places)) for words in sentences]
+        return Corpus(list(places)), np.array(which, dtype=np.int64)
+
     def pack(self, chosen: np.ndarray | None = None) -> Packed:
         """Pack the sentences at these positions, (B,), or all."""
         if chosen is None:
