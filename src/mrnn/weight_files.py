@@ -36,6 +36,11 @@ def from_safetensors(content: bytes) -> dict[str, np.ndarray]:
         raise ValueError(f"not a safetensors file ({error})") from None
 
 
+def view_safetensors(content: bytes) -> dict[str, np.ndarray]:
+    """The same without a copy: the arrays cannot be written to."""
+    return _views(np.frombuffer(content, dtype=np.uint8))
+
+
 def map_safetensors(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file, left on the disk until they are looked at.
 
@@ -43,15 +48,22 @@ def map_safetensors(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         content = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    except ValueError as error:
+        raise ValueError(f"not a safetensors file ({error})") from None
+    return _views(content)
+
+
+def _views(content: np.ndarray) -> dict[str, np.ndarray]:
+    try:
         start = 8 + int.from_bytes(content[:8].tobytes(), "little")
         header = json.loads(content[8:start].tobytes())
         names = [name for name in header if name != "__metadata__"]
-        return {name: _mapped(content[start:], **header[name]) for name in names}
+        return {name: _view(content[start:], **header[name]) for name in names}
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a safetensors file ({error})") from None
 
 
-def _mapped(
+def _view(
     content: np.ndarray, dtype: str, shape: Sequence[int], data_offsets: tuple[int, int]
 ) -> np.ndarray:
     """One array of many bytes; raises what not fitting values raise."""

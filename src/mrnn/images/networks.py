@@ -12,12 +12,13 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+from onnxruntime import InferenceSession
 
 from ..devices import processors
 from ..errors import BundleError
 from ..onnx_graphs import stored_name
 from ..onnx_sessions import open_session
-from ..weight_files import check_arrays, from_safetensors
+from ..weight_files import check_arrays, view_safetensors
 from . import alexnet, efficientnet
 from .reading import Preprocessing
 
@@ -102,7 +103,7 @@ def network(name: str) -> Network:
 def read_weights(network: Network, file: EncoderFile) -> dict[str, np.ndarray]:
     """All weights of a network, from a bundle's file; raises BundleError."""
     try:
-        arrays = from_safetensors(file.content)
+        arrays = view_safetensors(file.content)
         check_arrays(arrays, network.shapes, network.name)
     except ValueError as error:
         raise BundleError(f"{file.place}: {error}; get a fresh copy of the bundle") from None
@@ -112,18 +113,27 @@ def read_weights(network: Network, file: EncoderFile) -> dict[str, np.ndarray]:
 def open_network(
     network: Network, weights: Mapping[str, np.ndarray], device: str
 ) -> tuple[Run, Run | None]:
-    """What gives features and, where there are any, positions: in ONNX Runtime."""
+    """What gives features and, where there are any, positions: in ONNX Runtime.
+
+    It is opened when the first picture comes: a search by words needs none.
+    """
     kind = np.result_type(*weights.values())  # float16, or float32 if any of them is
     bindings = {
         stored_name(name): weight.astype(kind, copy=False) for name, weight in weights.items()
     }
-    session = open_session(network.onnx_graph(kind.name), bindings, device)
+    opened: list[InferenceSession] = []
+
+    def session() -> InferenceSession:
+        if not opened:
+            opened.append(open_session(network.onnx_graph(kind.name), bindings, device))
+            bindings.clear()  # the session has its own
+        return opened[0]
 
     def encode(pixels: np.ndarray) -> np.ndarray:
-        return session.run(["feature"], {"pixels": pixels})[0]
+        return session().run(["feature"], {"pixels": pixels})[0]
 
     def positions(pixels: np.ndarray) -> np.ndarray:
-        return flatten_positions(session.run(["positions"], {"pixels": pixels})[0])
+        return flatten_positions(session().run(["positions"], {"pixels": pixels})[0])
 
     together = at_once() if device == "cpu" else None
     at_positions = in_parts(positions, together) if network.has_positions else None

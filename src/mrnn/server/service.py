@@ -215,13 +215,10 @@ class Service:
         }
 
     async def warm_up(self) -> None:
-        """Do once what the first client would otherwise wait for, and what takes most memory."""
+        """Open what the first client would otherwise wait for."""
         side = self.captioner.encoder.preprocessing.size
         blank = np.zeros((3, side, side), dtype=np.float32)
-        await self._modelled(self.captioner.caption_pixels, [blank] * _TOGETHER)
-        await self._modelled(
-            lambda items: [self.captioner.explain_pixels(items[0], quick=True)], [blank]
-        )
+        await self._modelled(self.captioner.caption_pixels, [blank])
         if self.library is not None:
             self.library.catalogue.facts()
             await self.search("a", 1)
