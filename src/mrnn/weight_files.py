@@ -70,6 +70,8 @@ def _view(
     first, last = data_offsets
     if not 0 <= first <= last <= len(content):
         raise ValueError("cut short")
+    if min(shape, default=0) < 0:
+        raise ValueError("a side of negative length")
     return content[first:last].view(_TYPES[dtype]).reshape(shape)
 
 

@@ -80,3 +80,21 @@ def test_weights_that_do_not_fit_are_named(changes, what):
         read_weights(network("efficientnet-lite0"), file)
     assert str(caught.value).startswith(f"m/encoder.safetensors: {what}")
     assert str(caught.value).endswith("; get a fresh copy of the bundle")
+
+
+def test_a_network_is_opened_when_the_first_picture_comes(monkeypatch):
+    opened = []
+    whole = networks.open_session
+    monkeypatch.setattr(
+        networks, "open_session", lambda *given: opened.append(given) or whole(*given)
+    )
+    lite0 = network("efficientnet-lite0")
+    draw = np.random.default_rng(0)
+    weights = {
+        name: draw.normal(0, 0.05, shape).astype(np.float16) for name, shape in lite0.shapes.items()
+    }
+    encode, positions = networks.open_network(lite0, weights, "cpu")
+    assert opened == []
+    pixels = draw.normal(size=(1, 3, 224, 224)).astype(np.float32)
+    np.testing.assert_allclose(positions(pixels).mean(axis=1), encode(pixels), atol=1e-5)
+    assert len(opened) == 1
