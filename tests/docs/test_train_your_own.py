@@ -95,7 +95,7 @@ def test_every_command_of_the_page_succeeds(outcome, line):
 
 def test_what_the_page_promises(outcome, folder):
     assert {path.name for path in (folder / "my-model.training").iterdir()} == {
-        "report.html", "config.toml", "finished.json", "metrics.jsonl", "split.tsv"
+        ".lock", "report.html", "config.toml", "finished.json", "metrics.jsonl", "split.tsv"
     }  # fmt: skip
     assert "seed = 2  # mine.toml\n" in (folder / "second.training" / "config.toml").read_text()
     first, again = (result for line, result in outcome.items() if "-o second" in line)
