@@ -79,3 +79,18 @@ def test_what_is_no_network_is_an_error_and_prints_nothing(capfd):
     with pytest.raises(Exception, match=r"INVALID_PROTOBUF|protobuf"):
         open_session(b"not a network at all")
     assert capfd.readouterr() == ("", "")
+
+
+def test_weights_are_bound_by_their_values_however_they_lie_in_memory():
+    """ONNX Runtime 1.31 takes the memory of an array as it lies: findings/."""
+    weights = np.arange(6, dtype=np.float32).reshape(2, 3)
+    content = graph(
+        [node("MatMul", ["x", "weight"], "y")],
+        {"x": ("N", 2)},
+        {"y": ("N", 3)},
+        [bound("weight", (2, 3))],
+    )
+    x = np.array([[1, 10]], dtype=np.float32)
+    for laid in (weights, np.asfortranarray(weights), weights.T.copy().T, weights[::-1][::-1]):
+        [y] = open_session(content, {"weight": laid}).run(None, {"x": x})
+        assert y.tolist() == (x @ weights).tolist()

@@ -49,9 +49,12 @@ def open_session(
             "session.model_external_initializers_file_folder_path", os.devnull
         )
     else:
+        # In C order: ONNX Runtime takes the memory as it lies, whatever the strides say.
         values = [
-            ort.OrtValue.ortvalue_from_numpy_with_onnx_type(w, TYPES[w.dtype.name])
-            for w in weights.values()
+            ort.OrtValue.ortvalue_from_numpy_with_onnx_type(
+                np.asarray(weight, order="C"), TYPES[weight.dtype.name]
+            )
+            for weight in weights.values()
         ]
         options.add_external_initializers(list(weights), values)
     providers = [_CUDA, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
