@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnxruntime as ort
@@ -13,6 +15,11 @@ from .errors import UsageError
 from .onnx_graphs import TYPES
 
 _CUDA = "CUDAExecutionProvider"
+
+Owner = TypeVar("Owner")
+T = TypeVar("T")
+
+_opened: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
 
 def choose_device(device: str) -> str:
@@ -60,3 +67,11 @@ def open_session(
     providers = [_CUDA, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     # Without the fallback, which would print, and try the same again.
     return ort.InferenceSession(content, options, providers, enable_fallback=False)
+
+
+def opened_once(owner: Owner, open_for: Callable[[Owner], T]) -> T:
+    """What `open_for` makes for a model, when it is first asked for; kept as long as the model."""
+    known = _opened.setdefault(owner, {})
+    if open_for not in known:
+        known[open_for] = open_for(owner)
+    return known[open_for]

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..words.text import PADDING
+from .arrays import unit
 
 IMAGES = 10_000  # training images that are kept, at most
 _ORDERS = (1, 2, 3, 4)
@@ -74,7 +75,7 @@ class Consensus:
     def _neighbours(self, term: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The nearest images (K,) and their votes (K,), which sum to 1."""
         direction = self.basis @ (term - self.centre)
-        cosines = self._directions @ _unit(direction[None])[0] / _CODE
+        cosines = self._directions @ unit(direction[None])[0] / _CODE
         nearest = np.argsort(-cosines, kind="stable")[:_NEIGHBOURS]
         votes = np.exp(_SHARPNESS * (cosines[nearest] - cosines[nearest[0]]))
         return nearest, votes / votes.sum()
@@ -156,7 +157,7 @@ def gathered(captions: Sequence[Sequence[Sentence]], terms: np.ndarray) -> Conse
     centre = terms.mean(0)
     basis = np.linalg.svd(terms - centre, full_matrices=False)[2][:_COMPONENTS]
     basis = basis.astype(np.float16).astype(np.float32)  # as they will be stored
-    directions = _unit((terms - centre.astype(np.float16)) @ basis.T)
+    directions = unit((terms - centre.astype(np.float16)) @ basis.T)
     return Consensus(
         centre.astype(np.float16).astype(np.float32),
         basis,
@@ -184,10 +185,6 @@ def _vector(sentence: Sentence, rarity: Mapping[NGram, float]) -> Iterator[tuple
         weights = {g: n * rarity[g] for g, n in Counter(_of_order(sentence, order)).items()}
         norm = math.hypot(*weights.values())
         yield from ((ngram, weight / norm) for ngram, weight in weights.items() if norm)
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def _check(found: Mapping[str, np.ndarray], vocabulary: int, multimodal: int) -> None:

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..onnx_graphs import bound, constant, graph, node
-from ..onnx_sessions import open_session
+from ..onnx_sessions import open_session, opened_once
 from .language_model import JointModel
 
 Normaliser = Callable[[np.ndarray], np.ndarray]  # m (R, M) -> log sum_v exp(Wo m + b)_v, (R,)
@@ -28,14 +26,10 @@ _WEIGHT_CODE = 127  # the largest code of a weight, 8 bits signed
 _CODE = 63  # and of m, around _MIDDLE: 7 bits unsigned
 _MIDDLE = 64
 
-T = TypeVar("T")
-
-_opened: WeakKeyDictionary[JointModel, dict[str, Any]] = WeakKeyDictionary()
-
 
 def float_normaliser(model: JointModel) -> Normaliser:
     """In fp32."""
-    return _kept(model, "float", _float)
+    return opened_once(model, _float)
 
 
 def integer_normaliser(model: JointModel) -> Normaliser:
@@ -46,7 +40,7 @@ def integer_normaliser(model: JointModel) -> Normaliser:
     VNNI instructions add pairs of 8-bit products in 16 bits, saturating in silence; with 7 bits
     none can overflow, so that all processors give the same digits.
     """
-    return _kept(model, "integer", _integer)
+    return opened_once(model, _integer)
 
 
 def fast_normaliser(model: JointModel) -> Normaliser:
@@ -56,7 +50,7 @@ def fast_normaliser(model: JointModel) -> Normaliser:
 
 def expectation(model: JointModel) -> Expectation:
     """The denominator in fp32, and the output weights that the model expects of the next word."""
-    return _kept(model, "expectation", _expectation)
+    return opened_once(model, _expectation)
 
 
 def is_bounded(model: JointModel) -> bool:
@@ -64,18 +58,11 @@ def is_bounded(model: JointModel) -> bool:
     return math.isfinite(model.bound)
 
 
-def _kept(model: JointModel, kind: str, make: Callable[[JointModel], T]) -> T:
-    known: dict[str, T] = _opened.setdefault(model, {})
-    if kind not in known:
-        known[kind] = make(model)
-    return known[kind]
-
-
 def _float(model: JointModel) -> Normaliser:
     words, size = model.wo.shape
     products = node("MatMul", ["m", "weight"], "products")
     weights = [bound("weight", (size, words))]
-    return _session(model, [products], weights, {"weight": np.ascontiguousarray(model.wo.T)})
+    return _session(model, [products], weights, {"weight": model.wo.T})
 
 
 def _integer(model: JointModel) -> Normaliser:
@@ -99,7 +86,7 @@ def _integer(model: JointModel) -> Normaliser:
         constant("middle", np.array(_MIDDLE, dtype=np.uint8)),
     ]
     bindings = {
-        "weight": np.ascontiguousarray(codes.T),
+        "weight": codes.T,
         "steps": steps,
         "zeros": np.zeros(words, dtype=np.int8),
     }
@@ -123,7 +110,7 @@ def _expectation(model: JointModel) -> Expectation:
         constant("axis", np.array([1])),
     ]
     bindings = {
-        "weight": np.ascontiguousarray(model.wo.T),
+        "weight": model.wo.T,
         "bias": model.wo_bias,
         "wo": model.wo,
     }

@@ -9,25 +9,20 @@ Dimension key: B sentences, V vocabulary, E word embedding I, R recurrent layer,
 from __future__ import annotations
 
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..onnx_graphs import bound, constant, graph, node
-from ..onnx_sessions import open_session
+from ..onnx_sessions import open_session, opened_once
 from .mrnn import G2_BOUND, MRNN, shapes
 
 # Words (B,), r(t-1) (B, R), image terms (B, M) -> log P (B, V), r(t)
 StepFunction = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-_opened: WeakKeyDictionary[MRNN, StepFunction] = WeakKeyDictionary()
-
 
 def quick_step(model: MRNN) -> StepFunction:
     """`model.step`, as a graph that is opened when it is first asked for, and kept as long."""
-    if model not in _opened:
-        _opened[model] = _open(model)
-    return _opened[model]
+    return opened_once(model, _open)
 
 
 def _open(model: MRNN) -> StepFunction:

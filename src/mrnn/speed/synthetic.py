@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..model.arrays import unit
+
 _HALVINGS = 12  # of the noise scale's interval
 _SAMPLE = 2000  # features that are made at once; the first set the noise
 
@@ -16,7 +18,7 @@ def synthetic_gallery(real: np.ndarray, count: int, seed: int = 1) -> np.ndarray
     of real pictures; where mixtures lie further apart already, there is no noise.
     """
     draw = np.random.default_rng(seed)
-    real = _unit(real.astype(np.float32))
+    real = unit(real.astype(np.float32))
     missing = max(0, count - len(real))
     i, j = draw.integers(0, len(real), (2, missing))
     a = draw.uniform(0.5, 1, (missing, 1)).astype(np.float32)
@@ -25,12 +27,12 @@ def synthetic_gallery(real: np.ndarray, count: int, seed: int = 1) -> np.ndarray
     scale = None
     for start in range(0, missing, _SAMPLE):
         part = slice(start, start + _SAMPLE)
-        mixed = _unit(a[part] * real[i[part]] + (1 - a[part]) * real[j[part]])
+        mixed = unit(a[part] * real[i[part]] + (1 - a[part]) * real[j[part]])
         noise = draw.standard_normal(mixed.shape, dtype=np.float32) / real.shape[1] ** 0.5
         if scale is None:
             size = min(len(mixed), len(real))
             scale = _noise_scale(mixed[:size], noise[:size], _neighbour_distance(real[:size]))
-        gallery[len(real) :][part] = _unit(mixed + np.float32(scale) * noise)
+        gallery[len(real) :][part] = unit(mixed + np.float32(scale) * noise)
     return gallery
 
 
@@ -38,7 +40,7 @@ def _noise_scale(mixed: np.ndarray, noise: np.ndarray, wanted: float) -> float:
     low, high = 0.0, 2.0
     for _ in range(_HALVINGS if len(mixed) > 1 else 0):
         middle = (low + high) / 2
-        if _neighbour_distance(_unit(mixed + np.float32(middle) * noise)) < wanted:
+        if _neighbour_distance(unit(mixed + np.float32(middle) * noise)) < wanted:
             low = middle
         else:
             high = middle
@@ -52,8 +54,3 @@ def _neighbour_distance(unit: np.ndarray) -> float:
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, -1)
     return float(np.median(np.sqrt(np.maximum(2 - 2 * cosines.max(1), 0))))
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(lengths, 1e-12)

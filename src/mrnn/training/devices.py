@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from ..devices import require_device
 from ..errors import UsageError
 
 
@@ -15,8 +16,7 @@ def choose_device(device: str) -> torch.device:
 
     Raises UsageError for another name, or a GPU that is not there.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"unknown device {device!r}; known: auto, cpu, cuda")
+    require_device(device)
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise UsageError("PyTorch finds no GPU here; type: mrnn info, to see which build it is")
