@@ -25,7 +25,9 @@ from .images.reading import preprocess, read_image, seen_area
 from .model.blocks import NUMPYS_ROWS, in_blocks
 from .model.bundle import Bundle, load_bundle
 from .model.directory import find_bundle
-from .model.generate import Generated, State, Step, beam, greedy, sample
+from .model.familiarity import Surroundings, strangeness, surroundings
+from .model.generate import Generated, State, Step, as_likely, beam, greedy, sample
+from .model.guidance import by_ratio
 from .model.stepping import quick_step
 from .onnx_sessions import choose_device
 from .results import Caption, Explanation, Match, Ranking, Score, Word
@@ -36,6 +38,7 @@ from .scoring.word_scores import score_words, to_perplexity
 from .words.packing import Corpus
 from .words.text import END, SIGNS, Vocabulary, join, tokenise
 
+_RARE = 300  # a word of fewer captions than one in so many
 _BATCH = 64  # images that are captioned together
 
 ImagePath = str | os.PathLike[str]
@@ -62,11 +65,36 @@ class Captioner:
         """What scoring needs of the bundle's training images, (P, M): P(s) is over these."""
         return self.model.image_terms(self.bundle.prior)  # at once: nothing hangs on its last digit
 
+    def strangeness(self, terms: np.ndarray) -> np.ndarray:
+        """How unlike what was learned from each image is, by its terms (B, M): (B,) from 0 to 1.
+
+        1 for all where the bundle does not know.
+        """
+        of_dev = self.bundle.distances
+        if not of_dev:
+            return np.ones(len(terms), dtype=np.float32)
+        return strangeness(self._surroundings.distances(terms), of_dev)
+
+    @cached_property
+    def _surroundings(self) -> Surroundings:
+        return surroundings(self.prior_terms)
+
+    @cached_property
+    def _rare(self) -> np.ndarray | None:
+        """Words (V,) that hardly any training caption has; None where nobody has counted."""
+        if not self.vocabulary.captions:
+            return None
+        rare = np.array(self.vocabulary.captions) * _RARE < self.bundle.training["sentences"]
+        rare[: len(SIGNS)] = False
+        return rare
+
     @cached_property
     def identity(self) -> str:
         """SHA-256 of all that image terms and captions depend on: encoder, weights, words."""
         encoder = self.bundle.encoder
-        names = [encoder.name, encoder.digest, encoder.preprocessing.to_json()]
+        names: list[Any] = [encoder.name, encoder.digest, encoder.preprocessing.to_json()]
+        if self.bundle.ratio:
+            names += [self.bundle.ratio, self.bundle.distances]
         hasher = hashlib.sha256(json.dumps([names, self.vocabulary.words]).encode())
         for name, weight in sorted(self.model.weights.items()):
             hasher.update(name.encode() + weight.tobytes())
@@ -293,7 +321,7 @@ class Captioner:
     def begin(self, features: np.ndarray) -> tuple[Step, State]:
         """What `model.generate` needs to write a sentence for each of the features (B, D)."""
         terms = self.terms_of_features(features)
-        return self._step, (self.model.initial_state(len(terms)), terms)
+        return self._step, self._initial(terms)
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""
@@ -367,8 +395,11 @@ class Captioner:
     def _search(
         self, terms: np.ndarray, how: Decoding, prefix: list[int], generator: np.random.Generator
     ) -> list[Caption]:
-        state: State = (self.model.initial_state(len(terms)), terms)
-        limits = prefix, how.max_length, how.no_repeat
+        ratio = self.ratio(how)
+        state = self._initial(terms, ratio)
+        once = self._rare if ratio else None
+        weigh = by_ratio(self.model, self.prior_terms.mean(0)) if ratio else as_likely
+        limits = prefix, how.max_length, how.no_repeat, once, weigh
         if how.temperature is not None:
             found = [[s] for s in sample(self._step, state, generator, how.temperature, *limits)]
         elif how.width == 1:
@@ -384,10 +415,21 @@ class Captioner:
         captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
         return [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
 
+    def _initial(self, terms: np.ndarray, ratio: float = 0.0) -> State:
+        """r(0), the image terms, each one's c of `guidance` and the sentence's part of eq. 3."""
+        each = np.full((len(terms), 1), ratio, dtype=np.float32)
+        if ratio:
+            each *= self.strangeness(terms)[:, None]
+        return self.model.initial_state(len(terms)), terms, each, np.zeros_like(terms)
+
+    def ratio(self, how: Decoding) -> float:
+        """The c of `model.guidance` by which captions are generated."""
+        return self.bundle.ratio if how.ratio is None else how.ratio
+
     def _step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        recurrent, terms = state
-        logp, recurrent = in_blocks(quick_step(self.model), words, recurrent, terms)
-        return logp, (recurrent, terms)
+        recurrent, terms, ratio, _ = state
+        logp, recurrent, of_sentence = in_blocks(quick_step(self.model), words, recurrent, terms)
+        return logp, (recurrent, terms, ratio, of_sentence)
 
     def _by_consensus(self, sentences: list[Generated], term: np.ndarray) -> list[Generated]:
         """The sentences for an image term (M,), those first on which its neighbours agree most.

@@ -66,6 +66,12 @@ class TrainConfig:
     encoder_epochs: int = 4  # passes over the pictures for that
     encoder_learning_rate: float = 5e-5  # of the encoder's weights
     encoder_blocks: int = 4  # how many of the encoder's last blocks are trained
+    prototypes: str = ""  # of words that captions lack: "imagenet" or a file; none
+    prototype_epochs: int = 6  # passes over the captions, with stand-ins for other pictures
+    prototype_strength: float = 10.0  # length of a prototype in a feature of length feature_norm
+    # How far the image network goes from where it began to where it learned to be, when words of
+    # prototypes follow: halfway it knows both (Wortsman et al. 2022, arXiv:2109.01903).
+    encoder_share: float = 0.5
     split_seed: int = 1  # chooses dev and test pictures where the data does not
     seed: int = 1
 
@@ -73,6 +79,10 @@ class TrainConfig:
         counts = (self.epochs, self.patience, self.batch, self.minimum_count)
         if min(*counts, self.text_epochs, self.encoder_epochs, self.encoder_blocks) < 1:
             raise UsageError("epochs, patience, batch, minimum count and blocks must be at least 1")
+        if self.prototype_epochs < 1 or not self.prototype_strength > 0:
+            raise UsageError("epochs and strength of prototypes must be above 0")
+        if not 0 <= self.encoder_share <= 1:
+            raise UsageError("the encoder's share must be from 0 to 1")
         rates = (self.learning_rate, self.encoder_learning_rate, self.clip)
         if not (min(rates) > 0 and self.l2 >= 0):
             raise UsageError("learning rates and clip must be above 0, l2 at least 0")
@@ -86,6 +96,7 @@ class Decoding:
 
     beam: int = 1  # width; 1 is greedy
     n_best: int = 0  # how many of the beam's sentences to return
+    ratio: float | None = None  # c of `guidance`; 0 is plain log P, None what suits the model
     consensus: bool = False  # order the beam's sentences by `consensus.Consensus`
     temperature: float | None = None  # sample at this temperature
     seed: int = 1  # of sampling
@@ -101,6 +112,8 @@ class Decoding:
             raise UsageError("n-best, alternatives and no-repeat must be 0 or more")
         if self.seed < 0:
             raise UsageError("a seed must be at least 0")
+        if self.ratio is not None and not 0 <= self.ratio <= 1:
+            raise UsageError(f"the ratio must be from 0 to 1, not {self.ratio}")
         if self.width > WIDEST_BEAM:
             raise UsageError(f"a beam of {self.width} is too wide; the widest is {WIDEST_BEAM}")
         if self.temperature is not None and not 0 < self.temperature < math.inf:

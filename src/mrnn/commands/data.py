@@ -32,7 +32,7 @@ from .console import (
     progress,
     reporting_errors,
 )
-from .options import Consensus, Data, Device, Images, Json, Model, NoRepeat
+from .options import Consensus, Data, Device, Images, Json, Model, NoRepeat, Ratio
 
 if TYPE_CHECKING:
     from ..captioner import Captioner
@@ -67,6 +67,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, dev or test.", metavar="NAME")] = "dev",
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
     consensus: Consensus = False,
+    ratio: Ratio = None,
     no_repeat: NoRepeat = Decoding.no_repeat,
     protocol: Annotated[
         Protocol, typer.Option(help="How captions are generated and compared.")
@@ -121,7 +122,7 @@ def evaluate(
     from ..records import evaluation_lines
 
     plan = Plan(
-        Decoding(beam=beam, consensus=consensus, no_repeat=no_repeat),
+        Decoding(beam=beam, consensus=consensus, ratio=ratio, no_repeat=no_repeat),
         protocol.value,
         context,
         retrieval.value,

@@ -26,6 +26,15 @@ NoRepeat = Annotated[
         "--no-repeat", help="Words in a row that no sentence says twice; 0 lets it.", metavar="N"
     ),
 ]
+Ratio = Annotated[
+    Optional[float],
+    typer.Option(
+        "--ratio",
+        help="Choose words by log P(w|I) - C log P(w|usual image), from 0 (log P alone) to 1.",
+        metavar="C",
+        show_default="the model's",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Images = Annotated[
     Optional[Path],

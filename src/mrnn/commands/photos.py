@@ -15,7 +15,7 @@ from ..errors import DataError, ImageError, UsageError
 from ..images.finding import SUFFIXES, FoundImages, check_file, find_images, printable
 from .beforehand import require_model, require_output, require_readable, unreadable
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
-from .options import Consensus, Device, Json, Model, NoRepeat
+from .options import Consensus, Device, Json, Model, NoRepeat, Ratio
 from .samples import sample_photos
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def caption(
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
     n_best: Annotated[int, typer.Option(help="Show the N best of the beam.", metavar="N")] = 0,
     consensus: Consensus = False,
+    ratio: Ratio = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
     temperature: Annotated[
         Optional[float],
@@ -104,6 +105,7 @@ def caption(
         beam=Decoding.at_least(beam, n_best, consensus),
         n_best=n_best,
         consensus=consensus,
+        ratio=ratio,
         temperature=(1.0 if temperature is None else temperature) if sample else None,
         seed=1 if seed is None else seed,
         prefix=prefix,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..evaluation.reading import FeatureSource
     from ..training.image_network import TrainableEncoder
     from ..training.material import ImageSide
+    from ..training.prototypes import Prototypes
     from ..training.run_records import EpochRecord
     from ..training.training import Listeners, Plan, Trained
 
@@ -77,8 +78,30 @@ def train(
         typer.Option("--from", help="Go on from a trained model; its words are kept.", metavar="M"),
     ] = None,
     text: Annotated[
-        Optional[Path],
-        typer.Option(help="Sentences without pictures, learned first; one a line.", metavar="FILE"),
+        Optional[list[Path]],
+        typer.Option(
+            help="Sentences without pictures, one a line; learned first, or with --prototypes. "
+            "May be given several times.",
+            metavar="FILE",
+        ),
+    ] = None,
+    prototypes: Annotated[
+        Optional[str],
+        typer.Option(
+            "--prototypes",
+            help="How words look that no caption has, so that they are learned from --text: "
+            "imagenet, the classes of the image network's classifier; or FILE.npy with a vector "
+            "a word, and FILE.txt.",
+            metavar="imagenet|FILE",
+            show_default="none",
+        ),
+    ] = None,
+    prototype_epochs: Annotated[
+        Optional[int], _count("prototype-epochs", "Passes over the captions with --prototypes.")
+    ] = None,
+    prototype_strength: Annotated[
+        Optional[float],
+        _setting("prototype-strength", "Length of a prototype in a feature of 30.", "X", min=0),
     ] = None,
     features: Annotated[
         Optional[Path],
@@ -127,6 +150,16 @@ def train(
     encoder_blocks: Annotated[
         Optional[int], _count("encoder-blocks", "Its last blocks, which are trained.")
     ] = None,
+    encoder_share: Annotated[
+        Optional[float],
+        _setting(
+            "encoder-share",
+            "With --prototypes: how far from the image network as it began to the trained one.",
+            "P",
+            min=0,
+            max=1,
+        ),
+    ] = None,
     embedding: Annotated[Optional[int], _count("embedding", "Word embedding I.")] = None,
     recurrent: Annotated[
         Optional[int], _count("recurrent", "Word embedding II and recurrent layer.")
@@ -161,6 +194,8 @@ def train(
     is_begun = begun is not None and (begun.is_unfinished or begun.is_finished)
     file = begun.settings if begun and is_begun and not config else config
     asked = settle(flags, file).train_config()
+    if asked.prototypes and not text:
+        raise UsageError("--prototypes needs sentences that say the words: give --text FILE, too")
     dataset = read_dataset(data, images, asked.split_seed)
     sentences = sum(len(example.sentences) for example in dataset.split("train"))
     settings = settle(flags, file, sentences, goes_on=start is not None)
@@ -170,12 +205,12 @@ def train(
     settings = _as_they_are(settings, beginning, features)
     training = settings.train_config()
     files = {
-        "config": config,
-        "images": images,
-        "features": features,
-        "encoder-weights": encoder_weights,
-        "text": text,
-        "from": start,
+        "config": [config],
+        "images": [images],
+        "features": [features],
+        "encoder-weights": [encoder_weights],
+        "text": text or [],
+        "from": [start],
     }
     command = _command(data, files, settings, output)
     plan = Plan(
@@ -184,13 +219,14 @@ def train(
         output,
         settings,
         where,
-        _sentences(text),
-        beginning.bundle if beginning else None,
-        _network(training, side, where),
-        resume,
-        checkpoint_minutes,
-        tensorboard,
-        command,
+        text=_sentences(text or []),
+        prototypes=_prototypes(training, side),
+        start=beginning.bundle if beginning else None,
+        trainable=_network(training, side, where),
+        resume=resume,
+        checkpoint_minutes=checkpoint_minutes,
+        tensorboard=tensorboard,
+        command=command,
     )
     if leads():
         _announce(plan)
@@ -200,13 +236,17 @@ def train(
 
 
 def _command(
-    data: Path, given: Mapping[str, Path | str | None], settings: Settings, output: Path
+    data: Path,
+    given: Mapping[str, Sequence[Path | str | None]],
+    settings: Settings,
+    output: Path,
 ) -> str:
     """What gives this model again. Others will read it: files and folders by their names alone."""
     words = ["mrnn", "train", data.absolute().name]
-    for name, value in given.items():
-        if value is not None:
-            words += [f"--{name}", _name(name, value)]
+    for name, values in given.items():
+        for value in values:
+            if value is not None:
+                words += [f"--{name}", _name(name, value)]
     for name, setting in settings.by_name.items():
         if setting.origin == "flag":
             words.append(f"--{name}")
@@ -359,12 +399,23 @@ def _network(
     return network
 
 
-def _sentences(text: Path | None) -> list[str]:
+def _prototypes(config: TrainConfig, images: ImageSide) -> Prototypes | None:
+    """How words look that captions lack, if they are to be learned."""
+    from ..training.prototypes import open_prototypes
+
+    if not config.prototypes:
+        return None
+    return open_prototypes(config.prototypes, images.identity.name, images.dimension)
+
+
+def _sentences(texts: Sequence[Path]) -> list[str]:
+    """The distinct sentences of all files, in their order."""
     from ..datasets import read_sentences
 
-    if text is None:
-        return []
-    sentences, problems = read_sentences(text)
-    if leads():
-        note_problems(problems)
-    return sentences
+    every: dict[str, None] = {}
+    for text in texts:
+        sentences, problems = read_sentences(text)
+        every.update(dict.fromkeys(sentences))
+        if leads():
+            note_problems(problems)
+    return list(every)

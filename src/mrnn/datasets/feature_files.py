@@ -34,22 +34,25 @@ class FeatureFile:
     rows: Mapping[str, int]  # by name
 
     @staticmethod
-    def open(path: Path) -> FeatureFile:
-        """Open `feats.npy` and its names; raises DataError. A pickle is never read."""
+    def open(path: Path, of: str = "picture") -> FeatureFile:
+        """Open `feats.npy` and its names; raises DataError. A pickle is never read.
+
+        `of` says in messages what a row belongs to.
+        """
         matrix = _read_matrix(path)
         names_path = path.with_suffix(".names.txt")
         if not names_path.exists():
             names_path = path.with_suffix(".txt")
         if not names_path.exists():
             raise DataError(
-                f"{printable(names_path)}: no such file; write the name of each row's picture "
+                f"{printable(names_path)}: no such file; write the name of each row's {of} "
                 "there, one a line"
             )
-        rows = _read_names(names_path)
+        rows = _read_names(names_path, of)
         if len(rows) != len(matrix):
             raise DataError(
                 f"{printable(names_path)}: {len(rows):,} names, but {printable(path.name)} has "
-                f"{len(matrix):,} rows; write the name of each row's picture, one a line"
+                f"{len(matrix):,} rows; write the name of each row's {of}, one a line"
             )
         return FeatureFile(names_path, matrix, rows)
 
@@ -147,7 +150,7 @@ def _read_matrix(path: Path) -> np.ndarray:
     return matrix
 
 
-def _read_names(path: Path) -> dict[str, int]:
+def _read_names(path: Path, of: str) -> dict[str, int]:
     """Rows by name, in the order of the lines."""
     lines = read_lines(path)
     if not lines[-1].strip():  # the end of the last line
@@ -156,7 +159,7 @@ def _read_names(path: Path) -> dict[str, int]:
     for number, line in enumerate(lines, 1):
         name = line.strip().removeprefix("./")
         if not name:
-            raise DataError(f"{printable(path)}:{number}: an empty line; write the picture's name")
+            raise DataError(f"{printable(path)}:{number}: an empty line; write the {of}'s name")
         if name in rows:
             raise DataError(
                 f"{printable(path)}:{number}: {printable(name)} is in line {rows[name] + 1} already"

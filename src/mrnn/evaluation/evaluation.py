@@ -314,7 +314,7 @@ def _signature(
         "tokeniser": TOKENISER,
         "unknown": "counted",
         "end": "counted",
-        "decoding": _describe_decoding(plan),
+        "decoding": _describe_decoding(captioner, plan),
         "references": "-".join(map(str, sorted({min(counts), max(counts)}))),
         "bleu": metric,
         "metrics": f"mrnn {metadata.version('mrnn')}",
@@ -322,11 +322,13 @@ def _signature(
     }
 
 
-def _describe_decoding(plan: Plan) -> str:
+def _describe_decoding(captioner: Captioner, plan: Plan) -> str:
     if plan.protocol == "paper2014":
         return f"greedy, as long as the reference, its first {plan.context} words given"
     how = "greedy" if plan.decoding.width == 1 else f"beam {plan.decoding.width}"
     how += " by consensus" if plan.decoding.consensus else ""
+    if ratio := captioner.ratio(plan.decoding):
+        how += f", by the ratio with c {ratio:g}"
     if plan.decoding.no_repeat:
         how += f", no {plan.decoding.no_repeat} words twice"
     return f"{how}, at most {plan.decoding.max_length} words"

@@ -31,6 +31,7 @@ from .finding import printable
 from .networks import SAFETENSORS, EncoderFile, Network
 
 _TORCHVISION = "7be5be79"  # begins the SHA-256 of alexnet-owt-7be5be79.pth
+_CLASSIFIER = "_fc.weight"  # of an EfficientNet-Lite
 _UNUSED = ("classifier.6.weight", "classifier.6.bias")  # from the feature to ImageNet's classes
 
 
@@ -89,6 +90,14 @@ def packaged(network: Network) -> EncoderFile:
     Raises DependencyError where the package or PyTorch is missing, BundleError for a wrong file.
     """
     return _file(fold(PACKAGES[network.name].read(), SIZES[network.name]))
+
+
+def classifier(network: Network) -> np.ndarray:
+    """The rows of a pip package's classifier, from the feature to ImageNet's classes: (1000, D).
+
+    Raises DependencyError where the package or PyTorch is missing, BundleError for a wrong file.
+    """
+    return PACKAGES[network.name].read()[_CLASSIFIER].astype(np.float32)
 
 
 def completed(network: Network, part: EncoderFile | None) -> EncoderFile:

@@ -4,7 +4,8 @@
 `model.safetensors` (weights and the prior features, fp16), `README.md` (the card), how training
 images were described: `consensus.safetensors`, and the whole encoder: `encoder.safetensors` (fp16)
 or `encoder.onnx`. Bundles of format 1 left out of it what a pip package has; opened where that
-package and PyTorch are, they are whole, and saved again they are of format 2.
+package and PyTorch are, they are whole. Those of format 2 know neither how many captions each word
+had nor a `ratio` to generate by. Saved again, they are of format 3.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -35,8 +37,8 @@ from .directory import require_directory
 from .mrnn import MRNN, model_of, shapes
 from .threshold import MatchThreshold
 
-FORMAT = 2
-_READ = (1, 2)
+FORMAT = 3
+_READ = (1, 2, 3)
 _CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
     "config.json",
     "vocab.json",
@@ -83,6 +85,8 @@ class Bundle:
     encoder_file: EncoderFile | None = None  # all of the encoder; none where there is no network
     match: MatchThreshold | None = None  # none where there were too few dev pictures
     consensus: Consensus | None = None
+    ratio: float = 0.0  # c of `guidance`, by which captions are generated unless another is given
+    distances: tuple[float, ...] = ()  # quantiles of dev pictures' `familiarity`, rising
 
 
 def save_bundle(bundle: Bundle, directory: Path) -> None:
@@ -118,6 +122,8 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
         "training": bundle.training,
         "scores": bundle.scores,
         **({"match": bundle.match.to_json()} if bundle.match else {}),
+        **({"ratio": bundle.ratio} if bundle.ratio else {}),
+        **({"distances": bundle.distances} if bundle.distances else {}),
         "files": digests,
     }
     contents[_CONFIG] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
@@ -149,6 +155,14 @@ def load_bundle(directory: Path) -> Bundle:
         match = MatchThreshold.from_json(config["match"]) if "match" in config else None
     except ValueError as error:
         raise _wrong(path, str(error)) from None
+    ratio = config.get("ratio", 0.0)
+    if not 0 <= ratio <= 1:
+        raise _wrong(path, f"'ratio' is {ratio}, not from 0 to 1")
+    distances = tuple(config.get("distances", ()))
+    if not all(type(d) in (int, float) and 0 <= d < 1e6 for d in distances) or any(
+        a > b for a, b in pairwise(distances)
+    ):
+        raise _wrong(path, "'distances' are not numbers from 0 that never fall")
     consensus = None
     if _CONSENSUS in contents:
         try:
@@ -156,7 +170,19 @@ def load_bundle(directory: Path) -> Bundle:
             consensus = Consensus.from_bytes(content, sizes.vocabulary, sizes.multimodal)
         except ValueError as error:
             raise _wrong(directory / _CONSENSUS, str(error)) from None
-    bundle = Bundle(model, vocabulary, identity, prior, training, scores, file, match, consensus)
+    bundle = Bundle(
+        model,
+        vocabulary,
+        identity,
+        prior,
+        training,
+        scores,
+        file,
+        match,
+        consensus,
+        ratio,
+        distances,
+    )
     try:
         card(bundle, 0)
     except Exception as error:  # whatever wrong keys and types lead to
@@ -257,6 +283,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         "training": dict,
         "scores": list,
         **({"match": dict} if "match" in config else {}),
+        **({"ratio": float} if "ratio" in config else {}),
+        **({"distances": list} if "distances" in config else {}),
         "files": dict,
     }
     _check_keys(config, set(shape), path, "")

@@ -1,8 +1,9 @@
 """Generate sentences from a step function: it knows words by index, not text or images.
 
 A step takes the last words (N,) and a state, a tuple of arrays with N rows each, and returns
-log P of every next word (N, V) with the state that follows. Log-probabilities are in nats and are
-always the model's own, whatever was forbidden or however flat the sampling was.
+log P of every next word (N, V) with the state that follows. Words are chosen by what `Weigh` makes of
+log P, -inf for what may not be taken; `as_likely` leaves it as it is. Log-probabilities are in nats
+and are always the model's own, whatever was forbidden, weighed, or however flat the sampling was.
 
 Dimension key: B sentences (one an image), K beams, V vocabulary, T words at most and END.
 """
@@ -22,6 +23,13 @@ _FORBIDDEN = (PADDING, START, UNKNOWN)
 
 State = tuple[np.ndarray, ...]
 Step = Callable[[np.ndarray, State], tuple[np.ndarray, State]]
+# Log P (N, V) of what is allowed, and the state that came with it -> what is chosen by (N, V)
+Weigh = Callable[[np.ndarray, State], np.ndarray]
+
+
+def as_likely(logp: np.ndarray, state: State) -> np.ndarray:
+    """Words are chosen by log P itself."""
+    return logp
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,12 @@ def greedy(
     prefix: Sequence[int] = (),
     max_length: int = MAX_LENGTH,
     no_repeat: int = 0,
+    once: np.ndarray | None = None,
+    weigh: Weigh = as_likely,
 ) -> list[Generated]:
-    """The most probable word at each step, for all B sentences at once."""
-    return _generate(step, state, lambda logp: logp.argmax(1), prefix, max_length, no_repeat)
+    """The best word at each step, for all B sentences at once."""
+    limits = prefix, max_length, no_repeat, once, weigh
+    return _generate(step, state, lambda weights: weights.argmax(1), *limits)
 
 
 def sample(
@@ -58,15 +69,17 @@ def sample(
     prefix: Sequence[int] = (),
     max_length: int = MAX_LENGTH,
     no_repeat: int = 0,
+    once: np.ndarray | None = None,
+    weigh: Weigh = as_likely,
 ) -> list[Generated]:
     """Each word drawn from P^(1/temperature), renormalised without the forbidden words."""
 
-    def draw(logp: np.ndarray) -> np.ndarray:
-        below = logp.astype(np.float64) - logp.max(axis=1, keepdims=True)
+    def draw(weights: np.ndarray) -> np.ndarray:
+        below = weights.astype(np.float64) - weights.max(axis=1, keepdims=True)
         with np.errstate(over="ignore"):  # nearly cold: all but the most probable words
             return _drawn(below / temperature, generator)
 
-    return _generate(step, state, draw, prefix, max_length, no_repeat)
+    return _generate(step, state, draw, prefix, max_length, no_repeat, once, weigh)
 
 
 def beam(
@@ -77,11 +90,15 @@ def beam(
     prefix: Sequence[int] = (),
     max_length: int = MAX_LENGTH,
     no_repeat: int = 0,
+    once: np.ndarray | None = None,
+    weigh: Weigh = as_likely,
 ) -> list[list[Generated]]:
     """Beam search for the most probable sentences; `n_best` <= `width` for each, best first.
 
     A sentence may end only where END is among the `width` best continuations; sentences cut off
-    at `max_length` words come after complete ones. Width 1 is greedy search.
+    at `max_length` words come after complete ones. Width 1 is greedy search. There are fewer
+    sentences where `weigh` allows no more. The search ends when what is unfinished is behind; with
+    weights that can be above 0 that is a rule of thumb.
     """
     logp, state, given = _read(step, state, prefix)
     results: list[list[Generated]] = [[] for _ in logp]
@@ -92,12 +109,12 @@ def beam(
     logp = logp.repeat(width, axis=0)
     state = tuple(part.repeat(width, axis=0) for part in state)
     for length in range(len(prefix), max_length + 1):
-        candidates, parents = live.extended(logp, no_repeat)
+        candidates, parents = live.extended(logp, state, no_repeat, once, weigh)
         ends = candidates.words[:, :, -1] == END
         finished = finished.merged(candidates.where(ends & likely[: ends.shape[1]]))
         if length < max_length:
             live, chosen = candidates.where(~ends).best(width)
-            # Scores only fall: n best that are finished and ahead of all live ones stay so.
+            # Log P only falls: n best that are finished and ahead of all live ones stay so.
             over = finished.scores[:, n_best - 1] >= live.scores[:, 0]
         else:
             over = np.ones(len(remaining), dtype=bool)
@@ -149,7 +166,7 @@ class _Hypotheses:
 
     words: np.ndarray  # (B, K, T), padded
     logprobs: np.ndarray  # (B, K, T)
-    scores: np.ndarray  # (B, K) sums of logprobs
+    scores: np.ndarray  # (B, K) sums of what the words weigh
 
     @classmethod
     def start(cls, prefix: Sequence[int], given: np.ndarray, width: int) -> _Hypotheses:
@@ -174,15 +191,23 @@ class _Hypotheses:
         """Keep only some rows, by a mask (B,)."""
         return _Hypotheses(self.words[chosen], self.logprobs[chosen], self.scores[chosen])
 
-    def extended(self, logp: np.ndarray, no_repeat: int) -> tuple[_Hypotheses, np.ndarray]:
+    def extended(
+        self,
+        logp: np.ndarray,
+        state: State,
+        no_repeat: int,
+        once: np.ndarray | None,
+        weigh: Weigh,
+    ) -> tuple[_Hypotheses, np.ndarray]:
         """The 2K best continuations by (B * K, V) log P, and the place each came from, (B, 2K).
 
-        Among them at least K do not end.
+        Among them at least K do not end, where so many are allowed.
         """
         rows, width = self.scores.shape
         vocabulary = logp.shape[1]
-        allowed = _allowed(logp, self.words.reshape(rows * width, self.words.shape[2]), no_repeat)
-        totals = (self.scores.reshape(-1, 1) + allowed).reshape(rows, width * vocabulary)
+        said = self.words.reshape(rows * width, self.words.shape[2])
+        weights = weigh(_allowed(logp, said, no_repeat, once), state)
+        totals = (self.scores.reshape(-1, 1) + weights).reshape(rows, width * vocabulary)
         flat = highest(totals, min(2 * width, totals.shape[1]))
         parents, words = np.divmod(flat, vocabulary)
         scores = np.take_along_axis(totals, flat, 1)
@@ -237,6 +262,8 @@ def _generate(
     prefix: Sequence[int],
     max_length: int,
     no_repeat: int,
+    once: np.ndarray | None,
+    weigh: Weigh,
 ) -> list[Generated]:
     """Follow one choice a sentence and step until every sentence has ended."""
     logp, state, given = _read(step, state, prefix)
@@ -245,7 +272,8 @@ def _generate(
     logprobs = [given]
     ended = np.zeros(len(logp), dtype=bool)
     for length in range(len(prefix), max_length + 1):
-        chosen = choose(_allowed(logp, np.concatenate(words, 1), no_repeat))
+        said = np.concatenate(words, 1)
+        chosen = choose(weigh(_allowed(logp, said, no_repeat, once), state))
         words.append(chosen[:, None])
         logprobs.append(logp[rows, chosen][:, None])
         ended |= chosen == END
@@ -281,13 +309,19 @@ def _read(step: Step, state: State, prefix: Sequence[int]) -> tuple[np.ndarray, 
     return logp, state, np.stack(given, 1) if given else np.zeros((rows, 0), dtype=logp.dtype)
 
 
-def _allowed(logp: np.ndarray, said: np.ndarray, no_repeat: int) -> np.ndarray:
+def _allowed(
+    logp: np.ndarray, said: np.ndarray, no_repeat: int, once: np.ndarray | None
+) -> np.ndarray:
     """Log P (N, V) without what is forbidden after the words said so far (N, T).
 
-    Forbidden are signs, and what would say `no_repeat` words in a row a second time.
+    Forbidden are signs, what would say `no_repeat` words in a row a second time, and a word of
+    `once` (V,) that was said.
     """
     allowed = logp.copy()
     allowed[:, _FORBIDDEN] = -np.inf
+    if once is not None:
+        rows, places = np.nonzero(once[said])
+        allowed[rows, said[rows, places]] = -np.inf
     if 0 < no_repeat <= said.shape[1]:
         runs = np.lib.stride_tricks.sliding_window_view(said, no_repeat, axis=1)
         last = said[:, said.shape[1] - no_repeat + 1 :]

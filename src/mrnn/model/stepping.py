@@ -16,12 +16,17 @@ from ..onnx_graphs import bound, constant, graph, node
 from ..onnx_sessions import open_session, opened_once
 from .mrnn import G2_BOUND, MRNN, shapes
 
-# Words (B,), r(t-1) (B, R), image terms (B, M) -> log P (B, V), r(t)
-StepFunction = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Words (B,), r(t-1) (B, R), image terms (B, M) -> log P (B, V), r(t), Vw w(t) + Vr r(t) (B, M)
+StepFunction = Callable[
+    [np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]
+]
 
 
 def quick_step(model: MRNN) -> StepFunction:
-    """`model.step`, as a graph that is opened when it is first asked for, and kept as long."""
+    """`model.step`, as a graph that is opened when it is first asked for, and kept as long.
+
+    It gives the sentence's part of the sum inside eq. 3, too.
+    """
     return opened_once(model, _open)
 
 
@@ -49,15 +54,19 @@ def _open(model: MRNN) -> StepFunction:
         "before": ("B", c.recurrent),
         "image": ("B", c.multimodal),
     }
-    outputs = {"logp": ("B", c.vocabulary), "r": ("B", c.recurrent)}
+    outputs = {
+        "logp": ("B", c.vocabulary),
+        "r": ("B", c.recurrent),
+        "of_sentence": ("B", c.multimodal),
+    }
     content = graph(nodes, inputs, outputs, weights)
     session = open_session(content, {name: model.weights[name] for name in inside})
 
     def step(
         words: np.ndarray, recurrent: np.ndarray, image_terms: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         given = {"embedded": embedding[words], "before": recurrent, "image": image_terms}
-        logp, r = session.run(["logp", "r"], given)
-        return logp, r
+        logp, r, of_sentence = session.run(list(outputs), given)
+        return logp, r, of_sentence
 
     return step

@@ -72,6 +72,13 @@ class CaptionRequest(Pictures):
         description="Of a beam's sentences (10 if not given), the one most like how similar "
         "pictures were described.",
     )
+    ratio: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Choose words by log P(w|I) - c log P(w|usual image); 0 is log P alone. "
+        "Not given: what suits the model.",
+    )
     temperature: float | None = Field(
         None, ge=0.01, le=100, description="Draw the words at random; below 1 safer, above bolder."
     )
@@ -91,6 +98,7 @@ class CaptionRequest(Pictures):
             beam=Decoding.at_least(self.beam, self.n_best, self.consensus),
             n_best=self.n_best,
             consensus=self.consensus,
+            ratio=self.ratio,
             temperature=self.temperature,
             seed=self.seed,
             prefix=self.prefix,

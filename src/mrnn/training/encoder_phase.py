@@ -86,7 +86,7 @@ class EncoderPhase:
             for some in shuffled(count, each, (*self.phase.seed, epoch))
         ]
 
-    def _features(self, chosen: np.ndarray, packed: Packed) -> Tensor:
+    def _features(self, chosen: np.ndarray, packed: Packed, _: Sequence[int]) -> Tensor:
         rows = self._material.train.images[chosen[packed.order]]
         distinct, which = np.unique(rows, return_inverse=True)
         pixels = torch.from_numpy(self._views(distinct.tolist()))

@@ -44,13 +44,14 @@ class Learned:
 class Phase:
     """What is learned in a stretch of training, from what, and how far."""
 
-    name: str  # "text", "captions" or "encoder"
+    name: str  # "text", "captions", "encoder" or "words"
     seed: tuple[int, ...]  # of its random choices
     epochs: int  # at most
     patience: int  # epochs without a better dev perplexity before it ends
     corpus: Corpus
     batches: Callable[[int], Sequence[np.ndarray]]  # an epoch's sentences, update by update
-    features: Callable[[np.ndarray, Packed], Tensor]  # of packed sentences, (B, D)
+    # Of chosen sentences, packed; with a seed of the update's own: (B, D)
+    features: Callable[[np.ndarray, Packed, Sequence[int]], Tensor]
     learned: Sequence[Learned]
     dev: Callable[[], Pairs]  # what is scored after each epoch
     to_beat: float = math.inf  # a dev perplexity that was reached before
@@ -160,8 +161,9 @@ class Fit:
         mine = np.array_split(batch, workers.count)[workers.rank]  # pictures stay together
         share = 1.0 if len(mine) else 0.0  # with too few for all, some only lend a hand
         packed = self._phase.corpus.pack(mine if share else batch[:1])
-        dropout = Dropout(config.dropout, (*self._phase.seed, update, workers.rank))
-        loss = share * self._loss(mine if share else batch[:1], packed, dropout)
+        seed = (*self._phase.seed, update, workers.rank)
+        dropout = Dropout(config.dropout, seed)
+        loss = share * self._loss(mine if share else batch[:1], packed, dropout, seed)
         words, total, stop = workers.sum(
             share * len(packed.targets), loss.item(), float(self._wants_stop())
         )
@@ -205,10 +207,12 @@ class _SummedLoss(nn.Module):
         self.weights = nn.ParameterList(phase.weights)
         self._features = phase.features
 
-    def forward(self, chosen: np.ndarray, packed: Packed, dropout: Dropout) -> Tensor:
+    def forward(
+        self, chosen: np.ndarray, packed: Packed, dropout: Dropout, seed: Sequence[int]
+    ) -> Tensor:
         model, targets = self.model, on_device_of(self.model.wo, packed.targets)
         with reduced_precision(targets.device):
-            features = self._features(chosen, packed)
+            features = self._features(chosen, packed, seed)
             logits = model(packed, model.image_terms(features, dropout), dropout)
             return F.cross_entropy(logits.float(), targets, reduction="sum")
 
@@ -223,7 +227,7 @@ def captions_phase(model: Learner, train: Pairs, dev: Pairs, config: TrainConfig
         config.patience,
         train.corpus,
         lambda epoch: shuffled(len(train.corpus), config.batch, (*seed, epoch)),
-        lambda chosen, packed: torch.from_numpy(train.features_of(chosen, packed)).to(
+        lambda chosen, packed, _: torch.from_numpy(train.features_of(chosen, packed)).to(
             model.wo.device
         ),
         [Learned(list(model.parameters()), config.learning_rate, config.l2)],
@@ -245,7 +249,7 @@ def text_phase(model: TrainableMRNN, text: Corpus, dev: Pairs, config: TrainConf
         config.patience,
         text,
         lambda epoch: shuffled(len(text), config.batch, (*seed, epoch)),
-        lambda chosen, packed: model.wo.new_zeros(len(chosen), width),
+        lambda chosen, packed, _: model.wo.new_zeros(len(chosen), width),
         [Learned(learned, config.learning_rate, config.l2)],
         lambda: blind,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -19,10 +20,13 @@ from ..model.mrnn import MRNN
 from ..scoring.pairs import Pairs
 from ..words.packing import Corpus
 from ..words.text import SIGNS, Vocabulary, tokenise
+from .prototypes import Prototypes
 
 # What learning begins with: a trained model or None, sizes as wanted, a seed.
 FirstModel = Callable[[MRNN | None, ModelConfig, int], MRNN]
 
+_TEXT_COUNT = 20  # how often captions and texts together must say a word that captions lack
+_NAMED_COUNT = 4  # the same for a word that has prototypes
 PRIOR_IMAGES = 1000  # training images whose features a bundle carries
 _HASHED = 1024  # images at once
 
@@ -37,6 +41,16 @@ class ImageSide:
     file: EncoderFile | None = None  # all of the encoder; none where there is no network
 
 
+@dataclass(frozen=True, eq=False)
+class Wordstock:
+    """Words that have prototypes, and how many captions each word of the vocabulary has."""
+
+    seen: np.ndarray  # (V,) training captions with each word
+    prototypes: Mapping[int, Sequence[int]]  # rows of the vectors, by the words' indices
+    vectors: np.ndarray  # (N, D) float32, of length 1
+    plurals: frozenset[int]  # those of the words that are
+
+
 @dataclass(frozen=True)
 class Material:
     """All that the phases of a run learn from."""
@@ -45,6 +59,7 @@ class Material:
     train: Pairs
     dev: Pairs
     text: Corpus  # sentences without pictures
+    words: Wordstock | None  # what is known of words that captions lack
     train_examples: Sequence[Example]  # in the order of the features
     dev_examples: Sequence[Example]
     prior_rows: np.ndarray  # (P,) training images whose features the bundle carries
@@ -62,6 +77,8 @@ class Material:
         hasher = hashlib.sha256(self.sentences_fingerprint().encode())
         for _, weights in sorted(self.bundle.model.weights.items()):
             hasher.update(weights.tobytes())
+        if self.words:
+            hasher.update(self.words.vectors.tobytes())
         for pairs in (self.train, self.dev):
             for start in range(0, len(pairs.features), _HASHED):
                 rows = np.arange(start, min(start + _HASHED, len(pairs.features)))
@@ -78,15 +95,17 @@ def prepare(
     start: Bundle | None,
     first: FirstModel,
     on_features: OnProgress,
+    prototypes: Prototypes | None = None,
 ) -> Material:
     """Read and encode everything; raises DataError when a split cannot be used.
 
-    The vocabulary is that of the training captions, and of `start` where it is given. A sentence
-    of `text` that is also a dev or test caption is left out.
+    The vocabulary is that of the training captions, of `start` where it is given, and with
+    `prototypes` that of the text. A sentence of `text` that is also a dev or test caption is left
+    out.
     """
     train_split, dev_split = data.split("train"), data.split("dev")
     text = _without_held_out(text, data) if text else []
-    captions = (sentence for example in train_split for sentence in example.sentences)
+    captions = [sentence for example in train_split for sentence in example.sentences]
     known = start.vocabulary if start else None
     vocabulary = Vocabulary.build(captions, config.minimum_count, known)
     if len(vocabulary) == len(SIGNS):
@@ -94,6 +113,9 @@ def prepare(
             f"{data.name}: no word is said {config.minimum_count} times in the training captions; "
             "more are needed, or a lower minimum count"
         )
+    if prototypes:
+        vocabulary = _grown(vocabulary, captions, text, prototypes)
+    vocabulary = vocabulary.counted(captions)
     train, used, errors = read_pairs(train_split, vocabulary, images.source, on_features)
     dev, dev_used, dev_errors = read_pairs(dev_split, vocabulary, images.source, on_features)
     sizes = replace(sizes, vocabulary=len(vocabulary), feature=images.dimension)
@@ -117,15 +139,53 @@ def prepare(
         },
         encoder_file=images.file,
     )
+    words = _wordstock(vocabulary, prototypes) if prototypes else None
     return Material(
         bundle,
         train,
         dev,
         Corpus([vocabulary.encode(sentence) for sentence in text]),
+        words,
         used,
         dev_used,
         prior_rows,
         (*errors, *dev_errors),
+    )
+
+
+def _grown(
+    vocabulary: Vocabulary,
+    captions: Iterable[str],
+    text: Iterable[str],
+    prototypes: Prototypes,
+) -> Vocabulary:
+    """The vocabulary, and after its words those of the text that are frequent or have prototypes.
+
+    What has prototypes that no other word has is known even if no text says it. Raises DataError
+    when the text has not one word with prototypes.
+    """
+    said = Counter(word for sentence in text for word in tokenise(sentence))
+    if not any(word in prototypes.rows for word in said):
+        raise DataError("the sentences of --text have not one word that has prototypes")
+    said.update(word for sentence in captions for word in tokenise(sentence))
+
+    def is_enough(word: str) -> bool:
+        return said[word] >= (_NAMED_COUNT if word in prototypes.rows else _TEXT_COUNT)
+
+    more = {word for word in said if word not in vocabulary and is_enough(word)}
+    named = {prototypes.rows.get(word) for word in (*vocabulary.words, *more)}
+    more.update(name for name in prototypes.names if prototypes.rows[name] not in named)
+    fresh = sorted((-said[word], word) for word in more if word not in vocabulary)
+    return Vocabulary(vocabulary.words + tuple(word for _, word in fresh))
+
+
+def _wordstock(vocabulary: Vocabulary, prototypes: Prototypes) -> Wordstock:
+    index = {word: i for i, word in enumerate(vocabulary.words)}
+    return Wordstock(
+        np.array(vocabulary.captions),
+        {i: prototypes.rows[word] for word, i in index.items() if word in prototypes.rows},
+        prototypes.vectors,
+        frozenset(index[word] for word in prototypes.plurals & index.keys()),
     )
 
 

@@ -34,6 +34,7 @@ _NAMES = {
     "text": "Sentences without pictures",
     "captions": "Captions of pictures",
     "encoder": "Captions, with the encoder",
+    "words": "Words that captions lack, too",
 }
 
 

@@ -39,6 +39,7 @@ class RunFolder:
         self.settings = path / "config.toml"
         self.metrics = path / "metrics.jsonl"
         self.split = path / "split.tsv"
+        self.encoder = path / "encoder.safetensors"  # as the last phase sees pictures
         self._checkpoint = path / "checkpoint.safetensors"
         self._finished = path / "finished.json"
 
@@ -98,6 +99,7 @@ class RunFolder:
         """Leave a mark that the run came to its end, and remove the checkpoint."""
         write_whole(self._finished, json.dumps(identity) + "\n")
         self._checkpoint.unlink(missing_ok=True)
+        self.encoder.unlink(missing_ok=True)
 
 
 def _digest(values: str, tensors: Mapping[str, Tensor]) -> str:

@@ -13,8 +13,8 @@ from ..errors import DataError
 from ..images.finding import printable
 
 _HIGHEST = 1e300  # so that sums are finite
-# Sentences alone, then with pictures, then the encoder with them: in this order.
-PHASES = ("text", "captions", "encoder")
+# Sentences alone, then with pictures, then the encoder with them, then with stand-ins for pictures.
+PHASES = ("text", "captions", "encoder", "words")
 
 
 @dataclass(frozen=True)

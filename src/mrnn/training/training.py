@@ -29,6 +29,7 @@ from ..files import write_whole
 from ..images.encoders import features_only, reopen_encoder
 from ..images.features import OnProgress, default_cache
 from ..images.finding import printable
+from ..images.networks import SAFETENSORS, EncoderFile, network
 from ..interruption import deferred_interrupts
 from ..model.bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
 from ..model.consensus import IMAGES, Consensus, gathered
@@ -37,15 +38,17 @@ from ..scoring.pairs import Pairs
 from .calibration import calibrate
 from .encoder_phase import EncoderPhase
 from .fit import Fit, Phase, Progress, captions_phase, text_phase
-from .image_network import TrainableEncoder, placed
+from .image_network import TrainableEncoder, blended, placed
 from .material import ImageSide, Material, prepare
 from .network import TrainableMRNN
+from .prototypes import Prototypes
 from .report import write_run_report
 from .run_folder import Checkpoint, RunFolder, open_run, training_folder
 from .run_records import EpochRecord, Sample, latest, read_records, record_line
 from .settings import Settings
 from .tensorboard import events
 from .warm_start import first_model
+from .words_phase import words_phase
 from .workers import Workers, joined
 
 _DIVERGED = "training diverged (no finite dev perplexity); lower the learning rate"
@@ -61,7 +64,8 @@ class Plan:
     output: Path  # directory of the bundle
     settings: Settings
     device: torch.device
-    text: Sequence[str] = ()  # sentences without pictures, learned first
+    text: Sequence[str] = ()  # sentences without pictures, learned first or with prototypes
+    prototypes: Prototypes | None = None  # of words that captions lack, learned last
     start: Bundle | None = None  # a trained model to go on from
     trainable: TrainableEncoder | None = None  # train the image network, too
     resume: bool = False  # go on where an interrupted run stopped
@@ -117,6 +121,7 @@ def train(plan: Plan, listeners: Listeners = Listeners()) -> Trained | None:
                 plan.start,
                 first_model,
                 listeners.on_features,
+                plan.prototypes,
             )
         writes_events = plan.tensorboard and workers.leads
         with (
@@ -177,7 +182,8 @@ class _Run:
         self._write_events = write_events
         self._config = plan.settings.train_config()
         self._model = TrainableMRNN.of(material.bundle.model).to(plan.device)
-        self._network: EncoderPhase | None = None  # while the image network is trained
+        # Gives a bundle the encoder and its features, where the image network learns.
+        self._with_encoder: Callable[[Bundle], Bundle] = lambda bundle: bundle
         self._records: list[EpochRecord] = []
         self._command = plan.command
         self._identity = {
@@ -214,10 +220,12 @@ class _Run:
         """
         m, config = self._material, self._config
         phases = [lambda _: captions_phase(self._model, m.train, m.dev, config)]
-        if len(m.text):
+        if len(m.text) and m.words is None:
             phases.insert(0, lambda _: text_phase(self._model, m.text, m.dev, config))
         if self._plan.trainable:
             phases.append(self._encoder_phase)
+        if m.words is not None:
+            phases.append(self._words_phase)
         return phases
 
     def _encoder_phase(self, is_restored: bool) -> Phase:
@@ -225,16 +233,52 @@ class _Run:
         assert self._plan.trainable is not None  # noqa: S101 - so says _phases
         best = math.inf
         if self._workers.leads and not is_restored:  # the others get its weights by joining
-            if not self._plan.output.exists():
-                raise DataError(_DIVERGED)
-            bundle = load_bundle(self._plan.output)
+            bundle = self._best_so_far()
             self._model = TrainableMRNN.of(bundle.model).to(self._plan.device)
             best = bundle.training["dev_perplexity"]
         (best,) = self._workers.from_leader(best)
-        self._network = EncoderPhase(
+        network = EncoderPhase(
             self._model, self._plan.trainable, self._material, self._config, best
         )
-        return self._network.phase
+        self._with_encoder = network.in_bundle
+        return network.phase
+
+    def _words_phase(self, is_restored: bool) -> Phase:
+        """All words learn from where the best bundle stands, those without captions, too."""
+        m, train, dev = self._material, self._material.train, self._material.dev
+        assert m.words is not None  # noqa: S101 - so says _phases
+        if self._workers.leads and not is_restored:
+            bundle = self._best_so_far()
+            self._model = TrainableMRNN.of(bundle.model).to(self._plan.device)
+        if self._plan.trainable:
+            content = b""
+            if self._workers.leads:
+                content = self._folder.encoder.read_bytes() if is_restored else self._blended()
+            file = EncoderFile.of(SAFETENSORS, self._workers.bytes_from_leader(content))
+            identity = replace(m.bundle.encoder, digest=file.digest)
+            seen = replace(m.bundle, encoder=identity, encoder_file=file)
+            train = self._as_seen_by(seen, m.train_examples)
+            dev = self._as_seen_by(seen, m.dev_examples)
+            prior = np.asarray(train.features[m.prior_rows], dtype=np.float16)
+            self._with_encoder = lambda bundle: replace(
+                bundle, encoder=identity, encoder_file=file, prior=prior
+            )
+        return words_phase(self._model, train, dev, m.text, m.words, self._config)
+
+    def _blended(self) -> bytes:
+        """The image network between where it began and what it learned, kept in the run's folder."""
+        began, learned = self._plan.images, self._best_so_far()
+        layers = network(began.identity.name)
+        assert began.file is not None  # noqa: S101 - it has learned
+        assert learned.encoder_file is not None  # noqa: S101
+        content = blended(layers, began.file, learned.encoder_file, self._config.encoder_share)
+        write_whole(self._folder.encoder, content)
+        return content
+
+    def _best_so_far(self) -> Bundle:
+        if not self._plan.output.exists():
+            raise DataError(_DIVERGED)
+        return load_bundle(self._plan.output)
 
     def _begin(self, checkpoint: Checkpoint | None) -> None:
         """Make the records ready; raises BundleError when the checkpoint is of another run."""
@@ -328,9 +372,7 @@ class _Run:
             reached["command"] = self._command
         training = {**bundle.training, **reached}
         bundle = replace(bundle, model=calibrated.trained(), training=training)
-        if self._network:
-            bundle = self._network.in_bundle(bundle)
-        save_bundle(bundle, self._plan.output)
+        save_bundle(self._with_encoder(bundle), self._plan.output)
 
     def _complete(self) -> None:
         """Give the best bundle what follows from it and the pictures: threshold and consensus."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher, get_close_matches
 from itertools import pairwise
+from typing import Any
 
 from ..errors import BundleError
 
@@ -78,10 +79,12 @@ def join(words: Sequence[str]) -> str:
 class Vocabulary:
     """The words a model knows, by index; the four signs come first.
 
-    `words` holds V strings; V includes the signs.
+    `words` holds V strings; V includes the signs. `captions` tells how many training captions have
+    each; it is empty where nobody knows, as in bundles of before.
     """
 
     words: tuple[str, ...]
+    captions: tuple[int, ...] = ()
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -91,6 +94,10 @@ class Vocabulary:
         if len(index) != len(self.words):
             twice = next(word for word, count in Counter(self.words).items() if count > 1)
             raise BundleError(f"the vocabulary holds the word {twice!r} twice")
+        if self.captions and len(self.captions) != len(self.words):
+            raise BundleError(
+                f"{len(self.words)} words, but captions are counted for {len(self.captions)}"
+            )
         object.__setattr__(self, "_index", index)
 
     @classmethod
@@ -115,7 +122,8 @@ class Vocabulary:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:  # the latter: nested too deeply
             raise BundleError(f"not JSON ({error})") from None
-        if not isinstance(content, dict) or set(content) != {"tokeniser", "words"}:
+        keys = set(content) if isinstance(content, dict) else set()
+        if keys - {"captions"} != {"tokeniser", "words"}:
             raise BundleError('expected an object with the keys "tokeniser" and "words"')
         if content["tokeniser"] != TOKENISER:
             raise BundleError(
@@ -124,7 +132,12 @@ class Vocabulary:
         words = content["words"]
         if not isinstance(words, list) or not all(isinstance(w, str) and w for w in words):
             raise BundleError('"words" must be a list of non-empty strings')
-        vocabulary = cls(tuple(words))
+        captions = content.get("captions", [])
+        if not isinstance(captions, list) or not all(
+            type(count) is int and 0 <= count < 2**63 for count in captions
+        ):
+            raise BundleError('"captions" must be a list of whole numbers from 0')
+        vocabulary = cls(tuple(words), tuple(captions))
         for word in words[len(SIGNS) :]:
             if tokenise(word) != [word]:
                 raise BundleError(f"{word!r} is not a word as the tokeniser makes them")
@@ -132,7 +145,9 @@ class Vocabulary:
 
     def to_json(self) -> str:
         """Write as a JSON document, one word a line."""
-        content = {"tokeniser": TOKENISER, "words": self.words}
+        content: dict[str, Any] = {"tokeniser": TOKENISER, "words": self.words}
+        if self.captions:
+            content["captions"] = self.captions
         return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
 
     def __len__(self) -> int:
@@ -144,6 +159,11 @@ class Vocabulary:
     def index(self, word: str) -> int:
         """Index of a word, the unknown sign's for a word outside the vocabulary."""
         return self._index.get(word, UNKNOWN)
+
+    def counted(self, sentences: Iterable[str]) -> Vocabulary:
+        """The same words, with how many of these sentences have each."""
+        said = Counter(i for sentence in sentences for i in set(self.encode(sentence)))
+        return Vocabulary(self.words, tuple(said[i] for i in range(len(self))))
 
     def nearest_spelling(self, word: str) -> str | None:
         """The word spelled most like this one, of equals the more frequent; None if none is."""
