@@ -5,8 +5,8 @@ order of the classifier's rows, a WordNet 3.0 offset such as n02123045 first in 
 is the folder of WordNet's database (Debian's package wordnet-base has it in /usr/share/wordnet).
 
 A noun stands for every class at or below its first or second sense: "cat" for seven breeds. What
-has more than 130 below it says too little ("animal"). A plural is given as its singular. `own` names
-each class by its own first single word, where it has one.
+has more than 130 below it says too little ("animal"). A plural is given as its singular. `own`
+names each class by its own first single word, where it has one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class WordNet:
             self.names[offset] = rest[: 2 * words : 2]
             links = rest[2 * words + 1 :]
             kinds = zip(links[0::4], links[1::4], links[2::4], strict=False)
-            self.children[offset] = [to for kind, to, part in kinds if kind in ("~", "~i") and part == "n"]
+            self.children[offset] = [
+                to for kind, to, part in kinds if kind in ("~", "~i") and part == "n"
+            ]
         self.senses: dict[str, list[str]] = {}  # synsets of a lemma, the commonest first
         for line in _entries(folder / "index.noun"):
             lemma, _, _, links, *rest = line.split()
@@ -99,7 +101,7 @@ def main() -> None:
     document = class_words(listed, folder)
     parts = [f'"source": {json.dumps(document["source"])}', f'"own": {json.dumps(document["own"])}']
     words = document["words"]
-    assert isinstance(words, dict)  # noqa: S101 - so says class_words
+    assert isinstance(words, dict)
     lines = ",\n".join(f'"{word}": {json.dumps(rows)}' for word, rows in words.items())
     text = "{" + ",\n".join([*parts, '"words": {\n' + lines + "\n}"]) + "}\n"
     TARGET.write_text(text, encoding="ascii")

@@ -22,13 +22,16 @@ from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .images.features import encode_images
 from .images.finding import printable
 from .images.reading import preprocess, read_image, seen_area
-from .model.blocks import NUMPYS_ROWS, in_blocks
+from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
 from .model.bundle import Bundle, load_bundle
 from .model.directory import find_bundle
 from .model.familiarity import Surroundings, strangeness, surroundings
 from .model.generate import Generated, State, Step, as_likely, beam, greedy, sample
-from .model.guidance import by_ratio
+from .model.guidance import by_ratio, shares
+from .model.mrnn import g2
+from .model.normaliser import fast_normaliser
 from .model.stepping import quick_step
+from .model.sureness import main_word
 from .onnx_sessions import choose_device
 from .results import Caption, Explanation, Match, Ranking, Score, Word
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
@@ -76,8 +79,18 @@ class Captioner:
         return strangeness(self._surroundings.distances(terms), of_dev)
 
     @cached_property
+    def _seen_terms(self) -> np.ndarray:
+        """Those of the prior terms that are of real images."""
+        return self.prior_terms[: len(self.bundle.seen)]
+
+    @cached_property
+    def usual_term(self) -> np.ndarray:
+        """The image term (M,) of the usual image: the mean of training images."""
+        return self._seen_terms.mean(0)
+
+    @cached_property
     def _surroundings(self) -> Surroundings:
-        return surroundings(self.prior_terms)
+        return surroundings(self._seen_terms)
 
     @cached_property
     def _rare(self) -> np.ndarray | None:
@@ -136,8 +149,11 @@ class Captioner:
         """Captions for preprocessed pictures (3, S, S), the same as for their files."""
         return self.caption_features(self.encoder.encode(np.stack(pixels)), how)
 
-    def caption_terms(self, terms: np.ndarray, how: Decoding = Decoding()) -> list[Caption]:
-        """Captions for image terms (B, M); `how` cannot ask for alternatives."""
+    def caption_terms(
+        self, terms: np.ndarray, how: Decoding = Decoding(), **options: Any
+    ) -> list[Caption]:
+        """Captions for image terms (B, M); options are fields of Decoding, not `alternatives`."""
+        how = replace(how, **options)
         generator = np.random.default_rng(how.seed)
         return self._search(terms, how, self.require(how), generator)
 
@@ -166,7 +182,7 @@ class Captioner:
                     logprob,
                     to_perplexity(logprob, len(logprobs)),
                     logprob - prior,
-                    tuple(Word(word, p) for word, p in words),
+                    tuple(Word(word, p, captions=self._captions_with(word)) for word, p in words),
                     self.unknown_words(sentence),
                 )
             )
@@ -210,11 +226,17 @@ class Captioner:
         else:
             caption = self._given(sentence, feature, how.alternatives)
         words = [self.vocabulary.index(word.text) for word in caption.words]
-        usual = self.prior_terms.mean(0)
+        usual = self.usual_term
         evidence, method = find_evidence(
             self.model, self.encoder, usual, pixels, feature, words, quick
         )
         return Explanation(caption, evidence, method, area, self.unknown_words(sentence or ""))
+
+    def _captions_with(self, word: str) -> int | None:
+        """Training captions that have a word; None for signs, and where nobody has counted."""
+        index = self.vocabulary.index(word)
+        counts = self.vocabulary.captions
+        return counts[index] if counts and index >= len(SIGNS) else None
 
     def unknown_words(self, sentence: str) -> tuple[str, ...]:
         """The words of a sentence that are not in the vocabulary, and count as the unknown word."""
@@ -398,7 +420,7 @@ class Captioner:
         ratio = self.ratio(how)
         state = self._initial(terms, ratio)
         once = self._rare if ratio else None
-        weigh = by_ratio(self.model, self.prior_terms.mean(0)) if ratio else as_likely
+        weigh = by_ratio(self.model, self.usual_term) if ratio else as_likely
         limits = prefix, how.max_length, how.no_repeat, once, weigh
         if how.temperature is not None:
             found = [[s] for s in sample(self._step, state, generator, how.temperature, *limits)]
@@ -413,18 +435,49 @@ class Captioner:
                 for sentences, term in zip(found, terms, strict=True)
             ]
         captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
-        return [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
+        best = [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
+        return self._judged(best, terms)
 
     def _initial(self, terms: np.ndarray, ratio: float = 0.0) -> State:
         """r(0), the image terms, each one's c of `guidance` and the sentence's part of eq. 3."""
-        each = np.full((len(terms), 1), ratio, dtype=np.float32)
-        if ratio:
-            each *= self.strangeness(terms)[:, None]
-        return self.model.initial_state(len(terms)), terms, each, np.zeros_like(terms)
+        each = shares(ratio, self.strangeness(terms)) if ratio else np.zeros(len(terms), np.float32)
+        return self.model.initial_state(len(terms)), terms, each[:, None], np.zeros_like(terms)
 
     def ratio(self, how: Decoding) -> float:
-        """The c of `model.guidance` by which captions are generated."""
-        return self.bundle.ratio if how.ratio is None else how.ratio
+        """The c of `model.guidance` by which captions are generated.
+
+        For a consensus the model's own is halved: similar pictures speak for the words, too.
+        """
+        if how.ratio is not None:
+            return how.ratio
+        return self.bundle.ratio / 2 if how.consensus else self.bundle.ratio
+
+    def _judged(self, captions: list[Caption], terms: np.ndarray) -> list[Caption]:
+        """Captions with how sure they are and how strange their image is, as far as is known."""
+        if self.bundle.distances:
+            strange = self.strangeness(terms).tolist()
+            captions = [replace(c, strangeness=s) for c, s in zip(captions, strange, strict=True)]
+        return [self._with_sureness(caption) for caption in captions]
+
+    def _with_sureness(self, caption: Caption) -> Caption:
+        if self.bundle.sureness is None or not (gains := self.gains(caption)):
+            return caption
+        place = main_word(gains)
+        word = caption.words[place]
+        sure = self.bundle.sureness.chance(word.logprob, gains[place])
+        return replace(caption, main_word=word.text, sure=sure)
+
+    def gains(self, caption: Caption) -> list[float]:
+        """What the log P of each word, END left out, gains from the image over the usual one."""
+        said = [word for word in caption.words if word.text != SIGNS[END]]
+        indices = [self.vocabulary.index(word.text) for word in said]
+        packed = Corpus([indices]).pack()
+        with one_thread():  # one sentence alone: the same digits in any company
+            x = self.model.sentence_terms(packed) + self.usual_term
+            m = g2(x[: len(said)])
+            logits = (m * self.model.wo[indices]).sum(1) + self.model.wo_bias[indices]
+            usual = logits - fast_normaliser(self.model)(m)
+        return [word.logprob - float(p) for word, p in zip(said, usual, strict=True)]
 
     def _step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         recurrent, terms, ratio, _ = state
@@ -445,7 +498,7 @@ class Captioner:
     def _caption(self, sentence: Generated) -> Caption:
         texts = self.vocabulary.decode(sentence.words)
         words = tuple(
-            Word(text, logprob, given=i < sentence.given)
+            Word(text, logprob, given=i < sentence.given, captions=self._captions_with(text))
             for i, (text, logprob) in enumerate(zip(texts, sentence.logprobs, strict=True))
         )
         spoken = texts[:-1] if sentence.complete else texts
@@ -462,10 +515,14 @@ class Captioner:
         corpus = Corpus([self.vocabulary.encode(sentence)])
         [scored] = score_words(self.model, Pairs(corpus, np.zeros(1, np.int64), feature[None]))
         texts, logprobs = [*tokenise(sentence), SIGNS[END]], scored.logprobs.tolist()
-        words = tuple(map(Word, texts, logprobs))
+        words = tuple(
+            Word(text, logprob, captions=self._captions_with(text))
+            for text, logprob in zip(texts, logprobs, strict=True)
+        )
         logprob = sum(logprobs)
         perplexity = to_perplexity(logprob, len(words))
         caption = Caption(join(texts[:-1]), logprob, perplexity, True, words)
+        [caption] = self._judged([caption], self.terms_of_features(feature[None]))
         return self._with_alternatives([caption], feature[None], alternatives)[0]
 
     def _with_alternatives(

@@ -19,7 +19,7 @@ def caption_document(
     """The JSON object of one image: its caption, or its error."""
     if isinstance(result, ImageError):
         return {"image": str(image), "error": {"code": result.code, "message": str(result)}}
-    sentence = _sentence(result)
+    sentence = _sentence(result) | _trust(result)
     document = {"image": str(image), **sentence, "words": [_word(word) for word in result.words]}
     return {**document, "n_best": [_sentence(c) for c in result.n_best]} if n_best else document
 
@@ -43,6 +43,7 @@ def explanation_document(image: str, explanation: Explanation, n_best: bool) -> 
     document = {
         "image": image,
         **_sentence(caption),
+        **_trust(caption),
         "words": [{**_word(word), **_evidence(word, evidence)} for word, evidence in words],
         "heat": {"method": explanation.method, "area": list(explanation.area)},
         "unknown": list(explanation.unknown),
@@ -132,7 +133,7 @@ def _line(name: str, text: str) -> str:
 
 def caption_lines(image: Path, caption: Caption) -> str:
     """The caption of an image to read, with the n best below it."""
-    lines = [f"{printable(image)}: {caption.text}  (perplexity {caption.perplexity:.2f})"]
+    lines = [f"{printable(image)}: {caption.text}  ({caption.how_sure})"]
     lines += [f"{other.logprob:10.2f}  {other.text}" for other in caption.n_best]
     return "\n".join(lines)
 
@@ -166,8 +167,20 @@ def _sentence(caption: Caption) -> dict[str, Any]:
     }
 
 
+def _trust(caption: Caption) -> dict[str, Any]:
+    """What the model knows of how far to trust it."""
+    known = {
+        "main_word": caption.main_word,
+        "sure": caption.sure,
+        "strangeness": caption.strangeness,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
 def _word(word: Word) -> dict[str, Any]:
     document: dict[str, Any] = {"word": word.text, "logprob": word.logprob}
+    if word.captions is not None:
+        document["captions"] = word.captions
     if word.given:
         document["given"] = True
     if word.alternatives:

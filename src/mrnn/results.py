@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from .errors import ImageError
 
+_STRANGE = 0.99  # the strangeness from which on it is said
+
 
 @dataclass(frozen=True)
 class Word:
@@ -15,6 +17,7 @@ class Word:
     logprob: float
     given: bool = False  # part of a prefix that the caller gave
     alternatives: tuple[tuple[str, float], ...] = ()  # the most probable words here, with log P
+    captions: int | None = None  # training captions that have it, where that was counted
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,26 @@ class Caption:
     complete: bool
     words: tuple[Word, ...]
     n_best: tuple[Caption, ...] = ()
+    main_word: str | None = None  # that the image speaks for most
+    sure: float | None = None  # the chance that this word is right, where the model can tell
+    strangeness: float | None = None  # share of dev images that are more like what was learned
+
+    @property
+    def is_from_text_only(self) -> bool:
+        """Whether no training caption has the main word."""
+        return any(w.text == self.main_word and w.captions == 0 for w in self.words)
+
+    @property
+    def how_sure(self) -> str:
+        """How far it can be trusted, to read; the perplexity where the model knows no better."""
+        if self.sure is None:
+            return f"perplexity {self.perplexity:.2f}"
+        told = [f"{self.sure:.0%} sure of {self.main_word}"]
+        if self.is_from_text_only:
+            told.append("known from text only")
+        if (self.strangeness or 0) >= _STRANGE:
+            told.append("a strange photo")
+        return "; ".join(told)
 
 
 @dataclass(frozen=True)

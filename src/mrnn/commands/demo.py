@@ -37,7 +37,7 @@ def run_demo(
     matrix = np.stack(list(features.values()))
     captions = captioner.caption_features(matrix, beam=5, n_best=3, alternatives=4)
     for photo, caption in zip(features, captions, strict=True):
-        yield f"{printable(photo.name)}: {caption.text}  (perplexity {caption.perplexity:.2f})"
+        yield f"{printable(photo.name)}: {caption.text}  ({caption.how_sure})"
     yield "\nWhich of these sentences fits which photo best, by log P(s|I)/P(s):"
     sentences = list(dict.fromkeys(caption.text for caption in captions))
     ratios = captioner.log_ratios(matrix, sentences)  # (sentences, photos)
@@ -57,9 +57,9 @@ def run_demo(
 _INTRODUCTION = (
     "<p>Captions written on this machine by a multimodal recurrent neural network, with the "
     "probability of every word.</p><p class='dim'>A word on a strong ground was a sure one; hover "
-    "over it, or move to it with Tab, for what else the model considered. Perplexity: between how "
-    "many words it hesitated on average; lower is surer. The second table orders the captions of "
-    "all photos by how much likelier this photo makes them.</p>"
+    "over it, or move to it with Tab, for what else the model considered. Each caption says how "
+    "likely the word is right that the photo speaks for most. The second table orders the captions "
+    "of all photos by how much likelier this photo makes them.</p>"
 )
 
 
@@ -72,7 +72,7 @@ def _article(photo: Path, caption: Caption, ranked: Sequence[tuple[str, float]])
     ranking = table(("ranked for this photo", "log P(s|I)/P(s)"), ranked)
     return (
         f"<article>{picture(photo, caption.text)}<div class='text'><p class='caption'>{words}</p>"
-        f"<p class='dim'>{escape(printable(photo.name))} · perplexity {caption.perplexity:.2f}"
+        f"<p class='dim'>{escape(printable(photo.name))} · {escape(caption.how_sure)}"
         f" · log P {caption.logprob:.2f}</p>{n_best}<br>{ranking}</div></article>"
     )
 

@@ -204,7 +204,7 @@ def train(
     side = _image_side(settings, encoder_weights, features, beginning, where)
     settings = _as_they_are(settings, beginning, features)
     training = settings.train_config()
-    files = {
+    files: dict[str, Sequence[Path | str | None]] = {
         "config": [config],
         "images": [images],
         "features": [features],

@@ -146,7 +146,7 @@ def evaluate(
                 captioner.model,
                 captioner.encoder,
                 captioner.vocabulary,
-                captioner.prior_terms.mean(0),
+                captioner.usual_term,
                 [example.image for example in readable],
                 captions,
                 plan.seed,
@@ -343,8 +343,9 @@ def _describe_retrieval(captioner: Captioner, plan: Plan) -> str:
         scored = PRIOR_SCORED
     else:
         how = f"exact, integer products, then the best {RESCORED} in fp32"
-    images = len(captioner.bundle.prior)
-    prior = f"P(s) over {images} training images"
+    images, imagined = len(captioner.bundle.prior), captioner.bundle.imagined
+    prior = f"P(s) over {images - imagined} training images"
+    prior += f" and {imagined} stand-ins" if imagined else ""
     if scored < images:
         prior += f" from {scored} scored"
     return f"{how}; {prior}; ties count against"

@@ -54,6 +54,8 @@ def explanation_page(image: Path, explanation: Explanation) -> str:
         f"<p class='dim'>{name} · log P {caption.logprob:.2f} · perplexity "
         f"{caption.perplexity:.2f} · {_METHODS[explanation.method]}</p>"
     )
+    if caption.sure is not None:
+        introduction += f"<p class='dim'>{escape(caption.how_sure)}</p>"
     if explanation.unknown:
         unknown = escape(", ".join(explanation.unknown))
         introduction += f"<p class='dim'>Not in the vocabulary: {unknown}</p>"

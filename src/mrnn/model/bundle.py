@@ -35,6 +35,7 @@ from .card import card
 from .consensus import Consensus
 from .directory import require_directory
 from .mrnn import MRNN, model_of, shapes
+from .sureness import Sureness
 from .threshold import MatchThreshold
 
 FORMAT = 3
@@ -60,6 +61,7 @@ _SCORES = (
     "text_to_image",
     "distinct_captions",
 )
+_FARTHEST = 1e6  # from training images
 _MEASURED = ("data", "split", "images", "decoding", "retrieval")  # what tells scores apart
 
 
@@ -79,7 +81,8 @@ class Bundle:
     model: MRNN
     vocabulary: Vocabulary
     encoder: EncoderIdentity
-    prior: np.ndarray  # (P, D) fp16: features of some training images, for P(s)
+    # (P, D) fp16, for P(s): features of some training images, at the end stand-ins for others
+    prior: np.ndarray
     training: Mapping[str, Any]  # data, split, counts, seed, configuration
     scores: tuple[Mapping[str, Any], ...] = ()  # results of `mrnn evaluate`, with their signatures
     encoder_file: EncoderFile | None = None  # all of the encoder; none where there is no network
@@ -87,6 +90,13 @@ class Bundle:
     consensus: Consensus | None = None
     ratio: float = 0.0  # c of `guidance`, by which captions are generated unless another is given
     distances: tuple[float, ...] = ()  # quantiles of dev pictures' `familiarity`, rising
+    imagined: int = 0  # how many of the prior are stand-ins
+    sureness: Sureness | None = None
+
+    @property
+    def seen(self) -> np.ndarray:
+        """The features of the prior that are of real images."""
+        return self.prior[: len(self.prior) - self.imagined]
 
 
 def save_bundle(bundle: Bundle, directory: Path) -> None:
@@ -124,6 +134,8 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
         **({"match": bundle.match.to_json()} if bundle.match else {}),
         **({"ratio": bundle.ratio} if bundle.ratio else {}),
         **({"distances": bundle.distances} if bundle.distances else {}),
+        **({"imagined": bundle.imagined} if bundle.imagined else {}),
+        **({"sureness": bundle.sureness.to_json()} if bundle.sureness else {}),
         "files": digests,
     }
     contents[_CONFIG] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
@@ -155,14 +167,6 @@ def load_bundle(directory: Path) -> Bundle:
         match = MatchThreshold.from_json(config["match"]) if "match" in config else None
     except ValueError as error:
         raise _wrong(path, str(error)) from None
-    ratio = config.get("ratio", 0.0)
-    if not 0 <= ratio <= 1:
-        raise _wrong(path, f"'ratio' is {ratio}, not from 0 to 1")
-    distances = tuple(config.get("distances", ()))
-    if not all(type(d) in (int, float) and 0 <= d < 1e6 for d in distances) or any(
-        a > b for a, b in pairwise(distances)
-    ):
-        raise _wrong(path, "'distances' are not numbers from 0 that never fall")
     consensus = None
     if _CONSENSUS in contents:
         try:
@@ -170,24 +174,34 @@ def load_bundle(directory: Path) -> Bundle:
             consensus = Consensus.from_bytes(content, sizes.vocabulary, sizes.multimodal)
         except ValueError as error:
             raise _wrong(directory / _CONSENSUS, str(error)) from None
+    known = _knowledge(config, len(prior), path)
     bundle = Bundle(
-        model,
-        vocabulary,
-        identity,
-        prior,
-        training,
-        scores,
-        file,
-        match,
-        consensus,
-        ratio,
-        distances,
+        model, vocabulary, identity, prior, training, scores, file, match, consensus, **known
     )
     try:
         card(bundle, 0)
     except Exception as error:  # whatever wrong keys and types lead to
         raise _wrong(path, f"'training' or 'scores' cannot be shown ({error!r})") from None
     return bundle
+
+
+def _knowledge(config: Mapping[str, Any], prior: int, path: Path) -> dict[str, Any]:
+    """What a model knows of itself, as far as it does; `prior` counts the images of the prior."""
+    ratio, imagined = config.get("ratio", 0.0), config.get("imagined", 0)
+    distances = tuple(config.get("distances", ()))
+    if not 0 <= ratio <= 1:
+        raise _wrong(path, f"'ratio' is {ratio}, not from 0 to 1")
+    if not 0 <= imagined < max(1, prior):
+        raise _wrong(path, f"'imagined' is {imagined}, but the prior has {prior} images")
+    if not all(type(d) in (int, float) and 0 <= d < _FARTHEST for d in distances) or any(
+        a > b for a, b in pairwise(distances)
+    ):
+        raise _wrong(path, "'distances' are not numbers from 0 that never fall")
+    try:
+        sureness = Sureness.from_json(config["sureness"]) if "sureness" in config else None
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
+    return {"ratio": ratio, "imagined": imagined, "distances": distances, "sureness": sureness}
 
 
 def with_scores(bundle: Bundle, document: Mapping[str, Any]) -> Bundle:
@@ -285,6 +299,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         **({"match": dict} if "match" in config else {}),
         **({"ratio": float} if "ratio" in config else {}),
         **({"distances": list} if "distances" in config else {}),
+        **({"imagined": int} if "imagined" in config else {}),
+        **({"sureness": dict} if "sureness" in config else {}),
         "files": dict,
     }
     _check_keys(config, set(shape), path, "")

@@ -1,7 +1,7 @@
 """How unlike the pictures that a model learned from a picture is.
 
-The distance is Mahalanobis', of image terms from those of the bundle's training images, as Lee et al.
-2018 (arXiv:1807.03888) tell strange inputs by; its covariance is drawn towards a multiple of the
+The distance is Mahalanobis', of image terms from those of the bundle's training images: Lee et al.
+2018 (arXiv:1807.03888) tell strange inputs by it. Its covariance is drawn towards a multiple of the
 identity, since there are hardly more images than dimensions. Strangeness is the share of dev
 pictures that are nearer: 0 for a picture as usual as any, .5 for an ordinary one, 1 for one
 farther away than all of them.

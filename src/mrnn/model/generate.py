@@ -1,9 +1,10 @@
 """Generate sentences from a step function: it knows words by index, not text or images.
 
 A step takes the last words (N,) and a state, a tuple of arrays with N rows each, and returns
-log P of every next word (N, V) with the state that follows. Words are chosen by what `Weigh` makes of
-log P, -inf for what may not be taken; `as_likely` leaves it as it is. Log-probabilities are in nats
-and are always the model's own, whatever was forbidden, weighed, or however flat the sampling was.
+log P of every next word (N, V) with the state that follows. Words are chosen by what `Weigh` makes
+of log P, -inf for what may not be taken; `as_likely` leaves it as it is. Log-probabilities are in
+nats and are always the model's own, whatever was forbidden, weighed, or however flat the sampling
+was.
 
 Dimension key: B sentences (one an image), K beams, V vocabulary, T words at most and END.
 """

@@ -7,10 +7,11 @@ each next word is chosen by
     log P(w | words so far, I) - c log P(w | words so far, I0)
 
 with the usual image I0, the mean of training images, and c from 0 to 1: most for pictures that are
-strange to the model (`familiarity`), whose usual words are wrong, and none for the most familiar
-ones. It is chosen among the words that are at least a tenth as probable as the best one, so that nothing improbable is said only since it is even
-less probable otherwise (Li et al. 2022, arXiv:2210.15097, for language models of two sizes). Its
-kin: Li et al. 2016 (arXiv:1510.03055, dialogue), Kornblith et al. 2023 (arXiv:2307.16686, captions).
+strange to the model (`familiarity`), whose usual words are wrong, and next to none for ordinary
+ones. It is chosen among the words that are at least a tenth as probable as the best one, so that
+nothing improbable is said only since it is even less probable otherwise (Li et al. 2022,
+arXiv:2210.15097, for language models of two sizes). Its kin: Li et al. 2016 (arXiv:1510.03055,
+dialogue), Kornblith et al. 2023 (arXiv:2307.16686, captions).
 
 Dimension key: N sentences, V vocabulary, M multimodal layer.
 """
@@ -26,7 +27,13 @@ from .generate import State, Weigh
 from .mrnn import MRNN, g2
 from .normaliser import float_normaliser
 
+_POWER = 3  # an ordinary picture, stranger than half of dev's, has an eighth of the ratio
 _PLAUSIBLE = math.log(0.1)  # of the most probable word
+
+
+def shares(ratio: float, strangeness: np.ndarray) -> np.ndarray:
+    """The c of images by how strange they are (B,): all of `ratio` for those unlike all others."""
+    return (ratio * strangeness**_POWER).astype(np.float32)
 
 
 def by_ratio(model: MRNN, usual: np.ndarray) -> Weigh:

@@ -23,6 +23,7 @@ class WordAnswer(BaseModel):
     word: str
     logprob: float = Field(description="log P given the words before and the image, nats")
     given: bool | None = None
+    captions: int | None = Field(None, description="training captions that have it")
 
 
 class Alternative(BaseModel):
@@ -37,11 +38,19 @@ class Sentence(BaseModel):
     complete: bool
 
 
+class Trust(BaseModel):
+    main_word: str | None = Field(None, description="that the image speaks for most")
+    sure: float | None = Field(None, description="the chance that this word is right")
+    strangeness: float | None = Field(
+        None, description="share of dev images that are more like what was learned"
+    )
+
+
 class CaptionWord(WordAnswer):
     alternatives: list[Alternative] | None = None
 
 
-class CaptionAnswer(Sentence):
+class CaptionAnswer(Sentence, Trust):
     image: str
     words: list[CaptionWord]
     n_best: list[Sentence] | None = None
@@ -69,7 +78,7 @@ class Heat(BaseModel):
     area: list[float] = Field(min_length=4, max_length=4)
 
 
-class ExplanationAnswer(Sentence):
+class ExplanationAnswer(Sentence, Trust):
     image: str
     words: list[ExplainedWord]
     heat: Heat

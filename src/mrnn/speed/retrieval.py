@@ -73,7 +73,7 @@ class Scene:
 def open_scene(data: Path | None) -> Scene:
     """The dev split of a data set, or sampled sentences for the bundle's own pictures."""
     captioner = load(device="cpu")
-    model, prior = captioner.model, captioner.bundle.prior
+    model, prior = captioner.model, captioner.bundle.seen
     if data is None:
         samples = [
             captioner.caption_features(prior, temperature=1.0, seed=seed) for seed in range(5)

@@ -2,8 +2,9 @@
 
 The classifier that an image network was trained with is a list of such vectors. Its row for a class
 is a direction in which pictures of that class lie far from all others, and WordNet tells which
-nouns stand for which classes. So not one picture is needed. Hendricks et al. 2016 (arXiv:1511.05284)
-and Venugopalan et al. 2017 (arXiv:1606.07770) learned such words from labelled pictures and text.
+nouns stand for which classes. So not one picture is needed; Hendricks et al. 2016
+(arXiv:1511.05284) and Venugopalan et al. 2017 (arXiv:1606.07770) learned such words from labelled
+pictures and text.
 
 Dimension key: N prototypes, D image feature.
 """
@@ -84,4 +85,3 @@ def _read(path: Path, dimension: int) -> Prototypes:
 
 def _directions(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-

@@ -17,7 +17,6 @@ import numpy as np
 
 from ..model.arrays import unit
 from ..scoring.pairs import Pairs
-from ..words.packing import Corpus
 from ..words.text import SIGNS
 
 _AT_ONCE = 2000  # sentences
@@ -49,14 +48,14 @@ class StandIns:
         """Features (n, D) float32 for sentences by their words, the signs left out."""
         drawn = generator.integers(len(self._train.corpus), size=len(words))
         found = self._expected(words) + self._missed(drawn)
-        for feature, sentence in zip(found, words, strict=True):
+        for i, sentence in enumerate(words):
             named = [w for w in dict.fromkeys(sentence) if w in self._prototypes]
             if named:
                 several = [self._prototypes[w] for w in named]
-                rows = [rows[generator.integers(len(rows))] for rows in several]
+                rows = [rows[int(generator.integers(len(rows)))] for rows in several]
                 varied = generator.uniform(1 - _VARIATION, 1 + _VARIATION)
                 share = self._strength * varied / np.sqrt(len(named))
-                feature += np.float32(share) * self._vectors[rows].sum(0)
+                found[i] += np.float32(share) * self._vectors[rows].sum(0)
         return found
 
     def _missed(self, captions: np.ndarray) -> np.ndarray:
@@ -71,8 +70,8 @@ class StandIns:
     def _expected(self, words: Sequence[Sequence[int]]) -> np.ndarray:
         """What the words let expect, (n, D)."""
         found = np.tile(self._mean, (len(words), 1))
-        for feature, sentence in zip(found, words, strict=True):
-            feature += self._of_words[list(sentence)].sum(0)
+        for i, sentence in enumerate(words):
+            found[i] += self._of_words[list(sentence)].sum(0)
         return found
 
     def _regression(self, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:

@@ -39,6 +39,7 @@ from .calibration import calibrate
 from .encoder_phase import EncoderPhase
 from .fit import Fit, Phase, Progress, captions_phase, text_phase
 from .image_network import TrainableEncoder, blended, placed
+from .judging import judged
 from .material import ImageSide, Material, prepare
 from .network import TrainableMRNN
 from .prototypes import Prototypes
@@ -48,10 +49,12 @@ from .run_records import EpochRecord, Sample, latest, read_records, record_line
 from .settings import Settings
 from .tensorboard import events
 from .warm_start import first_model
-from .words_phase import words_phase
+from .words_phase import WordsPhase
 from .workers import Workers, joined
 
 _DIVERGED = "training diverged (no finite dev perplexity); lower the learning rate"
+_SHARED = 2  # one in so many images of the prior is real where words have stand-ins
+_DESCRIBED = 8000  # stand-ins that a consensus knows, too
 _SAMPLES = 6  # dev pictures that are captioned after every epoch
 
 
@@ -182,8 +185,9 @@ class _Run:
         self._write_events = write_events
         self._config = plan.settings.train_config()
         self._model = TrainableMRNN.of(material.bundle.model).to(plan.device)
-        # Gives a bundle the encoder and its features, where the image network learns.
-        self._with_encoder: Callable[[Bundle], Bundle] = lambda bundle: bundle
+        # Gives a bundle the encoder and its features, where a phase changes them.
+        self._with_features: Callable[[Bundle], Bundle] = lambda bundle: bundle
+        self._words: WordsPhase | None = None  # once it has begun
         self._records: list[EpochRecord] = []
         self._command = plan.command
         self._identity = {
@@ -240,7 +244,7 @@ class _Run:
         network = EncoderPhase(
             self._model, self._plan.trainable, self._material, self._config, best
         )
-        self._with_encoder = network.in_bundle
+        self._with_features = network.in_bundle
         return network.phase
 
     def _words_phase(self, is_restored: bool) -> Phase:
@@ -259,14 +263,23 @@ class _Run:
             seen = replace(m.bundle, encoder=identity, encoder_file=file)
             train = self._as_seen_by(seen, m.train_examples)
             dev = self._as_seen_by(seen, m.dev_examples)
-            prior = np.asarray(train.features[m.prior_rows], dtype=np.float16)
-            self._with_encoder = lambda bundle: replace(
-                bundle, encoder=identity, encoder_file=file, prior=prior
-            )
-        return words_phase(self._model, train, dev, m.text, m.words, self._config)
+        else:
+            seen = m.bundle
+        self._words = WordsPhase(self._model, train, dev, m.text, m.words, self._config)
+        rows = m.prior_rows[::_SHARED]
+        real = np.asarray(train.features[rows], dtype=np.float16)
+        imagined = self._words.imagined(len(m.prior_rows) - len(rows)).astype(np.float16)
+        self._with_features = lambda bundle: replace(
+            bundle,
+            encoder=seen.encoder,
+            encoder_file=seen.encoder_file,
+            prior=np.concatenate([real, imagined]),
+            imagined=len(imagined),
+        )
+        return self._words.phase
 
     def _blended(self) -> bytes:
-        """The image network between where it began and what it learned, kept in the run's folder."""
+        """The image network between where it began and what it learned, kept in the folder."""
         began, learned = self._plan.images, self._best_so_far()
         layers = network(began.identity.name)
         assert began.file is not None  # noqa: S101 - it has learned
@@ -372,23 +385,28 @@ class _Run:
             reached["command"] = self._command
         training = {**bundle.training, **reached}
         bundle = replace(bundle, model=calibrated.trained(), training=training)
-        save_bundle(self._with_encoder(bundle), self._plan.output)
+        save_bundle(self._with_features(bundle), self._plan.output)
 
     def _complete(self) -> None:
         """Give the best bundle what follows from it and the pictures: threshold and consensus."""
         bundle = load_bundle(self._plan.output)
+        dev = self._as_seen_by(bundle, self._material.dev_examples)
         match = fit_match(
             bundle.model,
-            self._as_seen_by(bundle, self._material.dev_examples),
+            dev,
             image_terms(bundle.model, bundle.prior),
             self._config.seed,
             self._listeners.on_match,
         )
         consensus = self._consensus(bundle) if bundle.model.config.feature else None
+        bundle = judged(bundle, dev, self._material.dev_examples)
         save_bundle(replace(bundle, match=match, consensus=consensus), self._plan.output)
 
     def _consensus(self, bundle: Bundle) -> Consensus:
-        """How some of the training images, all if they are few, were described."""
+        """How some of the training images, all if they are few, were described.
+
+        With words that captions lack, some sentences are as good as captions of their stand-ins.
+        """
         count = len(self._material.train_examples)
         drawn = np.random.default_rng(self._config.seed).permutation(count)[:IMAGES]
         examples = [self._material.train_examples[row] for row in np.sort(drawn)]
@@ -397,7 +415,12 @@ class _Run:
         captions = [
             pairs.corpus.sentences(np.arange(start, end)) for start, end in pairwise(starts)
         ]
-        return gathered(captions, image_terms(bundle.model, pairs.features))
+        terms = image_terms(bundle.model, pairs.features)
+        if self._words:
+            sentences, stand_ins = self._words.described(_DESCRIBED)
+            captions += [[sentence] for sentence in sentences]
+            terms = np.concatenate([terms, image_terms(bundle.model, stand_ins)])
+        return gathered(captions, terms)
 
     def _as_seen_by(self, bundle: Bundle, examples: Sequence[Example]) -> Pairs:
         """Examples with features of the bundle's encoder, which may have learned."""

@@ -7,8 +7,17 @@ import { END, confidence, minus, percent, shown, signed, spokenPercent } from ".
 import { photoFrame } from "./photo.js";
 
 const MORE_WORDS = 30; // that the model writes after those it is given
-const ABOUT = "Confidence: the geometric mean of the probabilities of the words. Perplexity: " +
-  "between how many words the model hesitated on average; lower is surer.";
+const ABOUT = "Perplexity: between how many words the model hesitated on average; lower is surer.";
+const STRANGE = 0.99; // the strangeness from which on it is said
+
+/** What the confidence is in: the word that the photo speaks for most, if the model can tell. */
+function trust({ sure, main_word: word, strangeness, words }) {
+  if (sure === undefined) return "Confidence: the geometric mean of the words' probabilities. ";
+  const captions = words.find((each) => each.word === word)?.captions;
+  return `Confidence: the chance that “${word}” is right, the word that this photo speaks for ` +
+    `most. ${captions === 0 ? "It is known from text only. " : ""}` +
+    `${strangeness >= STRANGE ? "The photo is unlike those that the model learned from. " : ""}`;
+}
 
 /**
  * A card for a photo (see api.js) that is shown from a URL. `run` is the queue of questions,
@@ -228,17 +237,18 @@ function ownSentence(longest, onSentence) {
 }
 
 function figures(explanation) {
+  const about = trust(explanation) + ABOUT;
   return element(
     "details",
     { class: "figures" },
     element(
       "summary",
-      { title: ABOUT },
+      { title: about },
       element("span", {}, "Confidence ",
         element("b", { text: percent(confidence(explanation)) })),
       element("span", { class: "dim", text: `Perplexity ${explanation.perplexity.toFixed(1)}` }),
     ),
-    element("p", { class: "dim small", text: ABOUT }),
+    element("p", { class: "dim small", text: about }),
   );
 }
 

@@ -34,8 +34,8 @@ export const signed = (value, digits = 1) =>
 
 export const minus = (value, digits = 1) => value.toFixed(digits).replace("-", "−");
 
-/** The geometric mean of the words' probabilities. */
-export const confidence = (told) => 1 / told.perplexity;
+/** The chance that the main word is right; of older models the mean probability of the words. */
+export const confidence = (told) => told.sure ?? 1 / told.perplexity;
 
 /** What to say of a file that the server would refuse; "" of others. */
 export function tooLarge({ name, size }, { bytes: most = Infinity }) {
