@@ -69,8 +69,8 @@ class TrainConfig:
     prototypes: str = ""  # of words that captions lack: "imagenet" or a file; none
     prototype_epochs: int = 6  # passes over the captions, with stand-ins for other pictures
     prototype_strength: float = 10.0  # length of a prototype in a feature of length feature_norm
-    # How far the image network goes from where it began to where it learned to be, when words of
-    # prototypes follow: halfway it knows both (Wortsman et al. 2022, arXiv:2109.01903).
+    # How far an image network that has learned goes from where it began, before words of
+    # prototypes are learned: halfway it knows both (Wortsman et al. 2022, arXiv:2109.01903).
     encoder_share: float = 0.5
     split_seed: int = 1  # chooses dev and test pictures where the data does not
     seed: int = 1

@@ -33,6 +33,7 @@ from mrnn.model.bundle import (
     with_scores,
 )
 from mrnn.model.directory import find_bundle
+from mrnn.model.sureness import Sureness
 from mrnn.model.threshold import MatchThreshold
 from mrnn.words.text import SIGNS, Vocabulary
 
@@ -173,6 +174,66 @@ def test_the_threshold_of_a_match_is_kept(matching):
         "sentences": 800,
         "galleries": [10, 30, 899],
     }
+
+
+OWN = {
+    "ratio": 0.25,
+    "distances": (1.0, 2.5, 2.5, 7.0),
+    "imagined": 1,
+    "sureness": Sureness(0.5, 0.25, 1.0),
+}
+
+
+def test_what_a_model_knows_of_itself_is_kept(tmp_path):
+    save_bundle(replace(make(), **OWN), tmp_path / "model")
+    loaded = load_bundle(tmp_path / "model")
+    assert {name: getattr(loaded, name) for name in OWN} == OWN
+    np.testing.assert_array_equal(loaded.seen, loaded.prior[:3])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("ratio", 1, "'ratio' is not a float"),
+        ("ratio", 1.5, "'ratio' is 1.5, not from 0 to 1"),
+        ("ratio", float("nan"), "'ratio' is nan, not from 0 to 1"),
+        ("distances", {}, "'distances' is not a list"),
+        ("distances", [2.0, 1.0], "'distances' are not numbers from 0 that never fall"),
+        ("distances", ["1"], "'distances' are not numbers"),
+        ("distances", [float("inf")], "'distances' are not numbers"),
+        ("distances", [float("nan")], "'distances' are not numbers"),
+        ("imagined", 4, "'imagined' is 4, but the prior has 4 images"),
+        ("imagined", -1, "'imagined' is -1"),
+        ("sureness", {}, "'sureness' needs the keys gain, intercept, logprob"),
+        ("sureness", {"gain": 1, "intercept": 0, "logprob": None}, "'sureness.logprob' is None"),
+    ],
+)
+def test_what_no_model_can_know_of_itself(saved, key, value, what):
+    edit_config(saved, lambda config: config.update({key: value}))
+    assert what in blamed(saved, "config.json")
+
+
+def test_captions_with_each_word_are_kept(tmp_path):
+    counts = tuple(range(len(SIGNS + WORDS)))
+    vocabulary = Vocabulary(SIGNS + WORDS, counts)
+    save_bundle(replace(make(), vocabulary=vocabulary), tmp_path / "model")
+    assert load_bundle(tmp_path / "model").vocabulary.captions == counts
+
+
+@pytest.mark.parametrize(
+    ("captions", "what"),
+    [
+        ([1, 2], "12 words, but captions are counted for 2"),
+        ([-1] * 12, '"captions" must be a list of whole numbers from 0'),
+        ([1.5] * 12, '"captions" must be a list'),
+        ({}, '"captions" must be a list'),
+        (None, '"captions" must be a list'),
+    ],
+)
+def test_captions_that_cannot_be(saved, captions, what):
+    document = json.loads((saved / "vocab.json").read_text()) | {"captions": captions}
+    put(saved, "vocab.json", json.dumps(document).encode())
+    assert what in blamed(saved, "vocab.json")
 
 
 def test_without_a_threshold_nothing_is_said_of_matches(saved):
@@ -373,10 +434,10 @@ def test_file_too_large_is_not_read(saved):
         (b"\xff\xfe", "not JSON"),
         (b"[" * 200_000, "not JSON"),
         (b'{"format": ' + b"9" * 5000 + b"}", "not JSON"),
-        (b"[]", "bundle format None; this version reads formats 1 and 2"),
+        (b"[]", "bundle format None; this version reads formats 1 to 3"),
         (b"null", "bundle format None"),
         (b"{}", "bundle format None"),
-        (b'{"format": 3}', "bundle format 3"),
+        (b'{"format": 4}', "bundle format 4"),
         (b'{"format": "1"}', "bundle format '1'"),
         (b'{"format": 2}', "missing key 'encoder'"),
     ],

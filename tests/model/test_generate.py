@@ -102,6 +102,34 @@ def brute_force(table, image, prefix, max_length):
     ]
 
 
+def weighed(logp, state):
+    """Words by something else than log P, some not at all."""
+    _, images = state
+    weights = np.where(logp >= logp.max(axis=1, keepdims=True) - 2, logp, -np.inf)
+    return weights + 0.9 * np.sin(np.arange(V) + images[:, None])
+
+
+def naive_beam_by_weights(table, image, width, max_length):
+    """The same search as `naive_beam`, by what words weigh."""
+    live, finished = [(0.0, ())], []
+    for length in range(max_length + 1):
+        candidates = []
+        for score, words in live:
+            logp = np.array([table.after(image, words)])
+            logp[:, [PADDING, START, UNKNOWN]] = -np.inf
+            weights = weighed(logp, (None, np.array([image])))[0]
+            taken = [word for word in (END, *REAL) if weights[word] > -np.inf]
+            candidates += [(score + weights[word], (*words, word)) for word in taken]
+        candidates.sort(reverse=True)
+        finished += [c for c in candidates[:width] if c[1][-1] == END]
+        finished = sorted(finished, reverse=True)[:width]
+        if length < max_length:
+            live = [c for c in candidates if c[1][-1] != END][:width]
+            if not live or (finished and finished[0][0] >= live[0][0]):
+                break
+    return [words for _, words in finished + live][:1]
+
+
 def check(table, image, found, prefix, max_length):
     """What holds of every generated sentence, however it was made."""
     assert all(type(word) is int for word in found.words)
@@ -150,6 +178,37 @@ def test_beam_equals_a_naive_search_for_every_image(
         assert [f.words for f in found] == naive_beam(table, image, width, n_best, *limits)
         for sentence in found:
             check(table, image, sentence, prefix, max_length)
+
+
+@given(SEEDS, st.integers(2, 6), st.integers(1, 4))
+@fast
+def test_a_beam_by_weights_equals_a_naive_search(seed, max_length, width):
+    """Log P is the model's own all the same."""
+    table = Table(seed)
+    results = beam(table.step, table.start(0, 1, 2), width, 1, (), max_length, weigh=weighed)
+    for image, [found] in enumerate(results):
+        assert [found.words] == naive_beam_by_weights(table, image, width, max_length)
+        check(table, image, found, (), max_length)
+
+
+@given(SEEDS, st.integers(2, 6))
+@fast
+def test_greedy_by_weights_is_a_beam_of_one(seed, max_length):
+    table = Table(seed)
+    found = greedy(table.step, table.start(0, 1, 2), (), max_length, weigh=weighed)
+    searched = beam(table.step, table.start(0, 1, 2), 1, 1, (), max_length, weigh=weighed)
+    assert [[sentence] for sentence in found] == searched
+
+
+def test_samples_are_drawn_by_weights():
+    table, draws = Table(3), 10_000
+    start = table.start(*[0] * draws)
+    found = sample(table.step, start, np.random.default_rng(1), 1.0, (5,), 2, weigh=weighed)
+    logp = np.array([table.after(0, [5])])
+    logp[:, [PADDING, START, UNKNOWN]] = -np.inf
+    weights = np.exp(weighed(logp, (None, np.array([0])))[0])
+    shares = [sum(f.words[1] == word for f in found) / draws for word in range(V)]
+    assert shares == pytest.approx((weights / weights.sum()).tolist(), abs=0.02)
 
 
 @pytest.mark.parametrize("prefix", [(), (5,), (4, 7, 4)])

@@ -20,6 +20,7 @@ from mrnn.evaluation.match import fit_match
 from mrnn.evaluation.reading import encoded_by, read_pairs
 from mrnn.images.encoders import FEATURES, Encoder, open_encoder
 from mrnn.images.features import default_cache
+from mrnn.images.networks import network, read_weights
 from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import EncoderIdentity, load_bundle
 from mrnn.model.consensus import Consensus, gathered
@@ -28,6 +29,7 @@ from mrnn.scoring.word_scores import perplexity
 from mrnn.training import encoder_phase, fit, training
 from mrnn.training.image_network import open_trainable
 from mrnn.training.material import ImageSide
+from mrnn.training.prototypes import Prototypes
 from mrnn.training.run_folder import RunFolder, training_folder
 from mrnn.training.run_records import read_records
 from mrnn.training.settings import settle
@@ -579,3 +581,97 @@ def test_any_script_trains_and_comes_out_readable(flickr_layout, tmp_path, scrip
     said = {sample.caption for sample in told[-1].samples}
     expected = {"emoji": ["a dog runs", "the cat sits"]}.get(script, sentences)
     assert said <= {sentence.lower() for sentence in expected}
+
+
+TEXT = (
+    "A zebra runs in the snow",
+    "the zebra sits",
+    "a zebra and a dog",
+    "zebra zebra in the snow",
+)
+PROTOTYPES = Prototypes(
+    np.eye(2, 1280, dtype=np.float32), {"zebra": (0,), "gnu": (1,)}, names=("zebra", "gnu")
+)
+IMAGINING = {**LEARNING, "prototype-epochs": 2, "encoder-share": 0.25}
+
+
+def imagine(data, output, flags=IMAGINING, **options):
+    given = {"text": TEXT, "prototypes": PROTOTYPES} | options
+    return learn_to_see(data, output, flags=flags, **given)
+
+
+def test_words_that_no_caption_has_are_learned_last(flickr_layout, tmp_path):
+    told = []
+    trained = imagine(flickr_layout, tmp_path / "model", on_epoch=told.append)
+    assert [r.phase for r in told] == ["captions"] * 2 + ["encoder"] * 2 + ["words"] * 2
+    words = trained.bundle.vocabulary.words
+    # "and" is said too rarely, the gnu by nobody, but it has a prototype of its own
+    assert words[-2:] == ("zebra", "gnu")
+    counts = dict(zip(words, trained.bundle.vocabulary.captions, strict=True))
+    assert (counts["dog"], counts["zebra"], counts["gnu"]) == (8, 0, 0)
+    assert trained.bundle.training["dev_perplexity"] in {r.dev_perplexity for r in told[4:]}
+    assert trained.bundle.training["text_sentences"] == 4
+
+
+def test_the_image_network_is_blended_for_them(flickr_layout, tmp_path):
+    """A quarter of the way from where it began, and the features are of that network."""
+    imagine(flickr_layout, tmp_path / "model")
+    captioner = load(tmp_path / "model")
+    began = read_weights(network("efficientnet-lite0"), open_encoder("efficientnet-lite0").file)
+    blend = read_weights(network("efficientnet-lite0"), captioner.bundle.encoder_file)
+    moved = [n for n in began if not np.array_equal(began[n], blend[n])]
+    assert moved
+    assert set(moved) <= {n for s in network("efficientnet-lite0").stages[-2:] for n in s.shapes}
+    source = image_side(captioner.encoder).source
+    data = read_dataset(flickr_layout)
+    seen, _, _ = read_pairs(data.split("train"), captioner.vocabulary, source, quiet)
+    bundle = captioner.bundle
+    assert (len(bundle.prior), bundle.imagined) == (8, 4)
+    assert np.array_equal(bundle.seen, seen.features[np.arange(0, 8, 2)])
+    dev, _, _ = read_pairs(data.split("dev"), captioner.vocabulary, source, quiet)
+    reached = bundle.training["dev_perplexity"]
+    assert perplexity(captioner.model, dev) == pytest.approx(reached, rel=1e-2)
+
+
+def test_an_interrupted_training_of_words_goes_on_with_the_same_bits(flickr_layout, tmp_path):
+    whole = imagine(flickr_layout, tmp_path / "whole")
+
+    def stop(progress):
+        if progress.phase == "words" and progress.update == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    stopped = imagine(flickr_layout, tmp_path / "parts", on_progress=stop)
+    assert stopped.interrupted
+    assert (tmp_path / "parts.training" / "encoder.safetensors").exists()
+    resumed = imagine(flickr_layout, tmp_path / "parts", resume=True)
+    assert not resumed.interrupted
+    assert not (tmp_path / "parts.training" / "encoder.safetensors").exists()
+    assert resumed.bundle.encoder == whole.bundle.encoder
+    assert np.array_equal(resumed.bundle.prior, whole.bundle.prior)
+    for name, weight in whole.bundle.model.weights.items():
+        assert np.array_equal(resumed.bundle.model.weights[name], weight), name
+
+
+def test_words_are_learned_on_an_encoder_as_it_is(flickr_layout, tmp_path):
+    side = image_side(open_encoder("efficientnet-lite0"))
+    flags = {**FAST, "prototype-epochs": 1}
+    options = {"text": TEXT, "prototypes": PROTOTYPES, "encoder": "efficientnet-lite0"}
+    trained = run(flickr_layout, tmp_path / "model", flags=flags, **options)
+    assert trained.bundle.encoder == side.identity
+    assert trained.bundle.imagined == 4
+    records = read_records(tmp_path / "model.training" / "metrics.jsonl")
+    assert {r.phase for r in records} == {"captions", "words"}  # the text is not learned before
+
+
+def test_a_text_without_words_that_have_prototypes(flickr_layout, tmp_path):
+    with pytest.raises(DataError, match="not one word that has prototypes"):
+        imagine(flickr_layout, tmp_path / "model", text=["a dog runs", "a cat"])
+    assert not (tmp_path / "model").exists()
+
+
+def test_without_prototypes_the_text_gives_no_words(flickr_layout, tmp_path):
+    flags = {**FAST, "text-epochs": 1}
+    trained = run(flickr_layout, tmp_path / "model", text=TEXT, flags=flags)
+    assert "zebra" not in trained.bundle.vocabulary
+    assert trained.bundle.imagined == 0
+    assert trained.bundle.ratio == 0

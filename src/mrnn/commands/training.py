@@ -154,7 +154,7 @@ def train(
         Optional[float],
         _setting(
             "encoder-share",
-            "With --prototypes: how far from the image network as it began to the trained one.",
+            "With --prototypes: how far from the published image network to one that has learned.",
             "P",
             min=0,
             max=1,

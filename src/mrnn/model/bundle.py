@@ -287,7 +287,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise _wrong(path, f"not JSON ({error})") from None
     if not isinstance(config, dict) or config.get("format") not in _READ:
         found = config.get("format") if isinstance(config, dict) else None
-        known = " and ".join(map(str, _READ))
+        known = f"{_READ[0]} to {_READ[-1]}"
         raise _wrong(path, f"bundle format {found!r}; this version reads formats {known}")
     shape = {
         "format": int,

@@ -30,6 +30,7 @@ from ..images.encoders import features_only, reopen_encoder
 from ..images.features import OnProgress, default_cache
 from ..images.finding import printable
 from ..images.networks import SAFETENSORS, EncoderFile, network
+from ..images.published import PACKAGES, packaged
 from ..interruption import deferred_interrupts
 from ..model.bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
 from ..model.consensus import IMAGES, Consensus, gathered
@@ -254,17 +255,17 @@ class _Run:
         if self._workers.leads and not is_restored:
             bundle = self._best_so_far()
             self._model = TrainableMRNN.of(bundle.model).to(self._plan.device)
-        if self._plan.trainable:
-            content = b""
-            if self._workers.leads:
-                content = self._folder.encoder.read_bytes() if is_restored else self._blended()
-            file = EncoderFile.of(SAFETENSORS, self._workers.bytes_from_leader(content))
+            self._blend(bundle.encoder_file)
+        content = b""
+        if self._workers.leads and self._folder.encoder.exists():
+            content = self._folder.encoder.read_bytes()
+        seen = m.bundle
+        if content := self._workers.bytes_from_leader(content):
+            file = EncoderFile.of(SAFETENSORS, content)
             identity = replace(m.bundle.encoder, digest=file.digest)
             seen = replace(m.bundle, encoder=identity, encoder_file=file)
             train = self._as_seen_by(seen, m.train_examples)
             dev = self._as_seen_by(seen, m.dev_examples)
-        else:
-            seen = m.bundle
         self._words = WordsPhase(self._model, train, dev, m.text, m.words, self._config)
         rows = m.prior_rows[::_SHARED]
         real = np.asarray(train.features[rows], dtype=np.float16)
@@ -278,15 +279,15 @@ class _Run:
         )
         return self._words.phase
 
-    def _blended(self) -> bytes:
-        """The image network between where it began and what it learned, kept in the folder."""
-        began, learned = self._plan.images, self._best_so_far()
-        layers = network(began.identity.name)
-        assert began.file is not None  # noqa: S101 - it has learned
-        assert learned.encoder_file is not None  # noqa: S101
-        content = blended(layers, began.file, learned.encoder_file, self._config.encoder_share)
-        write_whole(self._folder.encoder, content)
-        return content
+    def _blend(self, learned: EncoderFile | None) -> None:
+        """Keep an image network that has learned, drawn back to where it began, in the folder."""
+        began, name = self._plan.images.file, self._plan.images.identity.name
+        if name in PACKAGES:
+            began = packaged(network(name))
+        if began is None or learned is None or began.content == learned.content:
+            return
+        share = self._config.encoder_share
+        write_whole(self._folder.encoder, blended(network(name), began, learned, share))
 
     def _best_so_far(self) -> Bundle:
         if not self._plan.output.exists():
