@@ -188,3 +188,47 @@ def test_evaluate_uses_the_split_that_the_model_was_trained_with(flickr_layout, 
         "evaluate", flickr_layout, "--model", tmp_path / "m", "--retrieval", "none", "--json"
     )
     assert document("evaluate", out)["images"] == len(dev)
+
+
+def test_words_of_a_text_are_learned_from_prototypes_of_ones_own(flickr_layout, tmp_path):
+    np.save(tmp_path / "looks.npy", np.eye(1, 4, dtype=np.float32))
+    (tmp_path / "looks.txt").write_text("zebra\n")
+    features = np.random.default_rng(0).normal(size=(11, 4)).astype(np.float32)
+    np.save(tmp_path / "feats.npy", features)
+    (tmp_path / "feats.txt").write_text("".join(f"{i}.jpg\n" for i in range(11)))
+    for name, text in (
+        ("a", "a zebra runs\nthe zebra sits\n"),
+        ("b", "a zebra\nzebra in the snow\n"),
+    ):
+        (tmp_path / f"{name}.txt").write_text(text)
+    code, _, err = run(
+        "train", flickr_layout, "-o", tmp_path / "m", "--features", tmp_path / "feats.npy",
+        "--prototypes", tmp_path / "looks.npy", "--text", tmp_path / "a.txt", "--text",
+        tmp_path / "b.txt", "--epochs", 1, "--prototype-epochs", 2, "--minimum-count", 1,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "words epoch 2" in err
+    bundle = load_bundle(tmp_path / "m")
+    assert "zebra" in bundle.vocabulary
+    assert bundle.training["text_sentences"] == 4
+    assert "--text a.txt --text b.txt" in bundle.training["command"]
+    assert "known from text only" in (tmp_path / "m" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--prototypes", "imagenet"], "--prototypes needs sentences that say the words"),
+        (["--prototypes", "no.npy", "--text", "TEXT"], "no.npy: cannot be read"),
+        (["--prototypes", "imagenet", "--text", "TEXT", "--encoder", "none"], "no classifier"),
+        (["--encoder-share", "1.5"], "1.5"),
+        (["--prototype-strength", "0"], "--prototype-strength is 0"),
+    ],
+)
+def test_prototypes_that_cannot_be_used(flickr_layout, tmp_path, options, what):
+    (tmp_path / "text.txt").write_text("a zebra runs\n")
+    given = [str(tmp_path / "text.txt") if option == "TEXT" else option for option in options]
+    code, _, err = run("train", flickr_layout, "-o", tmp_path / "m", *given)
+    assert code in (1, 2)
+    assert what in err
+    assert not (tmp_path / "m").exists()

@@ -395,9 +395,9 @@ def test_card_says_who_chose_the_splits_and_what_was_read_before(tiny_bundle):
     more = {"split_origin": "chosen by seed 3", "text_sentences": 1234}
     text = card(replace(tiny_bundle, training={**tiny_bundle.training, **more}), 0)
     assert "- Splits: chosen by seed 3.\n" in text
-    assert "- Read before: 1,234 sentences without pictures.\n" in text
+    assert "- Read besides: 1,234 sentences without pictures.\n" in text
     none = {"split_origin": "given by the data", "text_sentences": 0}
-    assert "Read before" not in card(
+    assert "Read besides" not in card(
         replace(tiny_bundle, training={**tiny_bundle.training, **none}), 0
     )
 
