@@ -41,7 +41,7 @@ from .scoring.word_scores import score_words, to_perplexity
 from .words.packing import Corpus
 from .words.text import END, SIGNS, Vocabulary, join, tokenise
 
-_RARE = 300  # a word of fewer captions than one in so many
+_RARE = 100  # a word of fewer captions than one in so many
 _BATCH = 64  # images that are captioned together
 
 ImagePath = str | os.PathLike[str]
@@ -446,11 +446,11 @@ class Captioner:
     def ratio(self, how: Decoding) -> float:
         """The c of `model.guidance` by which captions are generated.
 
-        For a consensus the model's own is halved: similar pictures speak for the words, too.
+        For a beam the model's own is halved: it finds what a ratio favours more surely.
         """
         if how.ratio is not None:
             return how.ratio
-        return self.bundle.ratio / 2 if how.consensus else self.bundle.ratio
+        return self.bundle.ratio / 2 if how.width > 1 else self.bundle.ratio
 
     def _judged(self, captions: list[Caption], terms: np.ndarray) -> list[Caption]:
         """Captions with how sure they are and how strange their image is, as far as is known."""

@@ -68,7 +68,8 @@ def test_the_ratio_is_the_highest_that_costs_dev_next_to_nothing(bundle):
         captions = captioner.caption_features(pairs.features, ratio=ratio)
         return cider_d([tuple(tokenise(c.text)) for c in captions], references)
 
-    fine = [ratio for ratio in RATIOS if score(ratio) >= 0.98 * score(0.0)]
+    best = max(map(score, RATIOS))
+    fine = [ratio for ratio in RATIOS if score(ratio) >= 0.98 * best]
     assert found.ratio == max(fine)
     assert judged(replace(bundle, imagined=0), pairs, examples).ratio == 0
 

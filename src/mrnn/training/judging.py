@@ -53,7 +53,8 @@ def _best_ratio(
         )
         for ratio in RATIOS
     }
-    return max(ratio for ratio, score in scores.items() if score >= (1 - _LOSS) * scores[0.0])
+    best = max(scores.values())
+    return max(ratio for ratio, score in scores.items() if score >= (1 - _LOSS) * best)
 
 
 def _sureness(

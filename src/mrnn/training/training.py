@@ -55,7 +55,7 @@ from .workers import Workers, joined
 
 _DIVERGED = "training diverged (no finite dev perplexity); lower the learning rate"
 _SHARED = 2  # one in so many images of the prior is real where words have stand-ins
-_DESCRIBED = 8000  # stand-ins that a consensus knows, too
+_DESCRIBED = 7000  # stand-ins that a consensus knows, too
 _SAMPLES = 6  # dev pictures that are captioned after every epoch
 
 
