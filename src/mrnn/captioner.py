@@ -22,26 +22,23 @@ from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .images.features import encode_images
 from .images.finding import printable
 from .images.reading import preprocess, read_image, seen_area
-from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
+from .model.blocks import NUMPYS_ROWS, in_blocks
 from .model.bundle import Bundle, load_bundle
 from .model.directory import find_bundle
-from .model.familiarity import Surroundings, strangeness, surroundings
 from .model.generate import Generated, State, Step, as_likely, beam, greedy, sample
-from .model.guidance import by_ratio, shares
-from .model.mrnn import g2
-from .model.normaliser import fast_normaliser
+from .model.guidance import by_ratio, said_once, shares
 from .model.stepping import quick_step
-from .model.sureness import main_word
 from .onnx_sessions import choose_device
 from .results import Caption, Explanation, Match, Ranking, Score, Word
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
 from .scoring.pairs import Pairs
 from .scoring.ranking import sentences_for
+from .scoring.runners_up import with_alternatives
+from .scoring.trust import Trust
 from .scoring.word_scores import score_words, to_perplexity
 from .words.packing import Corpus
 from .words.text import END, SIGNS, Vocabulary, join, tokenise
 
-_RARE = 100  # a word of fewer captions than one in so many
 _BATCH = 64  # images that are captioned together
 
 ImagePath = str | os.PathLike[str]
@@ -68,38 +65,10 @@ class Captioner:
         """What scoring needs of the bundle's training images, (P, M): P(s) is over these."""
         return self.model.image_terms(self.bundle.prior)  # at once: nothing hangs on its last digit
 
-    def strangeness(self, terms: np.ndarray) -> np.ndarray:
-        """How unlike what was learned from each image is, by its terms (B, M): (B,) from 0 to 1.
-
-        1 for all where the bundle does not know.
-        """
-        of_dev = self.bundle.distances
-        if not of_dev:
-            return np.ones(len(terms), dtype=np.float32)
-        return strangeness(self._surroundings.distances(terms), of_dev)
-
     @cached_property
-    def _seen_terms(self) -> np.ndarray:
-        """Those of the prior terms that are of real images."""
-        return self.prior_terms[: len(self.bundle.seen)]
-
-    @cached_property
-    def usual_term(self) -> np.ndarray:
-        """The image term (M,) of the usual image: the mean of training images."""
-        return self._seen_terms.mean(0)
-
-    @cached_property
-    def _surroundings(self) -> Surroundings:
-        return surroundings(self._seen_terms)
-
-    @cached_property
-    def _rare(self) -> np.ndarray | None:
-        """Words (V,) that hardly any training caption has; None where nobody has counted."""
-        if not self.vocabulary.captions:
-            return None
-        rare = np.array(self.vocabulary.captions) * _RARE < self.bundle.training["sentences"]
-        rare[: len(SIGNS)] = False
-        return rare
+    def trust(self) -> Trust:
+        """How far captions can be trusted."""
+        return Trust(self.bundle, self.prior_terms)
 
     @cached_property
     def identity(self) -> str:
@@ -182,7 +151,10 @@ class Captioner:
                     logprob,
                     to_perplexity(logprob, len(logprobs)),
                     logprob - prior,
-                    tuple(Word(word, p, captions=self._captions_with(word)) for word, p in words),
+                    tuple(
+                        Word(word, p, captions=self.vocabulary.captions_with(word))
+                        for word, p in words
+                    ),
                     self.unknown_words(sentence),
                 )
             )
@@ -226,17 +198,11 @@ class Captioner:
         else:
             caption = self._given(sentence, feature, how.alternatives)
         words = [self.vocabulary.index(word.text) for word in caption.words]
-        usual = self.usual_term
+        usual = self.trust.usual_term
         evidence, method = find_evidence(
             self.model, self.encoder, usual, pixels, feature, words, quick
         )
         return Explanation(caption, evidence, method, area, self.unknown_words(sentence or ""))
-
-    def _captions_with(self, word: str) -> int | None:
-        """Training captions that have a word; None for signs, and where nobody has counted."""
-        index = self.vocabulary.index(word)
-        counts = self.vocabulary.captions
-        return counts[index] if counts and index >= len(SIGNS) else None
 
     def unknown_words(self, sentence: str) -> tuple[str, ...]:
         """The words of a sentence that are not in the vocabulary, and count as the unknown word."""
@@ -411,7 +377,7 @@ class Captioner:
         matrix = np.stack(features)
         captions = self._search(self.terms_of_features(matrix), how, prefix, generator)
         if how.alternatives:
-            captions = self._with_alternatives(captions, matrix, how.alternatives)
+            captions = with_alternatives(self.bundle, captions, matrix, how.alternatives)
         return captions
 
     def _search(
@@ -419,8 +385,8 @@ class Captioner:
     ) -> list[Caption]:
         ratio = self.ratio(how)
         state = self._initial(terms, ratio)
-        once = self._rare if ratio else None
-        weigh = by_ratio(self.model, self.usual_term) if ratio else as_likely
+        once = said_once(self.vocabulary, self.bundle.training["sentences"]) if ratio else None
+        weigh = by_ratio(self.model, self.trust.usual_term) if ratio else as_likely
         limits = prefix, how.max_length, how.no_repeat, once, weigh
         if how.temperature is not None:
             found = [[s] for s in sample(self._step, state, generator, how.temperature, *limits)]
@@ -430,17 +396,20 @@ class Captioner:
             wanted = how.width if how.consensus else max(how.n_best, 1)
             found = beam(self._step, state, how.width, wanted, *limits)
         if how.consensus:
-            found = [
-                self._by_consensus(sentences, term)
-                for sentences, term in zip(found, terms, strict=True)
-            ]
+            assert self.bundle.consensus is not None  # noqa: S101 - so says `require`
+            order = self.bundle.consensus.ordered
+            found = [order(term, several) for term, several in zip(terms, found, strict=True)]
         captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
         best = [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
-        return self._judged(best, terms)
+        return self.trust.judged(best, terms)
 
     def _initial(self, terms: np.ndarray, ratio: float = 0.0) -> State:
         """r(0), the image terms, each one's c of `guidance` and the sentence's part of eq. 3."""
-        each = shares(ratio, self.strangeness(terms)) if ratio else np.zeros(len(terms), np.float32)
+        each = (
+            shares(ratio, self.trust.strangeness(terms))
+            if ratio
+            else np.zeros(len(terms), np.float32)
+        )
         return self.model.initial_state(len(terms)), terms, each[:, None], np.zeros_like(terms)
 
     def ratio(self, how: Decoding) -> float:
@@ -452,53 +421,20 @@ class Captioner:
             return how.ratio
         return self.bundle.ratio / 2 if how.width > 1 else self.bundle.ratio
 
-    def _judged(self, captions: list[Caption], terms: np.ndarray) -> list[Caption]:
-        """Captions with how sure they are and how strange their image is, as far as is known."""
-        if self.bundle.distances:
-            strange = self.strangeness(terms).tolist()
-            captions = [replace(c, strangeness=s) for c, s in zip(captions, strange, strict=True)]
-        return [self._with_sureness(caption) for caption in captions]
-
-    def _with_sureness(self, caption: Caption) -> Caption:
-        if self.bundle.sureness is None or not (gains := self.gains(caption)):
-            return caption
-        place = main_word(gains)
-        word = caption.words[place]
-        sure = self.bundle.sureness.chance(word.logprob, gains[place])
-        return replace(caption, main_word=word.text, sure=sure)
-
-    def gains(self, caption: Caption) -> list[float]:
-        """What the log P of each word, END left out, gains from the image over the usual one."""
-        said = [word for word in caption.words if word.text != SIGNS[END]]
-        indices = [self.vocabulary.index(word.text) for word in said]
-        packed = Corpus([indices]).pack()
-        with one_thread():  # one sentence alone: the same digits in any company
-            x = self.model.sentence_terms(packed) + self.usual_term
-            m = g2(x[: len(said)])
-            logits = (m * self.model.wo[indices]).sum(1) + self.model.wo_bias[indices]
-            usual = logits - fast_normaliser(self.model)(m)
-        return [word.logprob - float(p) for word, p in zip(said, usual, strict=True)]
-
     def _step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         recurrent, terms, ratio, _ = state
         logp, recurrent, of_sentence = in_blocks(quick_step(self.model), words, recurrent, terms)
         return logp, (recurrent, terms, ratio, of_sentence)
 
-    def _by_consensus(self, sentences: list[Generated], term: np.ndarray) -> list[Generated]:
-        """The sentences for an image term (M,), those first on which its neighbours agree most.
-
-        Complete ones come before those cut off, as in a beam.
-        """
-        assert self.bundle.consensus is not None  # noqa: S101 - so says `require`
-        spoken = [s.words[: len(s.words) - s.complete] for s in sentences]
-        scores = self.bundle.consensus.scores(term, spoken)
-        order = sorted(range(len(scores)), key=lambda i: (not sentences[i].complete, -scores[i]))
-        return [sentences[i] for i in order]
-
     def _caption(self, sentence: Generated) -> Caption:
         texts = self.vocabulary.decode(sentence.words)
         words = tuple(
-            Word(text, logprob, given=i < sentence.given, captions=self._captions_with(text))
+            Word(
+                text,
+                logprob,
+                given=i < sentence.given,
+                captions=self.vocabulary.captions_with(text),
+            )
             for i, (text, logprob) in enumerate(zip(texts, sentence.logprobs, strict=True))
         )
         spoken = texts[:-1] if sentence.complete else texts
@@ -516,37 +452,14 @@ class Captioner:
         [scored] = score_words(self.model, Pairs(corpus, np.zeros(1, np.int64), feature[None]))
         texts, logprobs = [*tokenise(sentence), SIGNS[END]], scored.logprobs.tolist()
         words = tuple(
-            Word(text, logprob, captions=self._captions_with(text))
+            Word(text, logprob, captions=self.vocabulary.captions_with(text))
             for text, logprob in zip(texts, logprobs, strict=True)
         )
         logprob = sum(logprobs)
         perplexity = to_perplexity(logprob, len(words))
         caption = Caption(join(texts[:-1]), logprob, perplexity, True, words)
-        [caption] = self._judged([caption], self.terms_of_features(feature[None]))
-        return self._with_alternatives([caption], feature[None], alternatives)[0]
-
-    def _with_alternatives(
-        self, captions: list[Caption], features: np.ndarray, count: int
-    ) -> list[Caption]:
-        indices = [[self.vocabulary.index(w.text) for w in c.words] for c in captions]
-        corpus = Corpus(
-            [
-                sentence[:-1] if c.complete else sentence
-                for c, sentence in zip(captions, indices, strict=True)
-            ]
-        )
-        pairs = Pairs(corpus, np.arange(len(captions)), features)
-        results = []
-        for caption, scored in zip(captions, score_words(self.model, pairs, count), strict=True):
-            top = zip(
-                scored.alternatives.tolist(), scored.alternative_logprobs.tolist(), strict=True
-            )
-            words = tuple(
-                replace(word, alternatives=tuple(zip(self.vocabulary.decode(i), p, strict=True)))
-                for word, (i, p) in zip(caption.words, top, strict=False)
-            )
-            results.append(replace(caption, words=words))
-        return results
+        [caption] = self.trust.judged([caption], self.terms_of_features(feature[None]))
+        return with_alternatives(self.bundle, [caption], feature[None], alternatives)[0]
 
 
 def _require_places(k: int | None) -> None:

@@ -40,7 +40,8 @@ def test_the_card_says_the_command(flickr_layout, tmp_path, monkeypatch):
 
 
 def command(given=(), flags=(), data="data", output="model"):
-    return _command(Path(data), dict(given), settle(dict(flags)), Path(output))
+    files = {name: several if isinstance(several, list) else [several] for name, several in given}
+    return _command(Path(data), files, settle(dict(flags)), Path(output))
 
 
 @pytest.mark.parametrize(
@@ -52,11 +53,12 @@ def command(given=(), flags=(), data="data", output="model"):
         ({"from": "./plain"}, "--from ./plain"),
         ({"from": "/home/me/plain"}, "--from ./plain"),
         ({"features": Path("private/feats.npy")}, "--features feats.npy"),
-        ({"text": None, "images": Path("/photos")}, "--images photos"),
+        ({"text": [], "images": Path("/photos")}, "--images photos"),
+        ({"text": [Path("/a/b.txt"), Path("/c/d.txt")]}, "--text b.txt --text d.txt"),
     ],
 )
 def test_files_are_named_without_their_folders(given, words):
-    assert command(given) == f"mrnn train data {words} -o model"
+    assert command(given.items()) == f"mrnn train data {words} -o model"
 
 
 def test_flags_are_as_they_were_given():

@@ -23,13 +23,12 @@ def test_a_photo_gets_the_servers_caption_and_its_confidence(page, server, photo
     page.upload("#files", photos[:1])
     told = explain(server, photos[0])
     assert said(page) == told["caption"]
-    share = math.exp(told["logprob"] / len(told["words"]))
-    assert page.text(".figures summary").startswith(f"Confidence {100 * share:.0f}%")
+    assert page.text(".figures summary").startswith(f"Confidence {100 * told['sure']:.0f}%")
     assert f"Perplexity {told['perplexity']:.1f}" in page.text(".figures")
     assert told["caption"] in page.until_text("#said", photos[0].name)
     assert page.one(".card img").get_attribute("alt") == told["caption"]
     page.one(".figures summary").click()
-    assert "geometric mean" in page.text(".figures p")
+    assert f"the chance that “{told['main_word']}” is right" in page.text(".figures p")
 
 
 def test_words_show_their_map_their_runners_up_and_their_sources(page, server, photos):
@@ -41,6 +40,7 @@ def test_words_show_their_map_their_runners_up_and_their_sources(page, server, p
         panel = point_at(page, i)
         maps.add(heat(page))
         considered = [word["word"] for word in told[i]["alternatives"]]
+        considered = [word.replace("##UNK##", "(a rare word)") for word in considered]
         assert [text.split("\n")[0] for text in page.texts(".runner")][:4] == considered
         assert f"{100 * math.exp(told[i]['logprob']):.0f}%" in panel
         assert [row.split("\t")[0] for row in page.texts(".sources tr")] == [

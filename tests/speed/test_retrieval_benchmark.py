@@ -135,8 +135,9 @@ def opened(monkeypatch, captioner):
 
 def test_a_scene_without_data_is_what_the_model_says_of_its_own_pictures(opened, captioner):
     scene = opened(None)
-    assert len(scene.corpus) == 5 * len(captioner.bundle.prior)
-    assert scene.features is scene.all_features is captioner.bundle.prior
+    assert len(scene.corpus) == 5 * len(captioner.bundle.seen)
+    assert scene.features is scene.all_features
+    assert np.array_equal(scene.features, captioner.bundle.seen)
     assert scene.images.tolist() == [image for image in range(5) for _ in range(5)]
     sentences = scene.corpus.sentences(np.arange(len(scene.corpus)))
     assert len({tuple(sentence) for sentence in sentences}) > 5

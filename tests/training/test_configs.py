@@ -46,6 +46,8 @@ def test_no_setting_is_left_to_defaults_that_may_change(path):
     """But for those of phases that the run does not have."""
     told = read_toml(path)
     left = settle({}).by_name.keys() - told.keys()
-    assert left <= {"text-epochs"} | (
-        set() if told.get("train-encoder") else {name for name in left if "encoder" in name}
-    )
+    absent = {"text-epochs"}
+    absent |= set() if told.get("train-encoder") else {name for name in left if "encoder" in name}
+    if not told.get("prototypes"):
+        absent |= {name for name in left if "prototype" in name} | {"encoder-share"}
+    assert left <= absent

@@ -146,7 +146,7 @@ def evaluate(
                 captioner.model,
                 captioner.encoder,
                 captioner.vocabulary,
-                captioner.usual_term,
+                captioner.trust.usual_term,
                 [example.image for example in readable],
                 captions,
                 plan.seed,

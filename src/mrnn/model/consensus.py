@@ -24,6 +24,7 @@ from safetensors.numpy import load, save
 
 from ..words.text import PADDING
 from .arrays import unit
+from .generate import Generated
 
 IMAGES = 10_000  # training images that are kept, at most
 _ORDERS = (1, 2, 3, 4)
@@ -71,6 +72,15 @@ class Consensus:
             * math.exp(-((len(s) - length) ** 2) / (2 * _LENGTH**2))
             for s in sentences
         ]
+
+    def ordered(self, term: np.ndarray, sentences: Sequence[Generated]) -> list[Generated]:
+        """The sentences for an image term (M,), those first on which its neighbours agree most.
+
+        Complete ones come before those cut off, as in a beam.
+        """
+        scores = self.scores(term, [s.words[: len(s.words) - s.complete] for s in sentences])
+        order = sorted(range(len(scores)), key=lambda i: (not sentences[i].complete, -scores[i]))
+        return [sentences[i] for i in order]
 
     def _neighbours(self, term: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The nearest images (K,) and their votes (K,), which sum to 1."""

@@ -22,11 +22,13 @@ import math
 
 import numpy as np
 
+from ..words.text import SIGNS, Vocabulary
 from .blocks import in_blocks
 from .generate import State, Weigh
 from .mrnn import MRNN, g2
 from .normaliser import float_normaliser
 
+_RARE = 100  # a word of fewer captions than one in so many is rare
 _POWER = 3  # an ordinary picture, stranger than half of dev's, has an eighth of the ratio
 _PLAUSIBLE = math.log(0.1)  # of the most probable word
 
@@ -34,6 +36,18 @@ _PLAUSIBLE = math.log(0.1)  # of the most probable word
 def shares(ratio: float, strangeness: np.ndarray) -> np.ndarray:
     """The c of images by how strange they are (B,): all of `ratio` for those unlike all others."""
     return (ratio * strangeness**_POWER).astype(np.float32)
+
+
+def said_once(vocabulary: Vocabulary, captions: int) -> np.ndarray | None:
+    """Words (V,) of so few of the training captions that no sentence needs them twice.
+
+    None where nobody has counted.
+    """
+    if not vocabulary.captions:
+        return None
+    rare = np.array(vocabulary.captions) * _RARE < captions
+    rare[: len(SIGNS)] = False
+    return rare
 
 
 def by_ratio(model: MRNN, usual: np.ndarray) -> Weigh:

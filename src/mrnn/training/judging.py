@@ -64,7 +64,7 @@ def _sureness(
     captioner = _captioner(bundle)
     found = []
     for caption, said in zip(_captions(bundle, terms, bundle.ratio), references, strict=True):
-        gains = captioner.gains(caption)
+        gains = captioner.trust.gains(caption)
         if gains:
             place = main_word(gains)
             word = caption.words[place]

@@ -59,11 +59,11 @@ class Material:
     train: Pairs
     dev: Pairs
     text: Corpus  # sentences without pictures
-    words: Wordstock | None  # what is known of words that captions lack
     train_examples: Sequence[Example]  # in the order of the features
     dev_examples: Sequence[Example]
     prior_rows: np.ndarray  # (P,) training images whose features the bundle carries
     errors: tuple[ImageError, ...]  # of images left out
+    words: Wordstock | None = None  # what is known of words that captions lack
 
     def sentences_fingerprint(self) -> str:
         """What tells the vocabulary and the sentences from any others."""
@@ -145,11 +145,11 @@ def prepare(
         train,
         dev,
         Corpus([vocabulary.encode(sentence) for sentence in text]),
-        words,
         used,
         dev_used,
         prior_rows,
         (*errors, *dev_errors),
+        words,
     )
 
 

@@ -160,6 +160,11 @@ class Vocabulary:
         """Index of a word, the unknown sign's for a word outside the vocabulary."""
         return self._index.get(word, UNKNOWN)
 
+    def captions_with(self, word: str) -> int | None:
+        """Training captions with a word; None for signs, and where nobody has counted."""
+        index = self.index(word)
+        return self.captions[index] if self.captions and index >= len(SIGNS) else None
+
     def counted(self, sentences: Iterable[str]) -> Vocabulary:
         """The same words, with how many of these sentences have each."""
         said = Counter(i for sentence in sentences for i in set(self.encode(sentence)))

@@ -1,0 +1,77 @@
+"""How far captions can be trusted: how sure they are, and how strange their images.
+
+Dimension key: B images, P images of the prior, M multimodal layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from ..model.blocks import one_thread
+from ..model.bundle import Bundle
+from ..model.familiarity import Surroundings, strangeness, surroundings
+from ..model.mrnn import g2
+from ..model.normaliser import fast_normaliser
+from ..model.sureness import main_word
+from ..results import Caption
+from ..words.packing import Corpus
+from ..words.text import END, SIGNS
+
+
+class Trust:
+    """What a bundle knows of its own captions."""
+
+    def __init__(self, bundle: Bundle, prior_terms: np.ndarray) -> None:
+        """`prior_terms` (P, M) are those of the bundle's prior."""
+        self._bundle = bundle
+        self._seen_terms = prior_terms[: len(bundle.seen)]  # of real images
+
+    @cached_property
+    def usual_term(self) -> np.ndarray:
+        """The image term (M,) of the usual image: the mean of training images."""
+        return self._seen_terms.mean(0)
+
+    def strangeness(self, terms: np.ndarray) -> np.ndarray:
+        """How unlike what was learned from each image is, by its terms (B, M): (B,) from 0 to 1.
+
+        1 for all where the bundle does not know.
+        """
+        of_dev = self._bundle.distances
+        if not of_dev:
+            return np.ones(len(terms), dtype=np.float32)
+        return strangeness(self._surroundings.distances(terms), of_dev)
+
+    def judged(self, captions: list[Caption], terms: np.ndarray) -> list[Caption]:
+        """Captions with how sure they are and how strange their image is, as far as is known."""
+        if self._bundle.distances:
+            strange = self.strangeness(terms).tolist()
+            captions = [replace(c, strangeness=s) for c, s in zip(captions, strange, strict=True)]
+        return [self._with_sureness(caption) for caption in captions]
+
+    def gains(self, caption: Caption) -> list[float]:
+        """What the log P of each word, END left out, gains from the image over the usual one."""
+        model = self._bundle.model
+        said = [word for word in caption.words if word.text != SIGNS[END]]
+        indices = [self._bundle.vocabulary.index(word.text) for word in said]
+        packed = Corpus([indices]).pack()
+        with one_thread():  # one sentence alone: the same digits in any company
+            x = model.sentence_terms(packed)[: len(said)] + self.usual_term
+            m = g2(x)
+            logits = (m * model.wo[indices]).sum(1) + model.wo_bias[indices]
+            usual = logits - fast_normaliser(model)(m)
+        return [word.logprob - float(p) for word, p in zip(said, usual, strict=True)]
+
+    @cached_property
+    def _surroundings(self) -> Surroundings:
+        return surroundings(self._seen_terms)
+
+    def _with_sureness(self, caption: Caption) -> Caption:
+        if self._bundle.sureness is None or not (gains := self.gains(caption)):
+            return caption
+        place = main_word(gains)
+        word = caption.words[place]
+        sure = self._bundle.sureness.chance(word.logprob, gains[place])
+        return replace(caption, main_word=word.text, sure=sure)
