@@ -42,7 +42,8 @@ def test_words_show_their_map_their_runners_up_and_their_sources(page, server, p
         considered = [word["word"] for word in told[i]["alternatives"]]
         considered = [word.replace("##UNK##", "(a rare word)") for word in considered]
         assert [text.split("\n")[0] for text in page.texts(".runner")][:4] == considered
-        assert f"{100 * math.exp(told[i]['logprob']):.0f}%" in panel
+        share = 100 * math.exp(told[i]["logprob"])
+        assert f"{share:.{0 if share >= 10 else 1}f}%" in panel
         assert [row.split("\t")[0] for row in page.texts(".sources tr")] == [
             "the picture",
             "the sentence so far",
