@@ -31,7 +31,7 @@ def card(bundle: Bundle, size: int) -> str:
         f"seed {t['config']['seed']}.",
         *_more_about_data(t),
         f"- Vocabulary: {c.vocabulary:,} (words seen at least "
-        f"{t['config']['minimum_count']} times, and four signs).",
+        f"{t['config']['minimum_count']} times{_and_of_texts(bundle)}, and four signs).",
         *_words_from_text(bundle),
         f"- Encoder: {_encoder_line(bundle)}.",
         f"- Sizes: embedding {c.embedding}, recurrent {c.recurrent}, multimodal {c.multimodal}, "
@@ -61,13 +61,17 @@ def _more_about_data(training: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _and_of_texts(bundle: Bundle) -> str:
+    return " in captions, words of texts" if bundle.training["config"].get("prototypes") else ""
+
+
 def _words_from_text(bundle: Bundle) -> list[str]:
     """How many words no caption has, where the bundle says so, with some of them."""
     counts = enumerate(bundle.vocabulary.captions)
     unseen = [bundle.vocabulary.words[i] for i, count in counts if count == 0 and i >= len(SIGNS)]
     if not unseen:
         return []
-    shown = ", ".join(unseen[:_SHOWN]) + (", ..." if len(unseen) > _SHOWN else "")
+    shown = ", ".join(unseen[:_SHOWN]) + (", and more" if len(unseen) > _SHOWN else "")
     return [f"- {len(unseen):,} words are known from text only, no caption has them: {shown}."]
 
 
