@@ -386,7 +386,8 @@ class Captioner:
         ratio = self.ratio(how)
         state = self._initial(terms, ratio)
         once = said_once(self.vocabulary, self.bundle.training["sentences"]) if ratio else None
-        weigh = by_ratio(self.model, self.trust.usual_term) if ratio else as_likely
+        usual, is_beam = self.trust.usual_term, how.width > 1
+        weigh = by_ratio(self.model, usual, across=is_beam) if ratio else as_likely
         limits = prefix, how.max_length, how.no_repeat, once, weigh
         if how.temperature is not None:
             found = [[s] for s in sample(self._step, state, generator, how.temperature, *limits)]

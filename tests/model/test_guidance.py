@@ -37,12 +37,17 @@ def test_words_weigh_what_section_6_says(words):
     terms = np.random.default_rng(2).normal(size=(5, M)).astype(np.float32)
     logp, usual, of_sentence = of_steps(terms, words)
     c = np.array([0, 0.2, 0.4, 0.6, 1], dtype=np.float32)[:, None]
-    weights = by_ratio(MODEL, USUAL)(logp, (terms, c, of_sentence))
+    weights = by_ratio(MODEL, USUAL, across=True)(logp, (terms, c, of_sentence))
     is_plausible = np.exp(logp) >= 0.1 * np.exp(logp).max(axis=1, keepdims=True)
     assert 0 < is_plausible.sum() < is_plausible.size
     assert np.array_equal(np.isfinite(weights), is_plausible)
     expected = logp - c * usual
     np.testing.assert_allclose(weights[is_plausible], expected[is_plausible], atol=1e-4)
+    within = by_ratio(MODEL, USUAL, across=False)(logp, (terms, c, of_sentence))
+    assert np.array_equal(np.isfinite(within), is_plausible)
+    for row, known in enumerate(is_plausible):  # the same but for a number a row
+        apart = within[row, known] - weights[row, known]
+        np.testing.assert_allclose(apart, apart[0], atol=1e-4)
 
 
 def test_only_allowed_words_are_measured_against_the_best_one():
@@ -51,7 +56,9 @@ def test_only_allowed_words_are_measured_against_the_best_one():
     once = np.zeros(V, dtype=bool)
     once[best] = True
     allowed = _allowed(logp, np.array([[best]]), 0, once)
-    weights = by_ratio(MODEL, USUAL)(allowed, (np.ones((1, 1), np.float32), of_sentence))
+    weights = by_ratio(MODEL, USUAL, across=True)(
+        allowed, (np.ones((1, 1), np.float32), of_sentence)
+    )
     assert weights[0, best] == -np.inf
     assert np.isfinite(weights[0]).any()
 

@@ -50,8 +50,11 @@ def said_once(vocabulary: Vocabulary, captions: int) -> np.ndarray | None:
     return rare
 
 
-def by_ratio(model: MRNN, usual: np.ndarray) -> Weigh:
+def by_ratio(model: MRNN, usual: np.ndarray, across: bool) -> Weigh:
     """What words are chosen by, given the image term (M,) of the usual image.
+
+    `across` says whether weights are compared across the N rows, as in a beam. Within a row the
+    usual image's denominator is the same for all words, and is left out.
 
     The last arrays of a state are the c of each sentence, (N, 1), and the sentence's part of eq. 3,
     (N, M). What is not plausible weighs -inf.
@@ -66,7 +69,7 @@ def by_ratio(model: MRNN, usual: np.ndarray) -> Weigh:
         m = g2(of_sentence + usual)
         rows, words = np.nonzero(logp >= logp.max(axis=1, keepdims=True) + _PLAUSIBLE)
         logits = (m[rows] * model.wo[words]).sum(1) + model.wo_bias[words]
-        [log_z] = in_blocks(normalise, m)
+        log_z = in_blocks(normalise, m)[0] if across else np.zeros(len(m), dtype=np.float32)
         weights = np.full_like(logp, -np.inf)
         weights[rows, words] = logp[rows, words] - ratio[rows, 0] * (logits - log_z[rows])
         return weights
