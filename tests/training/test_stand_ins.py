@@ -53,7 +53,7 @@ def test_the_mean_over_all_noise_is_what_the_words_let_expect(train):
     np.testing.assert_allclose(drawn, expected, atol=4 * missed.std() / 4000**0.5)
 
 
-def test_a_caption_with_its_own_noise_is_its_own_picture(train, monkeypatch):
+def test_a_caption_with_its_own_noise_is_its_own_picture(train):
     made = make(train)
     sentences = train.corpus.sentences(np.arange(40))
 
@@ -73,10 +73,20 @@ def test_words_with_prototypes_add_theirs(train):
     assert np.flatnonzero(one).tolist() == [0]
     assert 0.7 * STRENGTH <= one[0] <= 1.3 * STRENGTH
     assert not none.any()
-    np.testing.assert_allclose(np.abs(two).sum() / 2**0.5, one[0], rtol=1)  # shared by two words
     assert two[0] > 0
     assert (two[1] > 0) != (two[2] > 0)  # one of its two
-    assert 0.7 * STRENGTH <= np.linalg.norm(two) <= 1.3 * STRENGTH + 1e-4
+
+
+def test_words_share_the_strength(train, monkeypatch):
+    monkeypatch.setattr(stand_ins, "_VARIATION", 0.0)
+    sentences = [[10], [10, 10, 4], [10, 11, 5]]
+    prototypes = {10: (0,), 11: (1,)}
+    without = make(train).draw(sentences, np.random.default_rng(5))
+    added = make(train, prototypes).draw(sentences, np.random.default_rng(5)) - without
+    half = STRENGTH / 2**0.5
+    expected = np.zeros((3, D))
+    expected[:2, 0], expected[2, :2] = STRENGTH, half
+    np.testing.assert_allclose(added, expected, atol=1e-4)
 
 
 def test_large_data_is_read_in_parts(train, monkeypatch):
