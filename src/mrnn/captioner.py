@@ -25,7 +25,7 @@ from .images.reading import preprocess, read_image, seen_area
 from .model.blocks import NUMPYS_ROWS, in_blocks
 from .model.bundle import Bundle, load_bundle
 from .model.directory import find_bundle
-from .model.generate import Generated, State, Step, as_likely, beam, greedy, sample
+from .model.generate import Generated, State, Step, Weigh, as_likely, beam, greedy, sample
 from .model.guidance import by_ratio, said_once, shares
 from .model.stepping import quick_step
 from .onnx_sessions import choose_device
@@ -68,7 +68,7 @@ class Captioner:
     @cached_property
     def trust(self) -> Trust:
         """How far captions can be trusted."""
-        return Trust(self.bundle, self.prior_terms)
+        return Trust(self.bundle)
 
     @cached_property
     def identity(self) -> str:
@@ -151,10 +151,7 @@ class Captioner:
                     logprob,
                     to_perplexity(logprob, len(logprobs)),
                     logprob - prior,
-                    tuple(
-                        Word(word, p, captions=self.vocabulary.captions_with(word))
-                        for word, p in words
-                    ),
+                    tuple(self._word(word, p) for word, p in words),
                     self.unknown_words(sentence),
                 )
             )
@@ -383,11 +380,12 @@ class Captioner:
     def _search(
         self, terms: np.ndarray, how: Decoding, prefix: list[int], generator: np.random.Generator
     ) -> list[Caption]:
-        ratio = self.ratio(how)
-        state = self._initial(terms, ratio)
-        once = said_once(self.vocabulary, self.bundle.training["sentences"]) if ratio else None
-        usual, is_beam = self.trust.usual_term, how.width > 1
-        weigh = by_ratio(self.model, usual, across=is_beam) if ratio else as_likely
+        ratio, strange = self.ratio(how), self.trust.strangeness(terms)
+        state, once = self._initial(terms, shares(ratio, strange)), None
+        weigh: Weigh = as_likely
+        if ratio:
+            once = said_once(self.vocabulary, self.bundle.training["sentences"])
+            weigh = by_ratio(self.model, self.trust.usual_term, across=how.width > 1)
         limits = prefix, how.max_length, how.no_repeat, once, weigh
         if how.temperature is not None:
             found = [[s] for s in sample(self._step, state, generator, how.temperature, *limits)]
@@ -402,15 +400,11 @@ class Captioner:
             found = [order(term, several) for term, several in zip(terms, found, strict=True)]
         captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
         best = [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
-        return self.trust.judged(best, terms)
+        return self.trust.judged(best, strange)
 
-    def _initial(self, terms: np.ndarray, ratio: float = 0.0) -> State:
+    def _initial(self, terms: np.ndarray, ratios: np.ndarray | None = None) -> State:
         """r(0), the image terms, each one's c of `guidance` and the sentence's part of eq. 3."""
-        each = (
-            shares(ratio, self.trust.strangeness(terms))
-            if ratio
-            else np.zeros(len(terms), np.float32)
-        )
+        each = np.zeros(len(terms), dtype=np.float32) if ratios is None else ratios
         return self.model.initial_state(len(terms)), terms, each[:, None], np.zeros_like(terms)
 
     def ratio(self, how: Decoding) -> float:
@@ -430,12 +424,7 @@ class Captioner:
     def _caption(self, sentence: Generated) -> Caption:
         texts = self.vocabulary.decode(sentence.words)
         words = tuple(
-            Word(
-                text,
-                logprob,
-                given=i < sentence.given,
-                captions=self.vocabulary.captions_with(text),
-            )
+            self._word(text, logprob, given=i < sentence.given)
             for i, (text, logprob) in enumerate(zip(texts, sentence.logprobs, strict=True))
         )
         spoken = texts[:-1] if sentence.complete else texts
@@ -447,19 +436,20 @@ class Captioner:
             words,
         )
 
+    def _word(self, text: str, logprob: float, given: bool = False) -> Word:
+        return Word(text, logprob, given, captions=self.vocabulary.captions_with(text))
+
     def _given(self, sentence: str, feature: np.ndarray, alternatives: int) -> Caption:
         """A sentence of the caller's, as if it were a caption."""
         corpus = Corpus([self.vocabulary.encode(sentence)])
         [scored] = score_words(self.model, Pairs(corpus, np.zeros(1, np.int64), feature[None]))
         texts, logprobs = [*tokenise(sentence), SIGNS[END]], scored.logprobs.tolist()
-        words = tuple(
-            Word(text, logprob, captions=self.vocabulary.captions_with(text))
-            for text, logprob in zip(texts, logprobs, strict=True)
-        )
+        words = tuple(map(self._word, texts, logprobs))
         logprob = sum(logprobs)
         perplexity = to_perplexity(logprob, len(words))
         caption = Caption(join(texts[:-1]), logprob, perplexity, True, words)
-        [caption] = self.trust.judged([caption], self.terms_of_features(feature[None]))
+        strange = self.trust.strangeness(self.terms_of_features(feature[None]))
+        [caption] = self.trust.judged([caption], strange)
         return with_alternatives(self.bundle, [caption], feature[None], alternatives)[0]
 
 

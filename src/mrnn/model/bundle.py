@@ -61,6 +61,7 @@ _SCORES = (
     "text_to_image",
     "distinct_captions",
 )
+_OPTIONAL = {"match": dict, "ratio": float, "distances": list, "imagined": int, "sureness": dict}
 _FARTHEST = 1e6  # from training images
 _MEASURED = ("data", "split", "images", "decoding", "retrieval")  # what tells scores apart
 
@@ -121,6 +122,13 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
     if bundle.encoder_file is not None:
         contents[bundle.encoder_file.name] = bundle.encoder_file.content
         digests[bundle.encoder_file.name] = bundle.encoder_file.digest
+    optional = {
+        "match": bundle.match and bundle.match.to_json(),
+        "ratio": bundle.ratio,
+        "distances": bundle.distances,
+        "imagined": bundle.imagined,
+        "sureness": bundle.sureness and bundle.sureness.to_json(),
+    }
     config = {
         "format": FORMAT,
         "tokeniser": TOKENISER,
@@ -131,11 +139,7 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
         },
         "training": bundle.training,
         "scores": bundle.scores,
-        **({"match": bundle.match.to_json()} if bundle.match else {}),
-        **({"ratio": bundle.ratio} if bundle.ratio else {}),
-        **({"distances": bundle.distances} if bundle.distances else {}),
-        **({"imagined": bundle.imagined} if bundle.imagined else {}),
-        **({"sureness": bundle.sureness.to_json()} if bundle.sureness else {}),
+        **{key: value for key, value in optional.items() if value},
         "files": digests,
     }
     contents[_CONFIG] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
@@ -296,11 +300,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         "encoder": dict,
         "training": dict,
         "scores": list,
-        **({"match": dict} if "match" in config else {}),
-        **({"ratio": float} if "ratio" in config else {}),
-        **({"distances": list} if "distances" in config else {}),
-        **({"imagined": int} if "imagined" in config else {}),
-        **({"sureness": dict} if "sureness" in config else {}),
+        **{key: kind for key, kind in _OPTIONAL.items() if key in config},
         "files": dict,
     }
     _check_keys(config, set(shape), path, "")

@@ -1,6 +1,6 @@
 """How far captions can be trusted: how sure they are, and how strange their images.
 
-Dimension key: B images, P images of the prior, M multimodal layer.
+Dimension key: B images, P real images of the prior, M multimodal layer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..model.familiarity import Surroundings, strangeness, surroundings
 from ..model.mrnn import g2
 from ..model.normaliser import fast_normaliser
 from ..model.sureness import main_word
-from ..results import Caption
+from ..results import Caption, Word
 from ..words.packing import Corpus
 from ..words.text import END, SIGNS
 
@@ -24,15 +24,17 @@ from ..words.text import END, SIGNS
 class Trust:
     """What a bundle knows of its own captions."""
 
-    def __init__(self, bundle: Bundle, prior_terms: np.ndarray) -> None:
-        """`prior_terms` (P, M) are those of the bundle's prior."""
+    def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._seen_terms = prior_terms[: len(bundle.seen)]  # of real images
 
     @cached_property
     def usual_term(self) -> np.ndarray:
         """The image term (M,) of the usual image: the mean of training images."""
         return self._seen_terms.mean(0)
+
+    def distances(self, terms: np.ndarray) -> np.ndarray:
+        """How far each image lies from training images, by its terms (B, M): (B,)."""
+        return self._surroundings.distances(terms)
 
     def strangeness(self, terms: np.ndarray) -> np.ndarray:
         """How unlike what was learned from each image is, by its terms (B, M): (B,) from 0 to 1.
@@ -42,16 +44,24 @@ class Trust:
         of_dev = self._bundle.distances
         if not of_dev:
             return np.ones(len(terms), dtype=np.float32)
-        return strangeness(self._surroundings.distances(terms), of_dev)
+        return strangeness(self.distances(terms), of_dev)
 
-    def judged(self, captions: list[Caption], terms: np.ndarray) -> list[Caption]:
-        """Captions with how sure they are and how strange their image is, as far as is known."""
+    def judged(self, captions: list[Caption], strange: np.ndarray) -> list[Caption]:
+        """Captions with how sure they are and the `strangeness` (B,) of their images, if known."""
         if self._bundle.distances:
-            strange = self.strangeness(terms).tolist()
-            captions = [replace(c, strangeness=s) for c, s in zip(captions, strange, strict=True)]
+            pairs = zip(captions, strange.tolist(), strict=True)
+            captions = [replace(caption, strangeness=s) for caption, s in pairs]
         return [self._with_sureness(caption) for caption in captions]
 
-    def gains(self, caption: Caption) -> list[float]:
+    def main_word(self, caption: Caption) -> tuple[Word, float] | None:
+        """The word that gains most from the image, and how much; None of no words."""
+        gains = self._gains(caption)
+        if not gains:
+            return None
+        place = main_word(gains)
+        return caption.words[place], gains[place]
+
+    def _gains(self, caption: Caption) -> list[float]:
         """What the log P of each word, END left out, gains from the image over the usual one."""
         model = self._bundle.model
         said = [word for word in caption.words if word.text != SIGNS[END]]
@@ -65,13 +75,17 @@ class Trust:
         return [word.logprob - float(p) for word, p in zip(said, usual, strict=True)]
 
     @cached_property
+    def _seen_terms(self) -> np.ndarray:
+        """The image terms (P, M) of the prior's real images."""
+        return self._bundle.model.image_terms(self._bundle.seen)
+
+    @cached_property
     def _surroundings(self) -> Surroundings:
         return surroundings(self._seen_terms)
 
     def _with_sureness(self, caption: Caption) -> Caption:
-        if self._bundle.sureness is None or not (gains := self.gains(caption)):
+        if self._bundle.sureness is None or (found := self.main_word(caption)) is None:
             return caption
-        place = main_word(gains)
-        word = caption.words[place]
-        sure = self._bundle.sureness.chance(word.logprob, gains[place])
+        word, gain = found
+        sure = self._bundle.sureness.chance(word.logprob, gain)
         return replace(caption, main_word=word.text, sure=sure)

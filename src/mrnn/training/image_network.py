@@ -23,7 +23,6 @@ from ..images.efficientnet import Block, Convolution
 from ..images.encoders import Encoder
 from ..images.networks import ONNX, EncoderFile, Network, Stage, network, read_weights
 from ..images.reading import Preprocessing
-from ..weight_files import to_half, to_safetensors
 
 _CPU = torch.device("cpu")
 
@@ -107,22 +106,19 @@ def open_trainable(
     return TrainableEncoder(found, read_weights(found, file), device)
 
 
-def blended(network: Network, began: EncoderFile, learned: EncoderFile, share: float) -> bytes:
-    """The content of an encoder's file between two, `share` of the way to what was learned.
+def blended(
+    network: Network, began: EncoderFile, learned: EncoderFile, share: float
+) -> dict[str, np.ndarray]:
+    """The weights between those of two files, `share` of the way to what was learned.
 
     Both ends of a network's learning are joined by a path of good networks, and halfway it knows
     the pictures it began with and those it learned from (Wortsman et al. 2022, arXiv:2109.01903).
     """
     first, last = read_weights(network, began), read_weights(network, learned)
-    return to_safetensors(
-        to_half(
-            {
-                name: weight.astype(np.float32) * (1 - share)
-                + last[name].astype(np.float32) * share
-                for name, weight in first.items()
-            }
-        )
-    )
+    return {
+        name: weight.astype(np.float32) * (1 - share) + last[name].astype(np.float32) * share
+        for name, weight in first.items()
+    }
 
 
 def placed(encoder: Encoder, device: torch.device) -> Encoder:

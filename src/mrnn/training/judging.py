@@ -5,7 +5,7 @@ Dimension key: I dev pictures, D image feature.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +15,15 @@ from ..datasets import Example
 from ..evaluation.metrics import cider_d
 from ..images.encoders import features_only
 from ..model.bundle import Bundle
-from ..model.familiarity import quantiles, surroundings
-from ..model.sureness import Sureness, fit_sureness, main_word
+from ..model.familiarity import quantiles
+from ..model.sureness import Sureness, fit_sureness
 from ..results import Caption
 from ..scoring.likelihoods import image_terms
 from ..scoring.pairs import Pairs
+from ..scoring.trust import Trust
 from ..words.text import tokenise
+
+References = Sequence[Sequence[tuple[str, ...]]]  # the words of each picture's sentences
 
 RATIOS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 _LOSS = 0.02  # share of dev's CIDEr-D that a ratio may cost
@@ -36,46 +39,32 @@ def judged(bundle: Bundle, dev: Pairs, examples: Sequence[Example]) -> Bundle:
     terms = image_terms(bundle.model, dev.features)
     if bundle.model.config.feature == 0 or len(terms) < _LEAST:
         return bundle
-    around = surroundings(bundle.model.image_terms(bundle.seen))
-    bundle = replace(bundle, distances=quantiles(around.distances(terms)))
+    bundle = replace(bundle, distances=quantiles(Trust(bundle).distances(terms)))
+    captioner = Captioner(bundle, features_only(bundle.model.config.feature))
     references = [[tuple(tokenise(s)) for s in example.sentences] for example in examples]
-    if bundle.imagined:
-        bundle = replace(bundle, ratio=_best_ratio(bundle, terms, references))
-    return replace(bundle, sureness=_sureness(bundle, terms, references))
+    ratios = RATIOS if bundle.imagined else (bundle.ratio,)
+    written = {ratio: captioner.caption_terms(terms, ratio=ratio) for ratio in ratios}
+    ratio = _best_ratio(written, references) if bundle.imagined else bundle.ratio
+    sureness = _sureness(captioner.trust, written[ratio], references)
+    return replace(bundle, ratio=ratio, sureness=sureness)
 
 
-def _best_ratio(
-    bundle: Bundle, terms: np.ndarray, references: Sequence[Sequence[tuple[str, ...]]]
-) -> float:
+def _best_ratio(written: Mapping[float, list[Caption]], references: References) -> float:
+    """The highest whose captions are nearly as good as the best."""
     scores = {
-        ratio: cider_d(
-            [tuple(tokenise(c.text)) for c in _captions(bundle, terms, ratio)], references
-        )
-        for ratio in RATIOS
+        ratio: cider_d([tuple(tokenise(caption.text)) for caption in captions], references)
+        for ratio, captions in written.items()
     }
     best = max(scores.values())
     return max(ratio for ratio, score in scores.items() if score >= (1 - _LOSS) * best)
 
 
-def _sureness(
-    bundle: Bundle, terms: np.ndarray, references: Sequence[Sequence[tuple[str, ...]]]
-) -> Sureness | None:
-    """Fitted to the main words of greedy captions: they are right if a reference has them."""
-    captioner = _captioner(bundle)
+def _sureness(trust: Trust, captions: list[Caption], references: References) -> Sureness | None:
+    """Fitted to the main words of captions: they are right if a reference has them."""
     found = []
-    for caption, said in zip(_captions(bundle, terms, bundle.ratio), references, strict=True):
-        gains = captioner.trust.gains(caption)
-        if gains:
-            place = main_word(gains)
-            word = caption.words[place]
-            found.append((word.logprob, gains[place], any(word.text in s for s in said)))
-    logprobs, gained, right = (np.array(column) for column in zip(*found, strict=True))
-    return fit_sureness(logprobs, gained, right)
-
-
-def _captions(bundle: Bundle, terms: np.ndarray, ratio: float) -> list[Caption]:
-    return _captioner(bundle).caption_terms(terms, ratio=ratio)
-
-
-def _captioner(bundle: Bundle) -> Captioner:
-    return Captioner(bundle, features_only(bundle.model.config.feature))
+    for caption, several in zip(captions, references, strict=True):
+        if main := trust.main_word(caption):
+            word, gain = main
+            found.append((word.logprob, gain, any(word.text in said for said in several)))
+    logprobs, gains, is_right = np.array(found, dtype=np.float64).reshape(-1, 3).T
+    return fit_sureness(logprobs, gains, is_right)

@@ -27,6 +27,8 @@ FirstModel = Callable[[MRNN | None, ModelConfig, int], MRNN]
 
 _TEXT_COUNT = 20  # how often captions and texts together must say a word that captions lack
 _NAMED_COUNT = 4  # the same for a word that has prototypes
+_SEEN = 100  # captions with a word, from which on they say how it looks,
+_NARROW = 10  # unless it has so few prototypes that these say it better
 PRIOR_IMAGES = 1000  # training images whose features a bundle carries
 _HASHED = 1024  # images at once
 
@@ -43,9 +45,8 @@ class ImageSide:
 
 @dataclass(frozen=True, eq=False)
 class Wordstock:
-    """Words that have prototypes, and how many captions each word of the vocabulary has."""
+    """Words whose looks captions hardly tell, with their prototypes."""
 
-    seen: np.ndarray  # (V,) training captions with each word
     prototypes: Mapping[int, Sequence[int]]  # rows of the vectors, by the words' indices
     vectors: np.ndarray  # (N, D) float32, of length 1
     plurals: frozenset[int]  # those of the words that are
@@ -181,9 +182,9 @@ def _grown(
 
 def _wordstock(vocabulary: Vocabulary, prototypes: Prototypes) -> Wordstock:
     index = {word: i for i, word in enumerate(vocabulary.words)}
+    rows = {i: prototypes.rows[word] for word, i in index.items() if word in prototypes.rows}
     return Wordstock(
-        np.array(vocabulary.captions),
-        {i: prototypes.rows[word] for word, i in index.items() if word in prototypes.rows},
+        {i: r for i, r in rows.items() if vocabulary.captions[i] < _SEEN or len(r) <= _NARROW},
         prototypes.vectors,
         frozenset(index[word] for word in prototypes.plurals & index.keys()),
     )

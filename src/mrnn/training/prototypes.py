@@ -24,6 +24,7 @@ from ..errors import DataError, UsageError
 from ..images.finding import printable
 from ..images.networks import NETWORKS
 from ..images.published import PACKAGES, classifier
+from ..model.arrays import unit
 from ..words.text import tokenise
 
 CLASSES = "imagenet"  # the name of the classifier's rows, where a file could stand
@@ -59,7 +60,7 @@ def open_prototypes(given: str, encoder: str, dimension: int) -> Prototypes:
     rows = {word: tuple(words[of] if word in plurals else of) for word, of in words.items()}
     names = tuple(dict.fromkeys(name for name in document["own"] if name))
     vectors = classifier(NETWORKS[encoder])
-    return Prototypes(_directions(vectors - vectors.mean(0)), rows, frozenset(plurals), names)
+    return Prototypes(unit(vectors - vectors.mean(0)), rows, frozenset(plurals), names)
 
 
 def _read(path: Path, dimension: int) -> Prototypes:
@@ -80,8 +81,4 @@ def _read(path: Path, dimension: int) -> Prototypes:
                 "NaN, infinite numbers or nothing but zeros"
             )
     rows = {name: (row,) for name, row in file.rows.items()}
-    return Prototypes(_directions(vectors), rows, names=tuple(rows))
-
-
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Prototypes(unit(vectors), rows, names=tuple(rows))

@@ -26,7 +26,7 @@ from ..errors import BundleError, DataError, ImageError, UsageError
 from ..evaluation.match import fit_match
 from ..evaluation.reading import encoded_by, read_pairs
 from ..files import write_whole
-from ..images.encoders import features_only, reopen_encoder
+from ..images.encoders import encoder_of, features_only, reopen_encoder
 from ..images.features import OnProgress, default_cache
 from ..images.finding import printable
 from ..images.networks import SAFETENSORS, EncoderFile, network
@@ -286,8 +286,10 @@ class _Run:
             began = packaged(network(name))
         if began is None or learned is None or began.content == learned.content:
             return
-        share = self._config.encoder_share
-        write_whole(self._folder.encoder, blended(network(name), began, learned, share))
+        weights = blended(network(name), began, learned, self._config.encoder_share)
+        file = encoder_of(name, weights).file
+        assert file is not None  # noqa: S101 - it was made of weights
+        write_whole(self._folder.encoder, file.content)
 
     def _best_so_far(self) -> Bundle:
         if not self._plan.output.exists():

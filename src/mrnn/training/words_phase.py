@@ -24,8 +24,6 @@ from .network import TrainableMRNN
 from .stand_ins import StandIns
 
 _STAND_INS = 2  # for every real caption
-_SEEN = 100  # captions with a word, from which on they say how it looks,
-_NARROW = 10  # unless it has so few prototypes that these say it better
 
 
 class WordsPhase:
@@ -42,14 +40,9 @@ class WordsPhase:
     ) -> None:
         self._model, self._train, self._config = model, train, config
         self._seed = (config.seed, 3)
-        taught = {
-            word: rows
-            for word, rows in words.prototypes.items()
-            if words.seen[word] < _SEEN or len(rows) <= _NARROW
-        }
         sentences, said = with_borrowed(
             text.sentences(np.arange(len(text))),
-            taught,
+            words.prototypes,
             words.vectors,
             words.plurals,
             np.random.default_rng(self._seed),
@@ -61,7 +54,7 @@ class WordsPhase:
             train,
             model.config.vocabulary,
             model.config.feature_norm,
-            taught,
+            words.prototypes,
             words.vectors,
             config.prototype_strength,
         )
