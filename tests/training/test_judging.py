@@ -19,7 +19,7 @@ from mrnn.model.familiarity import surroundings
 from mrnn.scoring.pairs import Pairs
 from mrnn.training.judging import RATIOS, judged
 from mrnn.words.packing import Corpus
-from mrnn.words.text import SIGNS, Vocabulary, tokenise
+from mrnn.words.text import END, SIGNS, Vocabulary, tokenise
 
 VOCABULARY = Vocabulary(SIGNS + WORDS, (0,) * 4 + (9, 5, 4, 3, 3, 2, 2, 1))
 D = 6
@@ -91,3 +91,12 @@ def test_captions_of_dev_are_as_often_right_as_they_are_sure(bundle):
 def test_few_pictures_tell_nothing(bundle):
     pairs, examples = dev(bundle, 19)
     assert judged(bundle, pairs, examples) is bundle
+
+
+def test_captions_without_a_word_tell_nothing_of_sureness(bundle):
+    pairs, examples = dev(bundle)
+    silent = bundle.model.wo_bias.copy()
+    silent[END] = 99
+    found = judged(replace(bundle, model=replace(bundle.model, wo_bias=silent)), pairs, examples)
+    assert found.distances
+    assert found.sureness is None
