@@ -53,6 +53,7 @@ class TrainConfig:
     """
 
     encoder: str = ENCODER  # a name, or the path of an ONNX file
+    precision: int = 8  # bits of the image network where it is an EfficientNet-Lite; or 32
     epochs: int = 9  # passes over the sentences, at most
     patience: int = 2  # epochs without a better dev perplexity before training stops
     batch: int = 128  # sentences an update
@@ -83,6 +84,8 @@ class TrainConfig:
             raise UsageError("epochs and strength of prototypes must be above 0")
         if not 0 <= self.encoder_share <= 1:
             raise UsageError("the encoder's share must be from 0 to 1")
+        if self.precision not in (8, 32):
+            raise UsageError(f"the precision must be 8 or 32 bits, not {self.precision}")
         rates = (self.learning_rate, self.encoder_learning_rate, self.clip)
         if not (min(rates) > 0 and self.l2 >= 0):
             raise UsageError("learning rates and clip must be above 0, l2 at least 0")

@@ -14,7 +14,8 @@ Attribute = int | str | Sequence[int]
 Dimensions = Sequence[int | str]  # a name stands for any number
 
 _IR, _OPSET = 9, 18
-TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7, "float16": 10}  # TensorProto.DataType
+# TensorProto.DataType
+TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "float16": 10}
 _INT, _STRING, _INTS = 2, 3, 7  # AttributeProto.AttributeType
 
 

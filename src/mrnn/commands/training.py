@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
     from ..captioner import Captioner
     from ..config import TrainConfig
+    from ..datasets import DataSet
     from ..evaluation.reading import FeatureSource
+    from ..images.encoders import Encoder
     from ..training.image_network import TrainableEncoder
     from ..training.material import ImageSide
     from ..training.prototypes import Prototypes
@@ -113,6 +115,14 @@ def train(
     ] = None,
     encoder_weights: Annotated[
         Optional[Path], typer.Option(help="Weights of alexnet.", metavar="FILE")
+    ] = None,
+    precision: Annotated[
+        Optional[int],
+        _setting(
+            "precision",
+            "Bits of the image network, 8 or 32; 8 is several times as fast.",
+            "8|32",
+        ),
     ] = None,
     train_encoder: Annotated[
         Optional[bool],
@@ -201,7 +211,7 @@ def train(
     settings = settle(flags, file, sentences, goes_on=start is not None)
     where = choose_device(device)
     beginning = _beginning(start, settings)
-    side = _image_side(settings, encoder_weights, features, beginning, where)
+    side = _image_side(settings, encoder_weights, features, beginning, dataset, where)
     settings = _as_they_are(settings, beginning, features)
     training = settings.train_config()
     files: dict[str, Sequence[Path | str | None]] = {
@@ -323,8 +333,9 @@ def _beginning(start: str | None, settings: Settings) -> Captioner | None:
     if start is None:
         return None
     captioner = load(start, "cpu")
-    there = asdict(captioner.model.config) | {"encoder": captioner.encoder.name}
-    for name in (*_SIZES, "encoder"):
+    there = asdict(captioner.model.config)
+    there |= {"encoder": captioner.encoder.name, "precision": captioner.encoder.precision}
+    for name in (*_SIZES, "encoder", "precision"):
         wanted = settings.by_name[name]
         if wanted.origin != "default" and wanted.value != there[name]:
             raise UsageError(
@@ -341,7 +352,8 @@ def _as_they_are(
 
     if beginning:
         sizes = {name: getattr(beginning.model.config, name) for name in _SIZES}
-        settings = settings.with_values(sizes | {"encoder": beginning.encoder.name}, "--from")
+        encoder = {"encoder": beginning.encoder.name, "precision": beginning.encoder.precision}
+        settings = settings.with_values(sizes | encoder, "--from")
     if features:
         settings = settings.with_values({"encoder": FEATURES}, "--features")
     return settings
@@ -352,6 +364,7 @@ def _image_side(
     weights: Path | None,
     features: Path | None,
     beginning: Captioner | None,
+    data: DataSet,
     device: torch.device,
 ) -> ImageSide:
     """Where the features come from: a file, the encoder of a trained model, or a named one."""
@@ -375,7 +388,10 @@ def _image_side(
         file = FeatureFile.open(features)
         encoder, source = file.encoder, file.lookup
     else:
-        encoder = beginning.encoder if beginning else open_encoder(name.value, weights=weights)
+        if beginning:
+            encoder = beginning.encoder
+        else:
+            encoder = _in_precision(settings, open_encoder(name.value, weights=weights), data)
         source = encoded_by(placed(encoder, device), default_cache())
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
     if beginning and (identity, encoder.dimension) != (
@@ -384,6 +400,23 @@ def _image_side(
     ):
         raise UsageError("--features of another kind than those that --from was trained on")
     return ImageSide(source, identity, encoder.dimension, encoder.file)
+
+
+def _in_precision(settings: Settings, encoder: Encoder, data: DataSet) -> Encoder:
+    """The encoder in 8 bits where that is wished and can be; raises UsageError where it cannot."""
+    from ..training.rounding import rounded_encoder
+
+    wish, seed = settings.by_name["precision"], settings.by_name["seed"].value
+    if wish.value == 32:
+        return encoder
+    pictures = [example.image for example in data.split("train")]
+    found = rounded_encoder(encoder, pictures, seed)
+    if found.precision != 8 and wish.origin == "flag":
+        raise UsageError(
+            f"--precision 8 needs an EfficientNet-Lite and 8 training pictures of more than one "
+            f"colour; {encoder.name} stays in 32 bits: leave it out"
+        )
+    return found
 
 
 def _network(

@@ -30,7 +30,6 @@ from .networks import (
     Run,
     network,
     open_network,
-    read_weights,
 )
 from .published import PACKAGES, alexnet_weights, packaged
 from .reading import Preprocessing
@@ -50,6 +49,7 @@ class Encoder:
     encode: Run  # (B, 3, S, S) -> (B, D), float32
     encode_positions: Run | None  # (B, 3, S, S) -> (B, P, D), mean = encode; None: no positions
     file: EncoderFile | None = None  # all of it, as bundles carry it; None: there is no network
+    precision: int = 32  # bits of its numbers, or 8
 
 
 def open_encoder(name: str = DEFAULT, device: str = "cpu", weights: Path | None = None) -> Encoder:
@@ -66,7 +66,7 @@ def open_encoder(name: str = DEFAULT, device: str = "cpu", weights: Path | None 
 
 
 def encoder_of(name: str, weights: Mapping[str, np.ndarray], device: str = "cpu") -> Encoder:
-    """The encoder of fine-tuned weights, rounded to float16 as a bundle will carry them.
+    """The encoder of fine-tuned weights, as a bundle will carry them: rounded to float16.
 
     Raises BundleError for NaN or numbers too large.
     """
@@ -77,22 +77,35 @@ def encoder_of(name: str, weights: Mapping[str, np.ndarray], device: str = "cpu"
     return _encoder(network(name), file, file.digest, device)
 
 
+def whole_encoder(
+    name: str, arrays: Mapping[str, np.ndarray], digest: str | None = None
+) -> Encoder:
+    """The encoder of a network in 8 bits (`eight_bits.kinds`); its digest, unless it learned.
+
+    Raises BundleError where it could not be opened again.
+    """
+    file = EncoderFile.of(SAFETENSORS, to_safetensors(arrays), name)
+    return _encoder(network(name), file, digest or file.digest, "cpu")
+
+
 def reopen_encoder(
     name: str,
     digest: str,
     file: EncoderFile | None,
     preprocessing: Preprocessing,
     device: str = "cpu",
+    precision: int | None = None,
 ) -> Encoder:
     """Build the encoder that a bundle names, of the file that the bundle carries.
 
-    Raises as `open_encoder`.
+    In 8 bits where it has them, unless `precision` (8 or 32) says otherwise.
+    Raises as `open_encoder`, and UsageError for 8 bits that are not to be had.
     """
-    if file is None:
-        return _builder(name)(device, None)
-    if file.name == ONNX:
-        return _of_onnx(name, file, preprocessing)
-    return _encoder(network(name), file, digest, device)
+    if file is not None and file.name != ONNX:
+        return _encoder(network(name), file, digest, device, precision)
+    if precision == 8:
+        raise UsageError(f"--precision 8 was not made of {name}; it runs as it is")
+    return _builder(name)(device, None) if file is None else _of_onnx(name, file, preprocessing)
 
 
 def files_of(name: str) -> tuple[str | None, ...]:
@@ -178,7 +191,9 @@ def _of_onnx(name: str, file: EncoderFile, how: Preprocessing) -> Encoder:
     return Encoder(name, file.digest, opened.dimension, how, opened.encode, positions, file)
 
 
-def _encoder(network: Network, file: EncoderFile, digest: str, device: str) -> Encoder:
-    encode, positions = open_network(network, read_weights(network, file), device)
+def _encoder(
+    network: Network, file: EncoderFile, digest: str, device: str, precision: int | None = None
+) -> Encoder:
+    encode, positions, bits = open_network(network, file, device, precision)
     size, how = network.dimension, network.preprocessing
-    return Encoder(network.name, digest, size, how, encode, positions, file)
+    return Encoder(network.name, digest, size, how, encode, positions, file, bits)

@@ -190,7 +190,10 @@ class _Store:
 
 def _key(encoder: Encoder) -> str:
     what_runs = encoder.file.digest if encoder.file else encoder.digest
-    identity = json.dumps([what_runs, encoder.preprocessing.to_json()], sort_keys=True)
+    how: list[object] = [what_runs, encoder.preprocessing.to_json()]
+    if encoder.precision != 32:
+        how.append(encoder.precision)
+    identity = json.dumps(how, sort_keys=True)
     return f"{encoder.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 

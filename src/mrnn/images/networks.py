@@ -15,11 +15,12 @@ import numpy as np
 from onnxruntime import InferenceSession
 
 from ..devices import processors
-from ..errors import BundleError
+from ..errors import BundleError, UsageError
 from ..onnx_graphs import stored_name
 from ..onnx_sessions import open_session
 from ..weight_files import check_arrays, view_safetensors
-from . import alexnet, efficientnet
+from . import alexnet, efficientnet, eight_bits
+from .efficientnet import Block
 from .reading import Preprocessing
 
 SAFETENSORS, ONNX = "encoder.safetensors", "encoder.onnx"  # names in a bundle
@@ -68,6 +69,12 @@ class Network:
         """Shapes of all weights by their names."""
         return {name: shape for stage in self.stages for name, shape in stage.shapes.items()}
 
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Its stages where all of them can run in 8 bits, none where they cannot."""
+        blocks = tuple(stage for stage in self.stages if isinstance(stage, Block))
+        return blocks if len(blocks) == len(self.stages) else ()
+
 
 NETWORKS: Mapping[str, Network] = {
     **{
@@ -101,31 +108,72 @@ def network(name: str) -> Network:
 
 
 def read_weights(network: Network, file: EncoderFile) -> dict[str, np.ndarray]:
-    """All weights of a network, from a bundle's file; raises BundleError."""
+    """All weights of a network as floats, from a bundle's file; raises BundleError."""
+    arrays = _arrays(network, file)
+    return eight_bits.as_floats(arrays, network.blocks) if _are_whole(arrays) else arrays
+
+
+def read_whole_numbers(network: Network, file: EncoderFile) -> dict[str, np.ndarray] | None:
+    """The arrays of a network in 8 bits; None where the file has floats. Raises BundleError."""
+    arrays = _arrays(network, file)
+    return arrays if _are_whole(arrays) else None
+
+
+def _are_whole(arrays: Mapping[str, np.ndarray]) -> bool:
+    return any(array.dtype == np.int8 for array in arrays.values())
+
+
+def _arrays(network: Network, file: EncoderFile) -> dict[str, np.ndarray]:
     try:
         arrays = view_safetensors(file.content)
-        check_arrays(arrays, network.shapes, network.name)
+        if network.blocks and _are_whole(arrays):
+            eight_bits.check(arrays, network.blocks)
+        else:
+            check_arrays(arrays, network.shapes, network.name)
     except ValueError as error:
         raise BundleError(f"{file.place}: {error}; get a fresh copy of the bundle") from None
     return arrays
 
 
 def open_network(
-    network: Network, weights: Mapping[str, np.ndarray], device: str
-) -> tuple[Run, Run | None]:
-    """What gives features and, where there are any, positions: in ONNX Runtime.
+    network: Network, file: EncoderFile, device: str, precision: int | None = None
+) -> tuple[Run, Run | None, int]:
+    """What gives features and, where there are any, positions, in ONNX Runtime; and the bits.
 
-    It is opened when the first picture comes: a search by words needs none.
+    8 bits where `precision` is None and the file and the device have them. It is opened when the
+    first picture comes: a search by words needs none. Raises BundleError, and UsageError for 8 bits
+    that are not to be had.
     """
-    kind = np.result_type(*weights.values())  # float16, or float32 if any of them is
+    arrays = _arrays(network, file)
+    is_whole = _are_whole(arrays)
+    if precision == 8 and not (is_whole and device == "cpu"):
+        why = "runs on the CPU only" if is_whole else "was not made of this image network"
+        raise UsageError(f"--precision 8 {why}; leave it out, or give --precision 32")
+    if is_whole and device == "cpu" and precision != 32:
+        how = network.preprocessing
+        bindings = eight_bits.bindings(arrays, network.blocks, how)
+        make = partial(eight_bits.onnx_graph, network.blocks, how.size)
+        return *_opened_later(make, bindings, network, device), 8
+    floats = eight_bits.as_floats(arrays, network.blocks) if is_whole else arrays
+    kind = np.result_type(*floats.values())  # float16, or float32 if any of them is
     bindings = {
-        stored_name(name): weight.astype(kind, copy=False) for name, weight in weights.items()
+        stored_name(name): weight.astype(kind, copy=False) for name, weight in floats.items()
     }
+    return *_opened_later(partial(network.onnx_graph, kind.name), bindings, network, device), 32
+
+
+def _opened_later(
+    graph: Callable[[], bytes],
+    bindings: dict[str, np.ndarray],
+    network: Network,
+    device: str,
+) -> tuple[Run, Run | None]:
+    """What gives features and positions, of a session that the first picture opens."""
     opened: list[InferenceSession] = []
 
     def session() -> InferenceSession:
         if not opened:
-            opened.append(open_session(network.onnx_graph(kind.name), bindings, device))
+            opened.append(open_session(graph(), bindings, device))
             bindings.clear()  # the session has its own
         return opened[0]
 

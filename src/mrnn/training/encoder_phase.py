@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -17,7 +16,8 @@ from torch import Tensor
 from ..config import TrainConfig
 from ..datasets import Example
 from ..errors import ImageError
-from ..images.encoders import Encoder, encoder_of
+from ..images.eight_bits import kinds
+from ..images.encoders import Encoder, encoder_of, whole_encoder
 from ..images.features import encode_images, read_ahead, read_pixels
 from ..images.finding import Picture
 from ..model.bundle import Bundle
@@ -27,6 +27,7 @@ from .fit import Learned, Phase, shuffled
 from .image_network import TrainableEncoder, placed
 from .material import Material
 from .network import TrainableMRNN
+from .rounding import in_eight_bits, pixels_to_round_by
 from .views import random_view
 
 _MODEL_SHARE = 0.1  # of the learning rate, for a model that is trained already
@@ -47,6 +48,9 @@ class EncoderPhase:
         self._config = config
         self._encoder: Encoder | None = None  # as of the last epoch's end
         self._epoch = 0  # for which batches were asked last
+        how, began = network.network.preprocessing, network.whole
+        pictures = _images(material.train_examples)
+        self._pixels = None if began is None else pixels_to_round_by(pictures, how, config.seed)
         self.phase = Phase(
             "encoder",
             (config.seed, 2),
@@ -89,15 +93,26 @@ class EncoderPhase:
     def _features(self, chosen: np.ndarray, packed: Packed, _: Sequence[int]) -> Tensor:
         rows = self._material.train.images[chosen[packed.order]]
         distinct, which = np.unique(rows, return_inverse=True)
-        pixels = torch.from_numpy(self._views(distinct.tolist()))
-        features = self._network.features(pixels.to(self._model.wo.device))
+        features = self._network.features(self._views(distinct.tolist()))
         return features.index_select(0, torch.from_numpy(which).to(features.device))
 
     def _dev(self) -> Pairs:
-        learned = encoder_of(self._network.name, self._network.weights())
-        self._encoder = placed(learned, self._model.wo.device)
+        self._encoder = placed(self._learned(), self._model.wo.device)
         dev = self._material.dev
         return Pairs(dev.corpus, dev.images, self._encoded(self._material.dev_examples))
+
+    def _learned(self) -> Encoder:
+        """The encoder as a bundle will carry it, in 8 bits if it began so."""
+        network, weights, began = (
+            self._network.network,
+            self._network.weights(),
+            self._network.whole,
+        )
+        if began is None or self._pixels is None:
+            return encoder_of(network.name, weights)
+        last = network.blocks[: self._network.blocks - self._config.encoder_blocks]
+        kept = {name: began[name] for name in kinds(last)}
+        return whole_encoder(network.name, in_eight_bits(network, weights, self._pixels, kept))
 
     def _encoded(self, examples: Sequence[Example]) -> np.ndarray:
         """Features (I, D) float32 of pictures that could be read when training began."""
@@ -107,14 +122,13 @@ class EncoderPhase:
     def _views(self, rows: Sequence[int]) -> np.ndarray:
         """Encoder input (n, 3, S, S) of training pictures, other parts of them every epoch."""
         pictures = _images([self._material.train_examples[row] for row in rows])
-        how = partial(read_pixels, how=self._network.preprocessing)
-        seed = (*self.phase.seed, self._epoch)
-        return np.stack(
-            [
-                random_view(_sound(pixels), np.random.default_rng((*seed, row)))
-                for row, pixels in zip(rows, read_ahead(pictures, how, len(rows)), strict=True)
-            ]
-        )
+        how, seed = self._network.network.preprocessing, (*self.phase.seed, self._epoch)
+
+        def view(of: tuple[int, Picture]) -> np.ndarray:
+            pixels = _sound(read_pixels(of[1], how))
+            return random_view(pixels, np.random.default_rng((*seed, of[0])))
+
+        return np.stack(list(read_ahead(zip(rows, pictures, strict=True), view, len(rows))))
 
 
 def _images(examples: Sequence[Example]) -> list[Picture]:

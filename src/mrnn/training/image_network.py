@@ -15,14 +15,25 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from onnxruntime import InferenceSession
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..images.alexnet import Layer
 from ..images.efficientnet import Block, Convolution
+from ..images.eight_bits import bindings, onnx_graph
 from ..images.encoders import Encoder
-from ..images.networks import ONNX, EncoderFile, Network, Stage, network, read_weights
-from ..images.reading import Preprocessing
+from ..images.networks import (
+    ONNX,
+    EncoderFile,
+    Network,
+    Stage,
+    network,
+    read_weights,
+    read_whole_numbers,
+)
+from ..onnx_sessions import open_session
+from .depthwise import depthwise
 
 _CPU = torch.device("cpu")
 
@@ -30,37 +41,31 @@ _CPU = torch.device("cpu")
 class TrainableEncoder:
     """A network in PyTorch, of which the last blocks learn; made by `open_trainable`.
 
-    Give `weights()` to `encoders.encoder_of` for an encoder as all others.
+    Blocks before them have no gradient. Where the network is in 8 bits, they run as they will when
+    the network is used, in whole numbers, which is faster, too.
     """
 
     def __init__(
-        self, network: Network, weights: Mapping[str, np.ndarray], device: torch.device = _CPU
+        self,
+        network: Network,
+        weights: Mapping[str, np.ndarray],
+        device: torch.device = _CPU,
+        whole: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        self._network = network
+        self.network = network
+        self.whole = whole  # its arrays in 8 bits, if it has been rounded
+        self._device = device
         self._weights = {
             name: nn.Parameter(torch.tensor(weight, dtype=torch.float32, device=device), False)
             for name, weight in weights.items()
         }
-
-    @property
-    def name(self) -> str:
-        """The encoder's name."""
-        return self._network.name
-
-    @property
-    def dimension(self) -> int:
-        """D, the feature's size."""
-        return self._network.dimension
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How pictures become pixels."""
-        return self._network.preprocessing
+        self._frozen = 0  # of the blocks, how many are run by `_run_frozen`
+        self._run_frozen: InferenceSession | None = None
 
     @property
     def blocks(self) -> int:
         """How many blocks there are, from the first convolution to the feature."""
-        return len(self._network.stages)
+        return len(self.network.stages)
 
     def parameters(self, last: int | None = None) -> list[nn.Parameter]:
         """Let the last blocks learn (None: all) and freeze the others; the weights that learn.
@@ -69,22 +74,33 @@ class TrainableEncoder:
         """
         last = self.blocks if last is None else last
         if not 1 <= last <= self.blocks:
-            raise UsageError(f"{self.name} has {self.blocks} blocks: train 1 to {self.blocks}")
-        learning = self._network.stages[self.blocks - last :]
-        chosen = [name for stage in learning for name in stage.shapes]
+            raise UsageError(
+                f"{self.network.name} has {self.blocks} blocks: train 1 to {self.blocks}"
+            )
+        first = self.blocks - last
+        chosen = [name for stage in self.network.stages[first:] for name in stage.shapes]
         for name, weight in self._weights.items():
             weight.requires_grad_(name in chosen)
+        self._frozen, self._run_frozen = 0, None
+        if first and self.whole is not None and self._device.type == "cpu":
+            frozen, how = self.network.blocks[:first], self.network.preprocessing
+            weights = bindings(self.whole, frozen, how)
+            self._run_frozen = open_session(onnx_graph(frozen, how.size), weights)
+            self._frozen = first
         return [self._weights[name] for name in chosen]
 
-    def features(self, pixels: Tensor) -> Tensor:
+    def features(self, pixels: np.ndarray) -> Tensor:
         """Preprocessed pixels (B, 3, S, S) to features (B, D); only what learns keeps a graph."""
         x = self.positions(pixels)
-        return x.mean(dim=(2, 3)) if x.dim() == 4 else x
+        return x.float().mean(dim=(2, 3)) if x.dim() == 4 else x
 
-    def positions(self, pixels: Tensor) -> Tensor:
+    def positions(self, pixels: np.ndarray) -> Tensor:
         """What the last stage gives, of which the feature is the mean: (B, D, H, W) or (B, D)."""
-        x = pixels.contiguous(memory_format=torch.channels_last)  # nearly twice as fast on a CPU
-        for stage in self._network.stages:
+        if self._run_frozen is not None:
+            [pixels] = self._run_frozen.run(["positions"], {"pixels": pixels})
+        x = torch.from_numpy(pixels).to(self._device)
+        x = x.contiguous(memory_format=torch.channels_last)  # nearly twice as fast on a CPU
+        for stage in self.network.stages[self._frozen :]:
             x = _run(stage, self._weights, x)
         return x
 
@@ -98,12 +114,13 @@ def open_trainable(
 ) -> TrainableEncoder:
     """The network of an encoder's file, all blocks frozen until `parameters` is called.
 
-    What learns begins with the numbers of the file, float16, as they are used. Raises BundleError
-    for an encoder that is not known layer by layer, and for a damaged file.
+    What learns begins with the numbers of the file as they are used. Raises BundleError for an
+    encoder that is not known layer by layer, and for a damaged file.
     """
     found = network(name)
     assert file is not None  # noqa: S101 - encoders that are known layer by layer have one
-    return TrainableEncoder(found, read_weights(found, file), device)
+    whole = read_whole_numbers(found, file)
+    return TrainableEncoder(found, read_weights(found, file), device, whole)
 
 
 def blended(
@@ -134,11 +151,11 @@ def in_torch(encoder: Encoder, device: torch.device) -> Encoder:
 
     @torch.inference_mode()
     def encode(pixels: np.ndarray) -> np.ndarray:
-        return run.features(torch.from_numpy(pixels).to(device)).cpu().numpy()
+        return run.features(pixels).cpu().numpy()
 
     @torch.inference_mode()
     def positions(pixels: np.ndarray) -> np.ndarray:
-        found = run.positions(torch.from_numpy(pixels).to(device))
+        found = run.positions(pixels)
         return found.flatten(2).transpose(1, 2).cpu().numpy()  # (B, P, D)
 
     return replace(encoder, encode=encode, encode_positions=encoder.encode_positions and positions)
@@ -150,22 +167,26 @@ def _run(stage: Stage, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
         case Block():
             entering = x
             for convolution in stage.convolutions:
-                x = _convolved(convolution, weights, x)
+                weight, bias = (weights[f"{convolution.name}.{p}"] for p in ("weight", "bias"))
+                x = convolved(convolution, weight, bias, x)
+                x = F.relu6(x, inplace=True) if convolution.relu6 else x
             return x + entering if stage.residual else x
         case Layer():
             return _layer(stage, weights, x)
     raise TypeError(f"{stage!r} is no stage of a network that we know")
 
 
-def _convolved(c: Convolution, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """From (B, C, H, W) to the same with other sizes; the weights are folded."""
+def convolved(c: Convolution, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """A convolution, without ReLU6: from (B, C, H, W) to the same with other sizes."""
+    if c.kernel == 1:  # a product of matrices is quicker, and its gradients still more
+        return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
     rows, columns = c.padding(x.shape[2]), c.padding(x.shape[3])
     padding = (rows[0], columns[0])
     if padding != (rows[1], columns[1]):  # the convolution itself pads both sides alike
         x, padding = F.pad(x, (*columns, *rows)), (0, 0)
-    weight, bias = weights[f"{c.name}.weight"], weights[f"{c.name}.bias"]
-    x = F.conv2d(x, weight, bias, c.stride, padding, groups=c.groups)
-    return F.relu6(x, inplace=True) if c.relu6 else x
+    if c.groups > 1 and weight.requires_grad and torch.is_autocast_enabled(x.device.type):
+        return depthwise(x, weight, bias, c.stride, padding)
+    return F.conv2d(x, weight, bias, c.stride, padding, groups=c.groups)
 
 
 def _layer(layer: Layer, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:

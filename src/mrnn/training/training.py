@@ -26,10 +26,16 @@ from ..errors import BundleError, DataError, ImageError, UsageError
 from ..evaluation.match import fit_match
 from ..evaluation.reading import encoded_by, read_pairs
 from ..files import write_whole
-from ..images.encoders import encoder_of, features_only, reopen_encoder
+from ..images.encoders import encoder_of, features_only, reopen_encoder, whole_encoder
 from ..images.features import OnProgress, default_cache
 from ..images.finding import printable
-from ..images.networks import SAFETENSORS, EncoderFile, network
+from ..images.networks import (
+    SAFETENSORS,
+    EncoderFile,
+    network,
+    read_weights,
+    read_whole_numbers,
+)
 from ..images.published import PACKAGES, packaged
 from ..interruption import deferred_interrupts
 from ..model.bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
@@ -45,6 +51,7 @@ from .material import ImageSide, Material, prepare
 from .network import TrainableMRNN
 from .prototypes import Prototypes
 from .report import write_run_report
+from .rounding import in_eight_bits, pixels_to_round_by, unlearned
 from .run_folder import Checkpoint, RunFolder, open_run, training_folder
 from .run_records import EpochRecord, Sample, latest, read_records, record_line
 from .settings import Settings
@@ -286,8 +293,16 @@ class _Run:
             began = packaged(network(name))
         if began is None or learned is None or began.content == learned.content:
             return
-        weights = blended(network(name), began, learned, self._config.encoder_share)
-        file = encoder_of(name, weights).file
+        known = network(name)
+        weights = blended(known, began, learned, self._config.encoder_share)
+        whole, how = read_whole_numbers(known, learned), known.preprocessing
+        pictures = [example.image for example in self._material.train_examples]
+        pixels = None if whole is None else pixels_to_round_by(pictures, how, self._config.seed)
+        if whole is None or pixels is None:
+            file = encoder_of(name, weights).file
+        else:
+            kept = unlearned(known, whole, read_weights(known, began))
+            file = whole_encoder(name, in_eight_bits(known, weights, pixels, kept)).file
         assert file is not None  # noqa: S101 - it was made of weights
         write_whole(self._folder.encoder, file.content)
 
