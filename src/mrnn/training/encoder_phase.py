@@ -28,7 +28,7 @@ from .image_network import TrainableEncoder, placed
 from .material import Material
 from .network import TrainableMRNN
 from .rounding import in_eight_bits, pixels_to_round_by
-from .views import random_view
+from .views import random_light, random_view
 
 _MODEL_SHARE = 0.1  # of the learning rate, for a model that is trained already
 
@@ -126,7 +126,8 @@ class EncoderPhase:
 
         def view(of: tuple[int, Picture]) -> np.ndarray:
             pixels = _sound(read_pixels(of[1], how))
-            return random_view(pixels, np.random.default_rng((*seed, of[0])))
+            generator = np.random.default_rng((*seed, of[0]))
+            return random_light(random_view(pixels, generator), generator)
 
         return np.stack(list(read_ahead(zip(rows, pictures, strict=True), view, len(rows))))
 
