@@ -22,9 +22,8 @@ from .finding import Member, Picture, check_file, printable
 
 MAX_PIXELS = 100_000_000
 _GAP = 2  # means of whole pixels leave so many times the pixels wanted for the filter that follows
-_TURNS: Mapping[
-    object, Image.Transpose
-] = {  # what makes a picture upright, by its EXIF orientation
+# What makes a picture upright, by its EXIF orientation.
+_TURNS: Mapping[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
