@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import ImageError
 from .finding import Member, Picture, check_file, printable
+from .progressive import without_details
 
 MAX_PIXELS = 100_000_000
 _GAP = 2  # means of whole pixels leave so many times the pixels wanted for the filter that follows
@@ -185,6 +186,9 @@ def decode_image(
                 raise ImageError("too-large", _too_large(name, most_pixels, width, height))
             if at_least is not None:
                 image.draft("RGB", (at_least, at_least))
+                if image.info.get("progressive") and min(width, height) >= 8 * at_least:
+                    file.seek(0)
+                    image.fp = io.BytesIO(without_details(file.read()))
             image.load()
             turn = _turn(image)
             size = (height, width) if turn in _SIDEWAYS else (width, height)
