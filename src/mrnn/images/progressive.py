@@ -15,7 +15,7 @@ _START, _END = b"\xff\xd8", 0xD9
 _FRAME, _SCAN = 0xC2, 0xDA  # of a progressive JPEG
 _ONE = 6  # bytes in the header of a scan of one component, as all details have
 # Within a scan these are zeros after a byte of ones, restarts, and bytes that fill.
-_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def without_details(content: bytes) -> bytes:
@@ -26,8 +26,10 @@ def without_details(content: bytes) -> bytes:
     full: set[int] = set()  # components of which none has more samples
     begun: set[int] = set()  # those of them whose first details were met
     kept: list[bytes] = []
-    at = 0
-    for marker, start, body, end in _segments(content):
+    at, is_left_out = 0, False  # what is not in `kept` yet begins here
+    for marker, start, body in _segments(content):
+        if is_left_out:
+            at, is_left_out = start, False
         if marker == _END:
             return b"".join([*kept, content[at:]])
         if marker == _FRAME:
@@ -35,26 +37,20 @@ def without_details(content: bytes) -> bytes:
         elif marker == _SCAN and len(body) == _ONE and body[1] in full and body[3] > 0:
             if body[1] in begun:
                 kept.append(content[at:start])
-                at = end
+                is_left_out = True
             begun.add(body[1])  # without any, libjpeg would make the means smoother
     return content
 
 
-def _segments(content: bytes) -> Iterator[tuple[int, int, bytes, int]]:
-    """Marker, start, body and end of each segment; of a scan the body is its header."""
+def _segments(content: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Marker, start and body of each segment; what a scan's header is followed by is skipped."""
     at = len(_START)
-    while (found := _MARKER.match(content, at)) is not None:
-        start, at = at, found.end()
+    while (found := _MARKER.search(content, at)) is not None:
+        start, at = found.span()
         marker = content[at - 1]
-        if marker == _END:
-            yield marker, start, b"", at
-            return
-        size = int.from_bytes(content[at : at + 2], "big")
-        body, at = content[at + 2 : at + size], at + size
-        if marker == _SCAN:
-            after = _MARKER.search(content, at)
-            at = after.start() if after else len(content)
-        yield marker, start, body, at
+        size = 0 if marker == _END else int.from_bytes(content[at : at + 2], "big")
+        yield marker, start, content[at + 2 : at + size]
+        at += size
 
 
 def _full(frame: bytes) -> set[int]:
