@@ -305,7 +305,7 @@ def test_large_pictures_of_other_formats_are_reduced_too(tmp_path, mode, kind):
     (tmp_path / "a").write_bytes(encoded(photo, kind))
     how = Preprocessing(size=100)
     reduced = read_image(tmp_path / "a", at_least=how.size)
-    assert reduced.size == (300, 225)  # 900 pixels are four times twice 100
+    assert reduced.size == (300, 225)  # a quarter: an eighth would not be twice 100 pixels
     full = preprocess(read_image(tmp_path / "a"), how)
     assert np.abs(preprocess(reduced, how) - full).mean() < 0.01
     assert np.abs(preprocess(reduced, how) - full).max() < 0.15
