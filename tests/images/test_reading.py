@@ -296,6 +296,51 @@ def test_reduced_decoding_is_upright(tmp_path):
     assert image.height == 2 * image.width < 1200
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_large_pictures_of_other_formats_are_reduced_too(tmp_path, mode, kind):
+    photo = blocks(1200, 900).convert(mode)
+    if "A" in mode:
+        photo.putalpha(blocks(300, 200).convert("L").resize(photo.size))
+    (tmp_path / "a").write_bytes(encoded(photo, kind))
+    how = Preprocessing(size=100)
+    reduced = read_image(tmp_path / "a", at_least=how.size)
+    assert reduced.size == (300, 225)  # a quarter: an eighth would not be twice 100 pixels
+    full = preprocess(read_image(tmp_path / "a"), how)
+    assert np.abs(preprocess(reduced, how) - full).mean() < 0.01
+    assert np.abs(preprocess(reduced, how) - full).max() < 0.15
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_pictures_turned_after_they_were_reduced_are_those_turned_before(
+    tmp_path, orientation, kind
+):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "a").write_bytes(encoded(blocks(640, 320), kind, exif=exif))
+    found = read_image(tmp_path / "a", at_least=20)
+    assert found == read_image(tmp_path / "a").reduce(8)
+
+
+def test_a_transparent_colour_is_not_mixed_with_others(tmp_path):
+    pixels = np.full((80, 80, 3), RED, dtype=np.uint8)
+    pixels[::2] = (0, 255, 0)
+    content = encoded(Image.fromarray(pixels), "PNG", transparency=(0, 255, 0))
+    (tmp_path / "a.png").write_bytes(content)
+    assert np.abs(means_of(tmp_path / "a.png", 10) - (255, 127.5, 127.5)).max() < 2
+
+
+def means_of(path, at_least):
+    return np.asarray(read_image(path, at_least)).mean(axis=(0, 1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_pictures_not_much_larger_than_wanted_stay_as_they_are(tmp_path, kind):
+    (tmp_path / "a").write_bytes(encoded(blocks(120, 79), kind))
+    assert read_image(tmp_path / "a", at_least=40) == read_image(tmp_path / "a")
+
+
 def test_path_as_text(picture):
     assert read_image(str(picture("a.jpg"))).size == (64, 48)
 
@@ -472,6 +517,15 @@ def test_the_size_is_of_the_whole_upright_picture(turn):
     assert size == ((640, 360) if turn < 5 else (360, 640))
     assert max(image.size) < 640
     assert (image.width > image.height) == (size[0] > size[1])
+
+
+def test_the_size_of_a_turned_picture_whose_reduced_copy_is_square():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO(encoded(blocks(800, 799), "JPEG", exif=exif))
+    image, size = decode_image(file, "a.jpg", at_least=50)
+    assert size == (799, 800)
+    assert image.width == image.height
 
 
 def test_faults_bear_the_name_that_is_given():

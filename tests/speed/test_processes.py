@@ -77,6 +77,6 @@ def test_a_peak_is_the_commands_own():
 
 def test_a_command_that_does_not_end_as_it_should():
     with pytest.raises(DataError, match="no such file"):
-        processes._run([sys.executable, "-c", "import sys; sys.exit('no such file')"])
+        processes.run_command([sys.executable, "-c", "import sys; sys.exit('no such file')"])
     with pytest.raises(DataError):
-        processes._run([sys.executable, "-c", ""], fails=True)
+        processes.run_command([sys.executable, "-c", ""], fails=True)

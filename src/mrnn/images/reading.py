@@ -15,14 +15,28 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import ImageError
 from .finding import Member, Picture, check_file, printable
+from .progressive import without_details
 
 MAX_PIXELS = 100_000_000
-_TURNED = range(2, 9)  # orientations by EXIF; 1 is upright
+_GAP = 2  # means of whole pixels leave so many times the pixels wanted for the filter that follows
+# What makes a picture upright, by its EXIF orientation.
+_TURNS: Mapping[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}  # width and height change places
 _READS = 200_000  # of a file's pieces; a large photograph is decoded from a few hundred
+# Means of their pixels are colours; with a transparent colour, of which `info` tells, they are not.
+_REDUCIBLE = ("L", "LA", "RGB", "RGBA")
 # Everything else Pillow can open (EPS starts Ghostscript, PDF, FPX, ...) is refused.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 
@@ -115,13 +129,19 @@ def preprocess(image: Image.Image, how: Preprocessing) -> np.ndarray:
         (how.size, how.size),
         Image.Resampling[how.interpolation.upper()],
         box=None if how.crop is None else _centre(image.size, how.crop),
-        reducing_gap=2.0,
+        reducing_gap=_GAP,
     )
-    pixels = np.asarray(square, dtype=np.float32)  # (S, S, 3), 0..255
+    values = np.asarray(square).transpose(2, 0, 1)  # (3, S, S), 0..255
     if how.colours == "bgr":
-        pixels = pixels[:, :, ::-1]
-    mean, scale = (np.asarray(values, dtype=np.float32) for values in (how.mean, how.scale))
-    return np.ascontiguousarray(((pixels - mean) / scale).transpose(2, 0, 1))
+        values = values[::-1]
+    mean, scale = (
+        np.asarray(channels, dtype=np.float32).reshape(-1, 1, 1)
+        for channels in (how.mean, how.scale)
+    )
+    pixels = np.empty(values.shape, dtype=np.float32)
+    np.subtract(values, mean, out=pixels)
+    pixels /= scale
+    return pixels
 
 
 def seen_area(size: tuple[int, int], how: Preprocessing) -> tuple[float, float, float, float]:
@@ -145,10 +165,10 @@ PictureFile = io.BufferedReader | io.BytesIO
 def read_image(path: str | os.PathLike[str] | Member, at_least: int | None = None) -> Image.Image:
     """Read the first frame of an image file as upright RGB.
 
-    `at_least` lets a JPEG be decoded at a reduced scale not smaller than that many pixels a
-    side. Transparency is composited on white, 16-bit values are scaled, EXIF orientation is
-    applied. Raises ImageError with code missing, unreadable, not-a-file, empty, not-an-image,
-    too-large or damaged.
+    `at_least` lets a large picture be reduced to not less than that many pixels a side: a JPEG
+    while it is decoded, others before anything else is done with them. Transparency is composited
+    on white, 16-bit values are scaled, EXIF orientation is applied. Raises ImageError with code
+    missing, unreadable, not-a-file, empty, not-an-image, too-large or damaged.
     """
     picture = path if isinstance(path, Member) else Path(path)
     with open_picture(picture) as file:
@@ -166,10 +186,14 @@ def decode_image(
                 raise ImageError("too-large", _too_large(name, most_pixels, width, height))
             if at_least is not None:
                 image.draft("RGB", (at_least, at_least))
+                if image.info.get("progressive") and min(width, height) >= 8 * at_least:
+                    file.seek(0)
+                    image.fp = io.BytesIO(without_details(file.read()))
             image.load()
-            upright = _upright(image)
-            size = (width, height) if upright.size == image.size else (height, width)
-            return _to_rgb(upright), size
+            turn = _turn(image)
+            size = (height, width) if turn in _SIDEWAYS else (width, height)
+            rgb = _to_rgb(_reduced(image, at_least))
+            return rgb if turn is None else rgb.transpose(turn), size
     except ImageError:
         raise
     except (Image.DecompressionBombError, MemoryError):
@@ -242,13 +266,24 @@ def _without_warnings() -> Iterator[None]:
                     cast(list[Any], warnings.filters).remove(("ignore", None, Warning, _PILLOW, 0))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes a picture upright; None: it is."""
     try:
-        if image.getexif().get(ExifTags.Base.Orientation) in _TURNED:
-            return ImageOps.exif_transpose(image)
-        return image  # a copy, which Pillow would make, takes long and much memory
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
     except Exception:  # broken metadata beside sound pixels
+        return None
+
+
+def _reduced(image: Image.Image, at_least: int | None) -> Image.Image:
+    """A picture of many times the pixels wanted, as means of squares: all that follows is quicker.
+
+    As many are left as `preprocess` leaves for its filter. The sides of most cameras' pictures can
+    be divided by 8; what is left over makes a last row of narrower squares, as in a JPEG.
+    """
+    if not at_least or image.mode not in _REDUCIBLE or "transparency" in image.info:
         return image
+    factor = next((n for n in (8, 4, 2) if min(image.size) >= n * _GAP * at_least), 1)
+    return image.reduce(factor) if factor > 1 else image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -259,7 +294,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # Pillow opens 16-bit PNG and PGM as I in some versions; its own conversion clips to white.
         image = _from_16_bit(values) if values.max(initial=0) > 255 else image.convert("L")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")

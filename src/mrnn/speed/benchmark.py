@@ -19,6 +19,7 @@ from ..images.features import BATCH
 from ..images.reading import preprocess, read_image
 from ..library.library import Library
 from ..measuring import Row, seconds, timed
+from .peers import PEERS, peer_row
 from .photos import MIXED, write_photos
 from .processes import cold_start, memory
 from .retrieval import ROWS as RETRIEVAL_ROWS
@@ -138,6 +139,7 @@ def _learning(name: str) -> Row:
 
 ROWS: Mapping[str, Callable[[], Row]] = {
     **{name: partial(_learning, name) for name in _LEARNING},
+    **{name: partial(peer_row, name) for name in PEERS},
     "folder": _folder,
     "index": _index,
     "server": _server,

@@ -49,7 +49,7 @@ def cold_start() -> Row:
         photos, library = Path(folder) / "photos", Path(folder) / "library"
         photos.mkdir()
         [first, *_] = write_photos(photos, _LIBRARY)
-        _run(_mrnn("index", photos, "--library", library))
+        run_command(_mrnn("index", photos, "--library", library))
         commands = {
             "import": [sys.executable, "-c", f"import {_YARDSTICK}"],
             "caption": _mrnn("caption", first),
@@ -58,7 +58,10 @@ def cold_start() -> Row:
             "help": _mrnn("--help"),
         }
         rounds = [
-            [timed(partial(_run, c, fails=name == "missing"))[0] for name, c in commands.items()]
+            [
+                timed(partial(run_command, c, fails=name == "missing"))[0]
+                for name, c in commands.items()
+            ]
             for _ in range(REPEATS)
         ]
     medians = map(statistics.median, zip(*rounds, strict=True))
@@ -92,9 +95,9 @@ def memory() -> Row:
         }
         requests = [caption_request(path.read_bytes()) for path in paths]
         with serving() as (port, process):
-            held["idle server"] = _held(process)
+            held["idle server"] = most_held(process)
             asyncio.run(ask(port, list(islice(cycle(requests), _ASKED))))
-            held["server"] = _held(process)
+            held["server"] = most_held(process)
     worst = max(held[name] / limit for name, limit in _ALLOWED.items())
     return replace(row, ratio=worst, parts={f"{name} MB": mb for name, mb in held.items()})
 
@@ -103,7 +106,7 @@ def _mrnn(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "mrnn", *map(str, arguments)]
 
 
-def _run(command: list[str], fails: bool = False) -> str:
+def run_command(command: list[str], fails: bool = False) -> str:
     """What a command prints; raises DataError unless it ends as it should."""
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603, PLW1510
     if done.returncode != int(fails):
@@ -113,10 +116,10 @@ def _run(command: list[str], fails: bool = False) -> str:
 
 def _peak(command: list[str]) -> float:
     """The most memory that a command holds until it ends, MB."""
-    return int(_run([sys.executable, "-c", _PEAK, *command])) * _KIB
+    return int(run_command([sys.executable, "-c", _PEAK, *command])) * _KIB
 
 
-def _held(process: int) -> float:
+def most_held(process: int) -> float:
     """The most memory that a running process has held, MB."""
     found = re.search(r"VmHWM:\s*(\d+) kB", Path(_STATUS.format(process)).read_text())
     assert found is not None  # noqa: S101 - so Linux writes it
