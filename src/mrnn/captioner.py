@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .config import SHIPPED, Decoding
+from .devices import require_precision
 from .errors import BundleError, ImageError, UsageError
 from .explanation.evidence import find_evidence
 from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
@@ -75,6 +76,8 @@ class Captioner:
         """SHA-256 of all that image terms and captions depend on: encoder, weights, words."""
         encoder = self.bundle.encoder
         names: list[Any] = [encoder.name, encoder.digest, encoder.preprocessing.to_json()]
+        if self.encoder.precision != 32:
+            names.append(self.encoder.precision)
         if self.bundle.ratio:
             names += [self.bundle.ratio, self.bundle.distances]
         hasher = hashlib.sha256(json.dumps([names, self.vocabulary.words]).encode())
@@ -458,20 +461,26 @@ def _require_places(k: int | None) -> None:
         raise UsageError(f"k must be 1 or more, not {k}")
 
 
-def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Captioner:
+def load(
+    model: str | os.PathLike[str] = "default", device: str = "auto", precision: int | None = None
+) -> Captioner:
     """Open a shipped model by its name, or a bundle directory, on "auto", "cpu" or "cuda".
 
-    Raises BundleError, UsageError for a GPU that cannot be used, DependencyError for a bundle of
-    format 1 whose encoder's package is missing.
+    The image network runs in 8 bits on a CPU if the bundle has them, else in 32, unless `precision`
+    says otherwise. Raises BundleError, UsageError for a GPU or 8 bits that are not to be had,
+    DependencyError for a bundle of format 1 whose encoder's package is missing.
     """
-    where = choose_device(device)
+    require_precision(precision)
+    where = choose_device("cpu" if precision == 8 and device == "auto" else device)
     directory = find_bundle(os.fspath(model))
     bundle = load_bundle(directory)
     identity, file = bundle.encoder, bundle.encoder_file
     encoder = (
         features_only(bundle.model.config.feature)
         if identity.name == FEATURES
-        else reopen_encoder(identity.name, identity.digest, file, identity.preprocessing, where)
+        else reopen_encoder(
+            identity.name, identity.digest, file, identity.preprocessing, where, precision
+        )
     )
     ours = bundle.encoder.preprocessing.size, bundle.model.config.feature
     theirs = encoder.preprocessing.size, encoder.dimension

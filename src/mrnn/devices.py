@@ -25,3 +25,9 @@ def processors() -> int:
         available = len(os.sched_getaffinity(0))
     share = os.environ.get("OMP_NUM_THREADS", "")
     return min(available, int(share)) if share.isdecimal() and int(share) else available
+
+
+def require_precision(precision: int | None) -> None:
+    """Raise UsageError for other bits of an image network than 8 and 32."""
+    if precision not in (None, 8, 32):
+        raise UsageError(f"--precision {precision}: an image network has 8 or 32 bits")

@@ -10,18 +10,17 @@ from typing import Any
 
 import onnxruntime
 
+from ..captioner import load
 from ..devices import processors
 from ..images.finding import printable
-from ..model.bundle import load_bundle
 from ..model.directory import find_bundle
-from ..onnx_sessions import choose_device
 
 
-def about(model: str, device: str) -> dict[str, dict[str, Any]]:
+def about(model: str, device: str, precision: int | None) -> dict[str, dict[str, Any]]:
     """Sections of plain values: model, encoder, training, scores, machine."""
     directory = find_bundle(model)
-    bundle = load_bundle(directory)
-    where = choose_device(device)
+    captioner = load(model, device, precision)
+    bundle = captioner.bundle
     parameters = sum(weight.size for weight in bundle.model.weights.values())
     size = sum(file.stat().st_size for file in directory.iterdir() if file.is_file())
     return {
@@ -36,6 +35,7 @@ def about(model: str, device: str) -> dict[str, dict[str, Any]]:
             "name": bundle.encoder.name,
             "digest": bundle.encoder.digest,
             "file": bundle.encoder_file and bundle.encoder_file.name,
+            "precision": captioner.encoder.precision,
             **bundle.encoder.preprocessing.to_json(),
         },
         "training": dict(bundle.training),
@@ -45,7 +45,7 @@ def about(model: str, device: str) -> dict[str, dict[str, Any]]:
             "python": platform.python_version(),
             "torch": _version("torch"),
             "onnxruntime": onnxruntime.__version__,  # whose package may be onnxruntime-gpu
-            "device": where,
+            "device": captioner.device,
             "bf16": _has_bf16(),
             "processors": processors(),
         },

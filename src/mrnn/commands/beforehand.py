@@ -14,7 +14,7 @@ from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..devices import require_device
+from ..devices import require_device, require_precision
 from ..errors import DataError, DependencyError, ImageError
 from ..images.finding import check_file, printable
 from ..model.directory import find_bundle, require_directory
@@ -33,9 +33,10 @@ EXTRAS = {
 }
 
 
-def require_model(model: str, device: str = "auto") -> None:
-    """Raise BundleError where there is no such model, UsageError for an unknown device."""
+def require_model(model: str, device: str = "auto", precision: int | None = None) -> None:
+    """Raise BundleError where there is no such model, UsageError for no device or precision."""
     require_device(device)
+    require_precision(precision)
     require_directory(find_bundle(model))
 
 

@@ -32,7 +32,7 @@ from .console import (
     progress,
     reporting_errors,
 )
-from .options import Consensus, Data, Device, Images, Json, Model, NoRepeat, Ratio
+from .options import Consensus, Data, Device, Images, Json, Model, NoRepeat, Precision, Ratio
 
 if TYPE_CHECKING:
     from ..captioner import Captioner
@@ -114,6 +114,7 @@ def evaluate(
     ] = None,
     model: Model = "default",
     device: Device = "auto",
+    precision: Precision = None,
     seed: Annotated[int, typer.Option(help="Of --health and --faithfulness.", metavar="N")] = 1,
     json: Json = False,
 ) -> int:
@@ -137,7 +138,7 @@ def evaluate(
         raise UsageError("--record goes with --protocol coco")
     if faithfulness and features is not None:
         raise UsageError("--faithfulness needs the encoder: leave out --features")
-    require_model(model, device)
+    require_model(model, device, precision)
     require_dataset(data, images)
     _require_files(features, report, find_bundle(model) if record else None)
     require_metrics(meteor)
@@ -148,7 +149,7 @@ def evaluate(
     from ..model.bundle import save_bundle, with_scores
 
     split = split_name(split)
-    captioner = load(model, device)
+    captioner = load(model, device, precision)
     dataset = read_dataset(data, images, _split_seed(captioner.bundle.training))
     problems = [p for p in dataset.problems if p.split in (None, split)]
     note_problems(problems)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..devices import require_device
+from ..devices import require_device, require_precision
 from ..errors import DataError, ImageError, MrnnError, UsageError
 from ..images.finding import Member, check_file, printable
 from .beforehand import require_library, require_model, require_output
 from .console import emit, exit_code, note, progress, reporting_errors
-from .options import Device, Json
+from .options import Device, Json, Precision
 
 if TYPE_CHECKING:
     from ..library.indexing import Describer
@@ -66,6 +66,7 @@ def index(
     ] = None,
     model: LibraryModel = None,
     device: Device = "auto",
+    precision: Precision = None,
     json: Json = False,
 ) -> int:
     """Make a library of pictures to search, or bring it up to date."""
@@ -75,15 +76,15 @@ def index(
         raise UsageError("--sidecar does not go with --no-captions")
     if forget and not paths:
         raise UsageError("--forget needs the PATHs to take out")
-    _require_model(model, device)
+    _require_model(model, device, precision)
     if not paths:
         require_indexed(library)
     if forget:
         require_library(library)
-        return _forget(library, paths or (), model, device)
+        return _forget(library, paths or (), model, device, precision)
     from ..library.records import indexed_document, indexed_lines
 
-    with _open(library, model, device) as opened:
+    with _open(library, model, device, precision) as opened:
         done = opened.add(paths or (), captions, rebuild, _describer(library, ray), progress)
         errors: list[tuple[str, MrnnError]] = [(str(place), error) for place, error in done.errors]
         errors += [(p.place, DataError(f"{p.place}: {p.message}")) for p in done.problems]
@@ -116,12 +117,13 @@ def search(
     ] = None,
     model: LibraryModel = None,
     device: Device = "auto",
+    precision: Precision = None,
     json: Json = False,
 ) -> int:
     """Find the pictures of a library that a sentence fits best."""
     if (sentence is None) == (like is None):
         raise UsageError("give either a sentence or --like PHOTO")
-    _require_model(model, device)
+    _require_model(model, device, precision)
     require_library(library)
     if like is not None:
         check_file(like)
@@ -130,7 +132,7 @@ def search(
     from ..files import write_whole
     from ..library.records import contact_sheet, search_document, search_lines, search_notes
 
-    with _open(library, model, device) as opened:
+    with _open(library, model, device, precision) as opened:
         results = opened.like(like, k) if like else opened.search(sentence or "", k)
     if json:
         emit(search_document(results))
@@ -147,18 +149,20 @@ def search(
     return 0
 
 
-def _require_model(model: str | None, device: str) -> None:
+def _require_model(model: str | None, device: str, precision: int | None) -> None:
     """Raise what is wrong with them; without a model the library has its own."""
     require_device(device)
+    require_precision(precision)
     if model is not None:
         require_model(model)
 
 
-def _open(library: Path, model: str | None, device: str) -> Library:
+def _open(library: Path, model: str | None, device: str, precision: int | None) -> Library:
     from ..captioner import load
     from ..library.library import Library
 
-    return Library.open(library, load(model, device) if model else None, device)
+    captioner = load(model, device, precision) if model else None
+    return Library.open(library, captioner, device, precision)
 
 
 def _describer(library: Path, address: str | None) -> Describer:
@@ -172,8 +176,14 @@ def _describer(library: Path, address: str | None) -> Describer:
     return on_ray(address, library / INCOMING)
 
 
-def _forget(library: Path, paths: Sequence[Path], model: str | None, device: str) -> int:
-    with _open(library, model, device) as opened:
+def _forget(
+    library: Path,
+    paths: Sequence[Path],
+    model: str | None,
+    device: str,
+    precision: int | None,
+) -> int:
+    with _open(library, model, device, precision) as opened:
         count = opened.remove(paths)
         left = opened.catalogue.counts()["files"]
     print(f"{printable(library)}: {count:,} files taken out, {left:,} left")

@@ -15,7 +15,7 @@ from ..errors import DataError, ImageError, UsageError
 from ..images.finding import SUFFIXES, FoundImages, check_file, find_images, printable
 from .beforehand import require_model, require_output, require_readable, unreadable
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
-from .options import Consensus, Device, Json, Model, NoRepeat, Ratio
+from .options import Consensus, Device, Json, Model, NoRepeat, Precision, Ratio
 from .samples import sample_photos
 
 if TYPE_CHECKING:
@@ -36,17 +36,18 @@ def demo(
     ),
     model: Model = "default",
     device: Device = "auto",
+    precision: Precision = None,
 ) -> int:
     """Caption real sample photos (or yours), rank the sentences, write demo.html."""
     found = find_images(paths if paths else sample_photos())
     _require_images(found, paths)
-    require_model(model, device)
+    require_model(model, device, precision)
     require_output(output)
     failed = len(found.errors)
     for _, error in found.errors:
         note(f"mrnn: {error}")
     faults = unreadable(found.images)
-    for line in _demo(found.images, model, device, output) if faults is None else faults:
+    for line in _demo(found.images, model, device, precision, output) if faults is None else faults:
         if isinstance(line, ImageError):
             note(f"mrnn: {line}")
             failed += 1
@@ -56,12 +57,12 @@ def demo(
 
 
 def _demo(
-    images: Sequence[Path], model: str, device: str, output: Path
+    images: Sequence[Path], model: str, device: str, precision: int | None, output: Path
 ) -> Iterator[str | ImageError]:
     from ..captioner import load
     from .demo import run_demo
 
-    return run_demo(load(model, device), images, output)
+    return run_demo(load(model, device, precision), images, output)
 
 
 @reporting_errors
@@ -90,6 +91,7 @@ def caption(
     ] = False,
     model: Model = "default",
     device: Device = "auto",
+    precision: Precision = None,
     seed: Annotated[Optional[int], typer.Option(help="Of --sample.", metavar="N")] = None,
     json: Json = False,
 ) -> int:
@@ -112,7 +114,7 @@ def caption(
         max_length=max_length,
         no_repeat=no_repeat,
     )
-    require_model(model, device)
+    require_model(model, device, precision)
     found = find_images(paths)
     _require_images(found, paths)
     images = found.images
@@ -122,7 +124,7 @@ def caption(
         images = tuple(image for image in images if not is_done(image))
         if len(images) < len(found.images):
             note(f"{len(found.images) - len(images)} images have a sidecar already: left out")
-    results = zip(images, _captions(images, how, model, device, sidecar), strict=True)
+    results = zip(images, _captions(images, how, model, device, precision, sidecar), strict=True)
     failed = 0
     with progress("captioning", beside_output=True) as show:
         for done, (image, result) in enumerate(
@@ -140,7 +142,12 @@ def caption(
 
 
 def _captions(
-    images: Sequence[Path], how: Decoding, model: str, device: str, sidecar: bool
+    images: Sequence[Path],
+    how: Decoding,
+    model: str,
+    device: str,
+    precision: int | None,
+    sidecar: bool,
 ) -> Iterator[Caption | ImageError]:
     """A caption of each image, or the error met; without a model if there is nothing to caption."""
     from .sidecars import require_sidecar
@@ -155,7 +162,7 @@ def _captions(
         return iter(faults)
     from ..captioner import load
 
-    return load(model, device).caption_many(images, how)
+    return load(model, device, precision).caption_many(images, how)
 
 
 @reporting_errors
@@ -164,15 +171,16 @@ def score(
     sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE...")],
     model: Model = "default",
     device: Device = "auto",
+    precision: Precision = None,
     json: Json = False,
 ) -> int:
     """Score sentences for an image: log P, perplexity, and log P(s|I)/P(s)."""
-    require_model(model, device)
+    require_model(model, device, precision)
     check_file(image)
     from ..captioner import load
     from ..records import score_document
 
-    scores = load(model, device).score(image, sentences)
+    scores = load(model, device, precision).score(image, sentences)
     if json:
         emit({"image": str(image), "scores": [score_document(s) for s in scores]})
         return 0
@@ -193,6 +201,7 @@ def rank_sentences(
     k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
     model: Model = "default",
     device: Device = "auto",
+    precision: Precision = None,
     json: Json = False,
 ) -> int:
     """Find the sentences that fit an image best, by P(s|I)/P(s)."""
@@ -200,7 +209,7 @@ def rank_sentences(
     from ..results import Ranking
 
     require_readable(sentences)
-    require_model(model, device)
+    require_model(model, device, precision)
     try:
         check_file(image)
         from ..captioner import load
@@ -208,7 +217,7 @@ def rank_sentences(
 
         lines, problems = read_sentences(sentences)
         note_problems(problems)
-        ranking = load(model, device).rank_sentences(image, lines, k)
+        ranking = load(model, device, precision).rank_sentences(image, lines, k)
     except ImageError as error:
         if json:
             failed = Ranking(str(image), (), ((str(image), error),))
@@ -228,18 +237,19 @@ def rank_images(
     k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
     model: Model = "default",
     device: Device = "auto",
+    precision: Precision = None,
     json: Json = False,
 ) -> int:
     """Find the images that a sentence fits best, by perplexity."""
     from ..records import ranking_document
     from ..results import Ranking
 
-    require_model(model, device)
+    require_model(model, device, precision)
     found = find_images(paths)
     _require_images(found, paths)
     faults = unreadable(found.images)
     if faults is None:
-        ranking = _ranked(sentence, found.images, k, model, device)
+        ranking = _ranked(sentence, found.images, k, model, device, precision)
     else:
         ranking = Ranking(sentence, (), tuple(zip(map(str, found.images), faults, strict=True)))
     ranking = replace(
@@ -255,10 +265,17 @@ def rank_images(
     return exit_code(tried - len(ranking.errors), len(ranking.errors))
 
 
-def _ranked(sentence: str, images: Sequence[Path], k: int, model: str, device: str) -> Ranking:
+def _ranked(
+    sentence: str,
+    images: Sequence[Path],
+    k: int,
+    model: str,
+    device: str,
+    precision: int | None,
+) -> Ranking:
     from ..captioner import load
 
-    captioner = load(model, device)
+    captioner = load(model, device, precision)
     unknown = captioner.unknown_words(sentence)
     if unknown:
         note(f"not in the vocabulary: {', '.join(unknown)}")
@@ -287,6 +304,7 @@ def explain(
     ] = False,
     model: Model = "default",
     device: Device = "auto",
+    precision: Precision = None,
     json: Json = False,
 ) -> int:
     """Say why each word was said: its probability, what it came from, and where in the picture."""
@@ -298,12 +316,12 @@ def explain(
         _require_other_file(output, image)
         require_output(output)
     how = Decoding(beam=beam, prefix=prefix, alternatives=_ALTERNATIVES)
-    require_model(model, device)
+    require_model(model, device, precision)
     try:
         check_file(image)
         from ..captioner import load
 
-        explanation = load(model, device).explain(image, sentence, how, quick)
+        explanation = load(model, device, precision).explain(image, sentence, how, quick)
     except ImageError as error:
         if json:
             emit(caption_document(image, error, False))
@@ -364,12 +382,17 @@ def words(
 
 
 @reporting_errors
-def info(model: Model = "default", device: Device = "auto", json: Json = False) -> int:
+def info(
+    model: Model = "default",
+    device: Device = "auto",
+    precision: Precision = None,
+    json: Json = False,
+) -> int:
     """What a model is, what it was trained on, its scores, and what it runs on here."""
-    require_model(model, device)
+    require_model(model, device, precision)
     from .about import about
 
-    document = about(model, device)
+    document = about(model, device, precision)
     if json:
         emit(document)
         return 0

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..devices import require_device
+from ..devices import require_device, require_precision
 from ..errors import DataError, UsageError
 from ..images.finding import printable
 from .beforehand import require_extra, require_library, require_model
 from .console import note, reporting_errors
-from .options import Device
+from .options import Device, Precision
 
 if TYPE_CHECKING:
     from ..captioner import Captioner
@@ -56,6 +56,7 @@ def serve(
         ),
     ] = None,
     device: Device = "auto",
+    precision: Precision = None,
 ) -> int:
     """Answer other programs over HTTP, and show a web page to people."""
     for name in allow_host or ():
@@ -72,6 +73,7 @@ def serve(
         )
     require_extra("the server", "serve")
     require_device(device)
+    require_precision(precision)
     if library is not None:
         require_library(library)
     if library is None or model is not None:
@@ -80,7 +82,7 @@ def serve(
     from ..server.running import listen, run
 
     with listen(host, port) as listening:
-        captioner, opened = _open(library, model, device)
+        captioner, opened = _open(library, model, device, precision)
         named = () if host in ("", "0.0.0.0", "::") else (f"[{host}]" if ":" in host else host,)  # noqa: S104 - never without a key
         hosts = dict.fromkeys([*_LOOPBACK, *named, *(name.lower() for name in allow_host or ())])
         limits = Limits()
@@ -95,15 +97,17 @@ def serve(
     return 0
 
 
-def _open(folder: Path | None, model: str | None, device: str) -> tuple[Captioner, Library | None]:
+def _open(
+    folder: Path | None, model: str | None, device: str, precision: int | None
+) -> tuple[Captioner, Library | None]:
     """The model, and the library if there is one; each fault is told before anything is served."""
     from ..captioner import load
     from ..library.library import Library
 
     if folder is None:
-        return load(model or "default", device), None
-    captioner = None if model is None else load(model, device)
-    library = Library.open(folder, captioner, device)
+        return load(model or "default", device, precision), None
+    captioner = None if model is None else load(model, device, precision)
+    library = Library.open(folder, captioner, device, precision)
     library.catalogue.facts()
     return library.captioner, library
 

@@ -311,6 +311,7 @@ def _signature(
         "sentences": sum(len(example.sentences) for example in examples),
         "vocabulary": len(captioner.vocabulary),
         "encoder": captioner.encoder.name,
+        "precision": captioner.encoder.precision,
         "tokeniser": TOKENISER,
         "unknown": "counted",
         "end": "counted",

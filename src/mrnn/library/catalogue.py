@@ -403,6 +403,8 @@ def _require_ours(catalogue: Catalogue, path: Path) -> None:
     vectors = re.fullmatch(rf"{VECTORS}(-\d+)?", facts.get("vectors", ""))
     if not {"model", "identity"} <= facts.keys() or not facts.get("rows", "").isdecimal():
         raise _damaged(path)
+    if facts.get("precision", "32") not in ("8", "32"):  # older libraries do not say
+        raise _damaged(path)
     if vectors is None:
         raise _damaged(path)
 

@@ -70,7 +70,7 @@ def on_ray(address: str, folder: Path, chunk: int = CHUNK) -> Describer:
         ledger = Ledger(folder, *facts)
         if files:
             folder.mkdir(exist_ok=True)
-            model = _source(captioner), folder, *facts
+            model = _source(captioner), captioner.encoder.precision, folder, *facts
             at_most = math.ceil(len(files) / chunk)
             with _connected(ray, address), _crew(ray, model, at_most) as crew:
                 yield from in_order(ledger.cut(files, chunk), crew, ledger)
@@ -187,9 +187,15 @@ class Worker:
     """
 
     def __init__(
-        self, source: str, folder: Path, identity: str, with_captions: bool, dimension: int
+        self,
+        source: str,
+        precision: int,
+        folder: Path,
+        identity: str,
+        with_captions: bool,
+        dimension: int,
     ) -> None:
-        self._source = source
+        self._source, self._precision = source, precision
         self._identity = identity
         self._with_captions = with_captions
         self._ledger = Ledger(folder, identity, with_captions, dimension)
@@ -197,7 +203,7 @@ class Worker:
     def open(self) -> str | None:
         """Open the model."""
         try:
-            self._captioner = load(self._source, "cpu")
+            self._captioner = load(self._source, "cpu", self._precision)
         except MrnnError as error:
             return f"{self._source}: cannot be opened on {socket.gethostname()} ({error})"
         found = self._captioner.identity

@@ -87,10 +87,13 @@ class Library:
     are DataErrors that name the file; ImageError for a picture that cannot be read.
     """
 
-    def __init__(self, path: Path, captioner: Captioner | None, device: str) -> None:
+    def __init__(
+        self, path: Path, captioner: Captioner | None, device: str, precision: int | None = None
+    ) -> None:
         self.path = path
         self._given = captioner
         self._device = device
+        self._precision = precision
         self._reader: Catalogue | None = None
         self._snapshot: _Snapshot | None = None
 
@@ -100,13 +103,14 @@ class Library:
         path: str | os.PathLike[str],
         captioner: Captioner | None = None,
         device: str = "auto",
+        precision: int | None = None,
     ) -> Library:
         """Open the library in a folder, or one that `add` will make there.
 
         The captioner is that of the model which it was made with; if none is given it is opened on
-        the device when it is needed, for a new library the shipped one.
+        the device when it is needed, in the precision of then, for a new library the shipped one.
         """
-        return cls(Path(path), captioner, device)
+        return cls(Path(path), captioner, device, precision)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -131,9 +135,11 @@ class Library:
         if self._given is not None:
             return self._given
         if not self._is_there():
-            return load("default", self._device)
+            return load("default", self._device, self._precision)
+        facts = self.catalogue.facts()
+        precision = self._precision or int(facts.get("precision", 0)) or None
         try:
-            return load(self.catalogue.facts()["model"], self._device)
+            return load(facts["model"], self._device, precision)
         except BundleError as error:
             folder = printable(self.path)
             message = f"{folder}: the model it was made with is not found; name it with --model"
@@ -298,7 +304,11 @@ class Library:
         """The catalogue, held against other writers; begun anew where that is asked for."""
         captioner = self.captioner
         _require_sight(captioner)
-        facts = {"model": captioner.source, "identity": captioner.identity}
+        facts = {
+            "model": captioner.source,
+            "identity": captioner.identity,
+            "precision": str(captioner.encoder.precision),
+        }
         with ExitStack() as stack:
             self._hold(stack)
             catalogue = open_catalogue(self.path / CATALOGUE, new=facts)

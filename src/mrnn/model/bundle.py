@@ -2,10 +2,11 @@
 
 `config.json` (sizes, tokeniser, encoder, what it was trained on, scores, digests), `vocab.json`,
 `model.safetensors` (weights and the prior features, fp16), `README.md` (the card), how training
-images were described: `consensus.safetensors`, and the whole encoder: `encoder.safetensors` (fp16)
-or `encoder.onnx`. Bundles of format 1 left out of it what a pip package has; opened where that
-package and PyTorch are, they are whole. Those of format 2 know neither how many captions each word
-had nor a `ratio` to generate by. Saved again, they are of format 3.
+images were described: `consensus.safetensors`, and the whole encoder: `encoder.safetensors` (8 bits
+or fp16) or `encoder.onnx`. Bundles of format 1 left out of it what a pip package has; opened where
+that package and PyTorch are, they are whole. Those of format 2 know neither how many captions each
+word had nor a `ratio` to generate by, those of format 3 no image network in 8 bits. Saved again,
+they are of format 4.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from .mrnn import MRNN, model_of, shapes
 from .sureness import Sureness
 from .threshold import MatchThreshold
 
-FORMAT = 3
-_READ = (1, 2, 3)
+FORMAT = 4
+_READ = (1, 2, 3, 4)
 _CONFIG, _VOCABULARY, _WEIGHTS, _CARD = (
     "config.json",
     "vocab.json",

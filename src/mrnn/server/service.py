@@ -208,6 +208,7 @@ class Service:
             "parameters": sum(weight.size for weight in bundle.model.weights.values()),
             "words": len(bundle.vocabulary),
             "encoder": bundle.encoder.name,
+            "precision": self.captioner.encoder.precision,
             "input": bundle.encoder.preprocessing.size,
             "training": dict(bundle.training),
             "limits": asdict(self._limits),
