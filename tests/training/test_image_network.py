@@ -14,11 +14,14 @@ from conftest import WORDS, tiny_model
 from mrnn.errors import BundleError, UsageError
 from mrnn.images.alexnet import SHAPES
 from mrnn.images.efficientnet import Block, Convolution
+from mrnn.images.eight_bits import as_floats, bindings, onnx_graph
 from mrnn.images.encoders import Encoder, encoder_of, features_only, open_encoder
 from mrnn.images.networks import ONNX, EncoderFile, Network, network
 from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
+from mrnn.onnx_sessions import open_session
 from mrnn.training.image_network import TrainableEncoder, in_torch, open_trainable, placed
+from mrnn.training.rounding import in_eight_bits
 from mrnn.weight_files import from_safetensors, to_safetensors
 from mrnn.words.text import SIGNS, Vocabulary
 
@@ -51,6 +54,12 @@ def toy() -> TrainableEncoder:
     return TrainableEncoder(found, weights)
 
 
+def noise(count: int, seed: int) -> np.ndarray:
+    """Pixels of `toy`."""
+    draw = np.random.default_rng(seed)
+    return draw.normal(size=(count, 3, 8, 8)).astype(np.float32)
+
+
 @pytest.mark.parametrize("last", [1, 2, 3, 4, None])
 def test_gradients_flow_to_the_last_blocks_only(last):
     encoder = toy()
@@ -59,7 +68,7 @@ def test_gradients_flow_to_the_last_blocks_only(last):
     assert len(learning) == 2 * count
     assert all(p.is_leaf and p.requires_grad for p in learning)
     before = encoder.weights()
-    features = encoder.features(torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1)))
+    features = encoder.features(noise(6, 1))
     assert features.shape == (6, 5)
     features.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learning)
@@ -76,14 +85,14 @@ def test_what_is_frozen_keeps_no_graph():
     encoder, kept = toy(), []
     encoder.parameters(1)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
-        encoder.features(torch.zeros(2, 3, 8, 8))
+        encoder.features(np.zeros((2, 3, 8, 8), np.float32))
     assert (2, 8, 4, 4) in kept  # what enters the last block
     assert (2, 3, 8, 8) not in kept
     assert (2, 4, 4, 4) not in kept
 
 
 def test_until_asked_nothing_learns():
-    assert not toy().features(torch.zeros(1, 3, 8, 8)).requires_grad
+    assert not toy().features(np.zeros((1, 3, 8, 8), np.float32)).requires_grad
 
 
 def test_fewer_blocks_may_learn_later():
@@ -91,7 +100,7 @@ def test_fewer_blocks_may_learn_later():
     every = encoder.parameters()
     [weight, bias] = encoder.parameters(1)
     assert [p.requires_grad for p in every] == 6 * [False] + 2 * [True]
-    encoder.features(torch.ones(1, 3, 8, 8)).sum().backward()
+    encoder.features(np.ones((1, 3, 8, 8), np.float32)).sum().backward()
     assert weight.grad is not None
     assert bias.grad is not None
 
@@ -108,7 +117,7 @@ def test_gradients_are_right():
     with torch.no_grad():
         for weight in encoder.parameters():
             weight.mul_(0.5)
-    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    x = noise(2, 2)
     encoder.features(x).sum().backward()
     for weight in encoder.parameters():
         at = tuple(0 for _ in weight.shape)
@@ -132,16 +141,54 @@ def test_weights_are_a_copy():
     assert encoder.weights()["b.weight"].any()
 
 
+# In 8 bits
+
+
+def rounded() -> TrainableEncoder:
+    """`toy` in 8 bits."""
+    plain = toy()
+    whole = in_eight_bits(plain.network, plain.weights(), noise(16, 3))
+    weights = as_floats(whole, plain.network.blocks)
+    return TrainableEncoder(plain.network, weights, whole=whole)
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 4])
+def test_frozen_blocks_in_8_bits_give_what_they_will_give_in_use(last):
+    """The twin: all blocks in 8 bits; those that learn here run in floats, and differ a little."""
+    encoder, pixels = rounded(), noise(5, 4)
+    encoder.parameters(last)
+    network, whole = encoder.network, encoder.whole
+    frozen = network.blocks[: 4 - last]
+    found = encoder.positions(pixels).detach().numpy()
+    session = open_session(
+        onnx_graph(network.blocks, 8), bindings(whole, network.blocks, network.preprocessing)
+    )
+    [used] = session.run(["positions"], {"pixels": pixels})
+    assert np.abs(found - used).max() < 0.1
+    assert (encoder._run_frozen is not None) == bool(frozen)
+    if frozen:
+        [entered] = encoder._run_frozen.run(["positions"], {"pixels": pixels})
+        step, middle = whole[f"{frozen[-1].convolutions[-1].name}{'+' * frozen[-1].residual}.range"]
+        codes = entered / step + middle
+        np.testing.assert_allclose(codes, np.rint(codes), atol=1e-3)
+
+
+def test_what_learns_after_frozen_blocks_in_8_bits_has_gradients():
+    encoder = rounded()
+    learning = encoder.parameters(2)
+    encoder.features(noise(6, 5)).square().sum().backward()
+    assert [bool(p.grad.any()) for p in learning] == [True] * 4
+
+
 # The real ones.
 
 
 def test_weights_of_a_file_give_the_features_of_the_encoder(pixels):
     trainable, encoder = lite(), open_encoder(LITE)
-    assert (trainable.name, trainable.dimension) == (LITE, encoder.dimension)
-    assert trainable.preprocessing == encoder.preprocessing
+    assert trainable.network is network(LITE)
     expected = encoder.encode(pixels)
     assert expected.std() > 0.1
-    np.testing.assert_allclose(trainable.features(torch.from_numpy(pixels)), expected, atol=1e-4)
+    np.testing.assert_allclose(trainable.features(pixels), expected, atol=1e-4)
 
 
 def test_learning_begins_with_the_numbers_that_are_used():
@@ -177,7 +224,7 @@ def test_alexnet_runs_in_both(alexnet, pixels):
     assert expected.std() > 0.1
     trainable = open_trainable("alexnet", alexnet.file)
     [*_, bias] = trainable.parameters(1)
-    found = trainable.features(torch.from_numpy(pixels))
+    found = trainable.features(pixels)
     np.testing.assert_allclose(found.detach(), expected, atol=1e-4)
     found.sum().backward()
     assert bias.grad.any()
@@ -202,7 +249,7 @@ def test_the_encoder_of_learned_weights_is_that_of_their_halves(pixels):
     trainable = open_trainable(LITE, encoder.file)
     for name, weight in trainable.weights().items():
         assert np.array_equal(weight, weights[name].astype(np.float16))
-    expected = trainable.features(torch.from_numpy(pixels)).numpy()
+    expected = trainable.features(pixels).numpy()
     np.testing.assert_allclose(encoder.encode(pixels), expected, atol=1e-4)
     assert np.abs(expected - open_encoder(LITE).encode(pixels)).max() > 0.01
     positions = encoder.encode_positions(pixels)
