@@ -19,7 +19,6 @@ from ..datasets import read_dataset
 from ..evaluation.ranks import image_ranks, kept, recall_at
 from ..evaluation.reading import encoded_by, read_pairs
 from ..images.features import default_cache
-from ..library.image_index import ANCHORS
 from ..measuring import Row, gemm_flops, seconds, timed
 from ..model.arrays import logsumexp
 from ..model.mrnn import MRNN
@@ -31,6 +30,7 @@ from ..scoring.first_order import (
     first_order_log_prior,
 )
 from ..scoring.likelihoods import image_terms, log_likelihoods, log_prior
+from ..scoring.queries import ANCHORS
 from ..scoring.ranking import (
     IMAGE_CANDIDATES,
     RESCORED,
@@ -52,7 +52,6 @@ _GALLERY, _GALLERY_QUERIES = 100_000, 50
 _GALLERY_CANDIDATES = 300
 _LIBRARIES = (10_000, 1_000_000)
 _SEARCHES, _SEARCHES_RANKED = 200, 10
-_ANCHORS = 16  # for few sentences more of them cost little
 _BATCH = 256  # sentences scored together by the ordinary way
 _SEED = 1
 
@@ -266,7 +265,7 @@ def _image_row(
         return _images_reordered(model, corpus, terms, coarse, RESCORED)
 
     def two_stage() -> np.ndarray:
-        centres = anchors(scene.prior_terms, _ANCHORS)
+        centres = anchors(scene.prior_terms, ANCHORS)
         coarse = first_order_likelihoods(model, corpus, terms, centres)
         return _images_reordered(model, corpus, terms, coarse, candidates)
 
