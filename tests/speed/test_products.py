@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mrnn.speed.products import numpy_product, onnx_product
+from mrnn.speed.products import integer_product, numpy_product, onnx_product
 
 
 def test_both_products_are_the_same():
@@ -12,3 +12,9 @@ def test_both_products_are_the_same():
     [found] = onnx_product(32)()
     assert right.shape == (32, 32)
     np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
+
+
+def test_the_product_of_integers_is_theirs():
+    codes = np.random.default_rng(0).integers(-63, 64, (2, 32, 32))
+    [found] = integer_product(32)()
+    np.testing.assert_array_equal(found, codes[0] @ codes[1])

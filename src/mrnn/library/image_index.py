@@ -29,7 +29,7 @@ from .vectors import Vectors
 CODES_FROM = 10_000  # rows from which on codes pay
 _COMPONENTS = 96
 _LEAST_CANDIDATES = 100
-_LOOKED_AT, _LEAST_LOOKED_AT = 4, 1500  # rows chosen by codes: for each candidate, and in all
+_LOOKED_AT, _LEAST_LOOKED_AT = 3, 1500  # rows chosen by codes: for each candidate, and in all
 _SAMPLE = 20_000  # rows that settle the components
 _REACH = 4  # standard deviations of a component that its code can express
 _CODE = 127
@@ -176,9 +176,9 @@ class ImageIndex:
 def candidates(pictures: int) -> int:
     """How many pictures of so many the first-order score shall hand on to the exact one.
 
-    The square root keeps 97 to 99% of the exact ten best in libraries of all sizes (docs/scale.md).
+    Twice the square root keeps 99% of the exact ten best in libraries of all sizes (docs/speed.md).
     """
-    return max(_LEAST_CANDIDATES, math.isqrt(pictures))
+    return max(_LEAST_CANDIDATES, math.isqrt(4 * pictures))
 
 
 def open_index(

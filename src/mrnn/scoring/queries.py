@@ -26,11 +26,15 @@ from .screening import Screen, screen
 from .word_scores import to_perplexity
 
 ANCHORS = 16  # of a query: one sentence is linearised quickly at all of them
-_SCREENED, _SHARE_SCREENED = 96, 8  # images that the screen hands on: so many, or an eighth
+_SCREENED, _SHARE_SCREENED = 96, 16  # images that the screen hands on: so many, or a 16th
 _PLACES_SCREENED = 4  # and so many for each one wanted
 _PRECISE, _PLACES_PRECISE = 16, 1.5  # that integer products hand on, alike
 _LEFT = 0.01  # of P(s) may come from training images that only the screen has scored
 _PRIOR_SCREENED, _PRIOR_PRECISE = 48, 8  # at least so many are scored by integers, so many in fp32
+
+
+# Positions of images with their log P(s | I), perplexity and log-ratio
+Ranked = list[tuple[int, float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,8 @@ class Query:
         normaliser = fast_normaliser(self.model)
         return log_likelihoods(self.model, self.corpus, terms, normaliser=normaliser)[0]
 
-    def ranked(
-        self, terms: np.ndarray, prior_terms: np.ndarray, k: int | None
-    ) -> list[tuple[int, float, float, float]]:
-        """The k best (or all) of images, of terms (I, M); of equals the first.
-
-        Returns the position of each, its log P(s | I), perplexity and log-ratio, best first.
-        """
+    def ranked(self, terms: np.ndarray, prior_terms: np.ndarray, k: int | None) -> Ranked:
+        """The k best (or all) of images, of terms (I, M), best first; of equals the first."""
         names = [row.tobytes() for row in terms]
         rows = {name: i for i, name in enumerate(names)}  # equal pictures shall tie
         places = {name: place for place, name in enumerate(sorted(rows))}  # in any order the same

@@ -25,7 +25,8 @@ from .first_order import Softmaxes
 _WORDS = 64  # of a short list
 _PREFIXES = 64  # at once
 _ROWS = 256  # prefixes times images at once: they stay in the cache
-_LEAST_SHARE = np.float32(1e-4)  # of other words; below there is only rounding
+_LEAST_SHARE = np.float32(1e-4)  # of other words; below their slope is only rounding
+_NO_SHARE = np.float32(1e-7)
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ def _part(
     listed = np.argpartition(-usual, count - 1, axis=1)[:, :count]  # (P, K)
     rows = model.wo[listed]  # (P, K, M)
     inside = np.take_along_axis(shares, listed[:, None], 2)  # (P, A, K)
-    others = np.maximum(1 - inside.sum(axis=2), _LEAST_SHARE)  # (P, A)
-    slopes = (expected - inside @ rows) / others[..., None]
+    others = np.maximum(1 - inside.sum(axis=2), _NO_SHARE)  # (P, A)
+    slopes = (expected - inside @ rows) / np.maximum(others, _LEAST_SHARE)[..., None]
     offsets = log_z + np.log(others) - (m * slopes).sum(axis=2)
     return (
         m,
