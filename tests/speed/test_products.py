@@ -15,6 +15,7 @@ def test_both_products_are_the_same():
 
 
 def test_the_product_of_integers_is_theirs():
-    codes = np.random.default_rng(0).integers(-63, 64, (2, 32, 32))
-    [found] = integer_product(32)()
-    np.testing.assert_array_equal(found, codes[0] @ codes[1])
+    draw = np.random.default_rng(0)
+    m, weight = draw.integers(-63, 64, (5, 32)), draw.integers(-127, 128, (32, 9))
+    [found] = integer_product(5, 32, 9)()
+    np.testing.assert_array_equal(found[:, 0], (m @ weight).max(axis=1))

@@ -25,29 +25,34 @@ def onnx_product(side: int) -> Callable[[], object]:
     return lambda: session.run(None, {"a": a})
 
 
-def integer_product(side: int) -> Callable[[], object]:
-    """The same of 7-bit by 8-bit integers, to fp32, as `model.normaliser` multiplies."""
-    codes = np.random.default_rng(0).integers(-63, 64, (2, side, side))
-    names = ["a", "b", "one", "ones", "middle", "zeros"]
+def integer_product(rows: int, size: int, words: int) -> Callable[[], object]:
+    """A product (rows, size) by (size, words) of 7-bit by 8-bit integers, to fp32.
+
+    As `model.normaliser` has it; only the largest number of each row (rows, 1) is handed out.
+    """
+    draw = np.random.default_rng(0)
+    m = draw.integers(-63, 64, (rows, size)).astype(np.float32)
     weights = [
-        bound("b", (side, side), "int8"),
-        bound("ones", (side,)),
-        bound("zeros", (side,), "int8"),
+        bound("weight", (size, words), "int8"),
+        bound("ones", (words,)),
+        bound("zeros", (words,), "int8"),
         constant("one", np.array(1, dtype=np.float32)),
         constant("middle", np.array(64, dtype=np.uint8)),
+        constant("words", np.array([1])),
     ]
+    factors = ["codes", "weight", "one", "ones", "middle", "zeros"]
     nodes = [
-        node("QuantizeLinear", ["m", "one", "middle"], "a"),
-        node("MatMulIntegerToFloat", names, "found", domain="com.microsoft"),
+        node("QuantizeLinear", ["m", "one", "middle"], "codes"),
+        node("MatMulIntegerToFloat", factors, "products", domain="com.microsoft"),
+        node("ReduceMax", ["products", "words"], "found", keepdims=1),
     ]
-    bindings = {
-        "b": codes[1].astype(np.int8),
-        "ones": np.ones(side, dtype=np.float32),
-        "zeros": np.zeros(side, dtype=np.int8),
+    bindings: dict[str, np.ndarray] = {
+        "weight": draw.integers(-127, 128, (size, words)).astype(np.int8),
+        "ones": np.ones(words, dtype=np.float32),
+        "zeros": np.zeros(words, dtype=np.int8),
     }
-    shape = (side, side)
-    session = open_session(graph(nodes, {"m": shape}, {"found": shape}, weights), bindings)
-    m = codes[0].astype(np.float32)
+    content = graph(nodes, {"m": m.shape}, {"found": (rows, 1)}, weights)
+    session = open_session(content, bindings)
     return lambda: session.run(None, {"m": m})
 
 

@@ -59,6 +59,7 @@ _GALLERY, _GALLERY_QUERIES = 100_000, 50
 _GALLERY_CANDIDATES = 300
 _WHOLE_QUERIES = 20
 _EVALUATED = (100, 500)  # images, sentences
+_PRODUCT_ROWS, _PRODUCTS = 128, 100
 _LIBRARIES = (10_000, 1_000_000)
 _SEARCHES, _SEARCHES_RANKED = 200, 10
 _BATCH = 256  # sentences scored together by the ordinary way
@@ -184,12 +185,14 @@ def exact(data: Path | None) -> Row:
 
     rank_all(scene.model, corpus, terms, scene.prior_terms, True, MEMORY, stage)
     rows = len(prefix_tree(corpus.pack()).words) * len(terms)
-    achieved = 2 * scene.model.wo.size * rows / first_pass
-    peak = gemm_flops(integer_product)
+    words, size = scene.model.wo.shape
+    achieved = 2 * words * size * rows / first_pass
+    product = integer_product(_PRODUCT_ROWS, size, words)
+    peak = 2 * words * size * _PRODUCT_ROWS / min(timed(product)[0] for _ in range(_PRODUCTS))
     return Row(
         "exact",
         f"exact evaluation, {len(terms)} images and {len(corpus)} sentences: 2MV a (prefix, image) "
-        "of its first pass over the peak of 8-bit products",
+        "of its first pass over 8-bit products alone",
         ">= 0.7",
         achieved / peak,
         {"GOP/s": achieved / 1e9, "peak GOP/s": peak / 1e9, **stages},
