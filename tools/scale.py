@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mrnn.library.image_index import ANCHORS
 from mrnn.scoring.first_order import anchors
+from mrnn.scoring.queries import ANCHORS
 from mrnn.speed.retrieval import open_scene
 from mrnn.speed.scale import Measured, measure, plots, table, write_gallery
 from mrnn.words.packing import Corpus

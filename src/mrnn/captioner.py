@@ -23,7 +23,7 @@ from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
 from .images.features import encode_images
 from .images.finding import printable
 from .images.reading import preprocess, read_image, seen_area
-from .model.blocks import NUMPYS_ROWS, in_blocks
+from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
 from .model.bundle import Bundle, load_bundle
 from .model.directory import find_bundle
 from .model.generate import Generated, State, Step, Weigh, as_likely, beam, greedy, sample
@@ -31,8 +31,10 @@ from .model.guidance import by_ratio, said_once, shares
 from .model.stepping import quick_step
 from .onnx_sessions import choose_device
 from .results import Caption, Explanation, Match, Ranking, Score, Word
+from .scoring.first_order import anchors
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
 from .scoring.pairs import Pairs
+from .scoring.queries import ANCHORS, Query, open_query
 from .scoring.ranking import sentences_for
 from .scoring.runners_up import with_alternatives
 from .scoring.trust import Trust
@@ -65,6 +67,12 @@ class Captioner:
     def prior_terms(self) -> np.ndarray:
         """What scoring needs of the bundle's training images, (P, M): P(s) is over these."""
         return self.model.image_terms(self.bundle.prior)  # at once: nothing hangs on its last digit
+
+    @cached_property
+    def anchors(self) -> np.ndarray:
+        """Centres of the bundle's training images, (A, M), at which sentences are linearised."""
+        with one_thread():
+            return anchors(self.prior_terms, ANCHORS)
 
     @cached_property
     def trust(self) -> Trust:
@@ -296,15 +304,12 @@ class Captioner:
 
         Returns the position of each, its log P(s | I), perplexity and log-ratio, best first.
         """
-        corpus = Corpus([self.vocabulary.encode(sentence)])
-        distinct, which = np.unique(terms, axis=0, return_inverse=True)  # equal pictures shall tie
-        logprobs = log_likelihoods(self.model, corpus, distinct)[0][which].tolist()
-        prior = log_prior(self.model, corpus, self.prior_terms)[0].item()
-        words = int(corpus.lengths[0])
-        best = sorted(range(len(terms)), key=lambda i: -logprobs[i])[:k]
-        return [
-            (i, logprobs[i], to_perplexity(logprobs[i], words), logprobs[i] - prior) for i in best
-        ]
+        return self.query(sentence).ranked(terms, self.prior_terms, k)
+
+    def query(self, sentence: str, centres: np.ndarray | None = None) -> Query:
+        """A sentence that looks for images, linearised at centres (A, M) or where that is usual."""
+        words = self.vocabulary.encode(sentence)
+        return open_query(self.model, words, self.anchors if centres is None else centres)
 
     def begin(self, features: np.ndarray) -> tuple[Step, State]:
         """What `model.generate` needs to write a sentence for each of the features (B, D)."""

@@ -317,9 +317,9 @@ def test_pictures_added_since_are_all_compared(tmp_path, monkeypatch):
     assert np.isin(some.search(query, 200)[0], living).all()
 
 
-def test_candidates_are_the_square_root():
+def test_candidates_are_twice_the_square_root():
     assert [candidates(n) for n in (0, 1, 10_000, 10_001, 12_321, 10**6)] == [
-        100, 100, 100, 100, 111, 1000,
+        100, 100, 200, 200, 222, 2000,
     ]  # fmt: skip
 
 

@@ -476,15 +476,15 @@ def test_codes_that_came_after_the_last_search(library, photos, monkeypatch):
     assert library.search(SENTENCE) == expected
 
 
-def test_codes_of_other_centres_serve_on(library, photos, sight, monkeypatch):
+def test_codes_of_other_centres_serve_on(library, photos, monkeypatch):
     """A library may be older than the way in which its centres are drawn now."""
     monkeypatch.setattr("mrnn.library.library.CODES_FROM", 1)
     library.add([photos])
     expected = library.search(SENTENCE)
     codes = library.path / "codes.safetensors"
     kept = codes.read_bytes()
-    monkeypatch.setattr("mrnn.library.library.anchors", lambda terms, count: terms[:3] + 1)
-    with Library.open(library.path, sight) as later:
+    monkeypatch.setattr("mrnn.captioner.anchors", lambda terms, count: terms[:3] + 1)
+    with Library.open(library.path, seeing()) as later:
         assert later.search(SENTENCE) == expected
         assert later._now().index.is_approximate
         later.add()

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from mrnn.model.blocks import NUMPYS_ROWS, ROWS, in_blocks, one_thread
+from mrnn.model import blocks
+from mrnn.model.blocks import NUMPYS_ROWS, ROWS, in_blocks, on_threads, one_thread
 from processors import OLDER, run_on
 
 WEIGHTS = np.random.default_rng(0).normal(size=(301, 257)).astype(np.float32)
@@ -86,3 +87,17 @@ def test_products_of_blocks_run_on_one_thread_and_others_as_before():
         with pytest.raises(ZeroDivisionError), one_thread():
             raise ZeroDivisionError
         assert threads() == before
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_all_parts_are_worked_on_whatever_the_threads(monkeypatch, threads):
+    monkeypatch.setattr(blocks, "processors", lambda: threads)
+    done = []
+    on_threads(lambda a, b: done.append(a * b), [(i, 2) for i in range(20)])
+    assert sorted(done) == [2 * i for i in range(20)]
+    on_threads(done.append, [])
+
+
+def test_what_a_part_raises_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        on_threads(lambda i: 1 // i, [(1,), (0,), (2,)])

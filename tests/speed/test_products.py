@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mrnn.speed.products import numpy_product, onnx_product
+from mrnn.speed.products import integer_product, numpy_product, onnx_product
 
 
 def test_both_products_are_the_same():
@@ -12,3 +12,10 @@ def test_both_products_are_the_same():
     [found] = onnx_product(32)()
     assert right.shape == (32, 32)
     np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
+
+
+def test_the_product_of_integers_is_theirs():
+    draw = np.random.default_rng(0)
+    m, weight = draw.integers(-63, 64, (5, 32)), draw.integers(-127, 128, (32, 9))
+    [found] = integer_product(5, 32, 9)()
+    np.testing.assert_array_equal(found[:, 0], (m @ weight).max(axis=1))

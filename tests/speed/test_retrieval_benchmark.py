@@ -34,7 +34,14 @@ def scene(monkeypatch):
         image_terms(model, features[20:]),
     )
     monkeypatch.setattr(retrieval_benchmark, "open_scene", lambda data: found)
-    sizes = {"_GALLERY": 60, "_QUERIES": 7, "_GALLERY_QUERIES": 5, "_LIBRARIES": (40, 70)}
+    sizes = {
+        "_GALLERY": 60,
+        "_QUERIES": 7,
+        "_GALLERY_QUERIES": 5,
+        "_WHOLE_QUERIES": 4,
+        "_EVALUATED": (10, 8),
+        "_LIBRARIES": (40, 70),
+    }
     for name, value in sizes.items():
         monkeypatch.setattr(retrieval_benchmark, name, value)
     monkeypatch.setattr(measuring, "_GEMM_SIDES", (16, 32))
@@ -63,6 +70,13 @@ def test_with_every_item_a_candidate_all_of_the_best_are_kept(name):
 
 
 @pytest.mark.usefixtures("scene")
+def test_a_whole_query_finds_the_same():
+    parts = ROWS["query"](None).parts
+    assert parts["same top 10 %"] == 100
+    assert parts["log P(s) largest error nats"] < 0.01
+
+
+@pytest.mark.usefixtures("scene")
 @pytest.mark.parametrize("row", ["images", "sentences"])
 def test_with_few_candidates_some_are_lost(monkeypatch, row):
     monkeypatch.setattr(retrieval_benchmark, "IMAGE_CANDIDATES", 2)
@@ -75,6 +89,7 @@ def test_what_is_kept_is_of_exact_scores(monkeypatch, scene):
     asked = []
     monkeypatch.setattr(retrieval_benchmark, "kept", lambda *given: asked.append(given) or (1,))
     monkeypatch.setattr(retrieval_benchmark, "fast_normaliser", float_normaliser)
+    monkeypatch.setattr(retrieval_benchmark, "RESCORED", 50)  # all
     monkeypatch.setattr(retrieval_benchmark, "_QUERIES", 30)
     ROWS["images"](None)
     ROWS["sentences"](None)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +21,23 @@ import numpy as np
 from ..files import write_whole
 from ..images.finding import printable
 from ..model.arrays import unit
+from ..model.blocks import on_threads
 from ..scoring.first_order import Linearised, nearest
 from ..weight_files import map_safetensors, to_safetensors
 from .vectors import Vectors
 
-ANCHORS = 16  # of a library: one sentence is linearised quickly at all of them
 CODES_FROM = 10_000  # rows from which on codes pay
 _COMPONENTS = 96
 _LEAST_CANDIDATES = 100
-_LOOKED_AT, _LEAST_LOOKED_AT = 4, 1500  # rows chosen by codes: for each candidate, and in all
+_LOOKED_AT, _LEAST_LOOKED_AT = 3, 1500  # rows chosen by codes: for each candidate, and in all
 _SAMPLE = 20_000  # rows that settle the components
 _REACH = 4  # standard deviations of a component that its code can express
 _CODE = 127
 _LEAST_SHARE = 1e-6  # of the largest variance
 _BLOCK = 4096  # rows at once
 _CODES_AT_ONCE = 1024  # as floats these stay in the processor's cache
+_CODES_A_THREAD = 1 << 15  # at once
+_ROWS = 512  # whole vectors that are scored at once
 _STRIDE = 32  # of the scores that tell about where the best begin
 _SHORTEST = np.float32(1e-12)  # length of a vector by which is divided
 _CHECKED = 2  # codes of each cell that are computed again when they are opened
@@ -69,13 +72,24 @@ class _Codes:
         """
         scores = np.empty(len(self.codes), dtype=np.float32)
         offsets = query.offsets + (query.slopes * self.centres).sum(axis=1)
-        for cell, slope in enumerate(query.slopes @ self.basis.T):
-            inside = slice(*self.starts[cell : cell + 2].tolist())
-            for part in _parts(inside.start, inside.stop, _CODES_AT_ONCE):
-                scores[part] = self.codes[part].astype(np.float32) @ slope
-            scores[inside] += offsets[cell]
-        if query.is_cosine:
-            scores /= self.lengths
+        slopes = query.slopes @ self.basis.T  # (A, K)
+        starts = self.starts.tolist()
+
+        def score(cell: int, part: slice) -> None:
+            for some in _parts(part.start, part.stop, _CODES_AT_ONCE):
+                scores[some] = self.codes[some].astype(np.float32) @ slopes[cell]
+            scores[part] += offsets[cell]
+            if query.is_cosine:
+                scores[part] /= self.lengths[part]
+
+        on_threads(
+            score,
+            [
+                (cell, part)
+                for cell, (first, last) in enumerate(pairwise(starts))
+                for part in _parts(first, last, _CODES_A_THREAD)
+            ],
+        )
         return scores
 
 
@@ -142,8 +156,11 @@ class ImageIndex:
             chosen = self._codes.rows[_highest(coarse, most)]
             rows = np.sort(np.concatenate([chosen, rows]))
         scores = np.empty(len(rows), dtype=np.float32)
-        for part in _parts(0, len(rows), _BLOCK):
+
+        def score(part: slice) -> None:
             scores[part] = self._scores(rows[part], query)
+
+        on_threads(score, [(part,) for part in _parts(0, len(rows), _ROWS)])
         best = _highest(scores, count)
         best = best[np.argsort(-scores[best], kind="stable")]
         return rows[best].astype(np.int64), scores[best]
@@ -159,9 +176,9 @@ class ImageIndex:
 def candidates(pictures: int) -> int:
     """How many pictures of so many the first-order score shall hand on to the exact one.
 
-    The square root keeps 97 to 99% of the exact ten best in libraries of all sizes (docs/scale.md).
+    Twice the square root keeps 99% of the exact ten best in libraries of all sizes (docs/speed.md).
     """
-    return max(_LEAST_CANDIDATES, math.isqrt(pictures))
+    return max(_LEAST_CANDIDATES, math.isqrt(4 * pictures))
 
 
 def open_index(

@@ -26,13 +26,11 @@ from ..errors import BundleError, DataError, UsageError
 from ..files import held
 from ..images.finding import Picture, printable
 from ..model.blocks import one_thread
-from ..scoring.first_order import anchors, linearise
 from ..scoring.ranking import Stage
-from ..words.packing import Corpus
 from ..words.text import tokenise
 from .catalogue import CATALOGUE, VECTORS, Catalogue, Content, File, open_catalogue, require_indexed
 from .describing import describe
-from .image_index import ANCHORS, CODES_FROM, ImageIndex, build_index, candidates, open_index
+from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
 from .vectors import Vectors, VectorStore
 
@@ -217,12 +215,11 @@ class Library:
         captioner = self.captioner
         vocabulary = captioner.vocabulary
         unknown = captioner.unknown_words(sentence)
-        corpus = Corpus([vocabulary.encode(sentence)])
         with one_thread():
-            linearised = linearise(captioner.model, corpus, now.index.centres)
-            rows, _ = now.index.search(linearised, max(candidates(len(now.rows)), 2 * k))
+            query = captioner.query(sentence, now.index.centres)
+            rows, _ = now.index.search(query.linearised, max(candidates(len(now.rows)), 2 * k))
             terms = now.vectors[rows].astype(np.float32)
-            ranked = captioner.rank_terms(sentence, terms, k)
+            ranked = query.ranked(terms, captioner.prior_terms, k)
         match = captioner.bundle.match
         threshold = None if match is None else match.at(len(now.rows))
         figures = {
@@ -277,7 +274,7 @@ class Library:
     def _now(self) -> _Snapshot:
         """The library as it is now, read again where another process has changed it."""
         catalogue, codes = self.catalogue, self.path / _CODES
-        centres = self._centres  # opens the model: nobody shall wait for that
+        centres = self.captioner.anchors  # opens the model: nobody shall wait for that
         with catalogue.reading():
             version = catalogue.version(), *_stamp(codes)
             if self._snapshot is None or self._snapshot.version != version:
@@ -294,10 +291,10 @@ class Library:
         if len(vectors) < CODES_FROM:
             return
         codes = self.path / _CODES
-        index = open_index(vectors, self._centres, codes)
+        index = open_index(vectors, self.captioner.anchors, codes)
         if not index.is_approximate or index.uncovered > _UNCOVERED * len(vectors):
             with stage("making the search fast", "images") as on_progress:
-                build_index(vectors, self._centres, codes, on_progress)
+                build_index(vectors, self.captioner.anchors, codes, on_progress)
 
     @contextmanager
     def _writing(self, rebuild: bool = False) -> Iterator[Catalogue]:
@@ -371,11 +368,6 @@ class Library:
     def _store(self, catalogue: Catalogue) -> VectorStore:
         folder = self.path / catalogue.facts()["vectors"]
         return VectorStore(folder, self.captioner.model.config.multimodal)
-
-    @cached_property
-    def _centres(self) -> np.ndarray:
-        with one_thread():
-            return anchors(self.captioner.prior_terms, ANCHORS)
 
 
 def _absolute(paths: Iterable[ImagePath] | ImagePath) -> list[Path]:

@@ -11,12 +11,16 @@ product as small as these ten times its time where other threads decode pictures
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
+from typing import Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
+
+from ..devices import processors
 
 ROWS = 16  # of a block; smaller ones read the weights too often, larger ones are padded too often
 NUMPYS_ROWS = 8  # OpenBLAS without AVX-512 rounds the rows of a larger block in different ways
@@ -42,6 +46,17 @@ def in_blocks(
 def one_thread() -> AbstractContextManager[object]:
     """NumPy's products on one thread; for one thread of Python at a time."""
     return _controller().limit(limits=1, user_api="blas")
+
+
+def on_threads(work: Callable[..., None], parts: Sequence[tuple[Any, ...]]) -> None:
+    """Call `work` for the arguments of each part, on as many threads as there are processors.
+
+    Pays where NumPy has milliseconds of work: it lets other threads run meanwhile.
+    """
+    threads = min(processors(), len(parts))
+    with one_thread(), ThreadPoolExecutor(max(1, threads)) as pool:
+        for done in [pool.submit(work, *part) for part in parts]:
+            done.result()
 
 
 @cache

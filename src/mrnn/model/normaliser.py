@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from onnxruntime import InferenceSession
 
 from ..onnx_graphs import bound, constant, graph, node
 from ..onnx_sessions import open_session, opened_once
@@ -20,11 +21,22 @@ from .language_model import JointModel
 Normaliser = Callable[[np.ndarray], np.ndarray]  # m (R, M) -> log sum_v exp(Wo m + b)_v, (R,)
 # m (R, M) -> the same, and sum_v P(v) Wo_v, (R, M)
 Expectation = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+# m (R, M) -> both, and P(v), (R, V)
+Distribution = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 _EXP_BOUND = 87.0  # exp of a float32 neither overflows nor vanishes within it
 _WEIGHT_CODE = 127  # the largest code of a weight, 8 bits signed
 _CODE = 63  # and of m, around _MIDDLE: 7 bits unsigned
 _MIDDLE = 64
+_WORDS = constant("words", np.array([1]))  # the axis of logits (R, V) that is summed over
+_SUMMED = [  # log sum exp of logits; ONNX Runtime's own operation takes nine times as long
+    node("ReduceMax", ["logits", "words"], "most", keepdims=1),
+    node("Sub", ["logits", "most"], "below"),
+    node("Exp", ["below"], "powers"),
+    node("ReduceSum", ["powers", "words"], "sums", keepdims=1),
+    node("Log", ["sums"], "log"),
+    node("Add", ["log", "most"], "found"),
+]
 
 
 def float_normaliser(model: JointModel) -> Normaliser:
@@ -53,6 +65,11 @@ def expectation(model: JointModel) -> Expectation:
     return opened_once(model, _expectation)
 
 
+def distribution(model: JointModel) -> Distribution:
+    """The same, and the probability of every word."""
+    return opened_once(model, _distribution)
+
+
 def is_bounded(model: JointModel) -> bool:
     """Whether there is a step size for m, which `integer_normaliser` needs."""
     return math.isfinite(model.bound)
@@ -60,9 +77,8 @@ def is_bounded(model: JointModel) -> bool:
 
 def _float(model: JointModel) -> Normaliser:
     words, size = model.wo.shape
-    products = node("MatMul", ["m", "weight"], "products")
-    weights = [bound("weight", (size, words))]
-    return _session(model, [products], weights, {"weight": model.wo.T})
+    products = node("Gemm", ["m", "weight", "bias"], "logits")
+    return _session(model, [products], [bound("weight", (size, words))], {"weight": model.wo.T})
 
 
 def _integer(model: JointModel) -> Normaliser:
@@ -73,8 +89,8 @@ def _integer(model: JointModel) -> Normaliser:
         node("QuantizeLinear", ["m", "step", "middle"], "codes"),
         node(
             "MatMulIntegerToFloat",
-            ["codes", "weight", "step", "steps", "middle", "zeros"],
-            "products",
+            ["codes", "weight", "step", "steps", "middle", "zeros", "bias"],
+            "logits",
             domain="com.microsoft",
         ),
     ]
@@ -94,34 +110,42 @@ def _integer(model: JointModel) -> Normaliser:
 
 
 def _expectation(model: JointModel) -> Expectation:
+    session = opened_once(model, _open_distribution)
+
+    def expect(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found, expected = session.run(["found", "expected"], {"m": m})
+        return found[:, 0], expected
+
+    return expect
+
+
+def _distribution(model: JointModel) -> Distribution:
+    session = opened_once(model, _open_distribution)
+
+    def distribute(m: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        found, expected, shares = session.run(["found", "expected", "shares"], {"m": m})
+        return found[:, 0], expected, shares
+
+    return distribute
+
+
+def _open_distribution(model: JointModel) -> InferenceSession:
     words, size = model.wo.shape
     nodes = [
-        node("MatMul", ["m", "weight"], "products"),
-        node("Add", ["products", "bias"], "logits"),
-        node("ReduceLogSumExp", ["logits", "axis"], "found", keepdims=1),
-        node("Sub", ["logits", "found"], "logp"),
-        node("Exp", ["logp"], "shares"),
+        node("Gemm", ["m", "weight", "bias"], "logits"),
+        *_SUMMED,
+        node("Div", ["powers", "sums"], "shares"),
         node("MatMul", ["shares", "wo"], "expected"),
     ]
     weights = [
         bound("weight", (size, words)),
         bound("bias", (words,)),
         bound("wo", (words, size)),
-        constant("axis", np.array([1])),
+        _WORDS,
     ]
-    bindings = {
-        "weight": model.wo.T,
-        "bias": model.wo_bias,
-        "wo": model.wo,
-    }
-    outputs = {"found": ("R", 1), "expected": ("R", size)}
-    session = open_session(graph(nodes, {"m": ("R", size)}, outputs, weights), bindings)
-
-    def expect(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found, expected = session.run(None, {"m": m})
-        return found[:, 0], expected
-
-    return expect
+    bindings = {"weight": model.wo.T, "bias": model.wo_bias, "wo": model.wo}
+    outputs = {"found": ("R", 1), "expected": ("R", size), "shares": ("R", words)}
+    return open_session(graph(nodes, {"m": ("R", size)}, outputs, weights), bindings)
 
 
 def _session(
@@ -130,20 +154,17 @@ def _session(
     weights: list[bytes],
     bindings: Mapping[str, np.ndarray],
 ) -> Normaliser:
-    """From products Wo m (R, V), which the nodes make of m, to the denominator."""
+    """From logits Wo m + b (R, V), which the nodes make of m, to the denominator."""
     words, size = model.wo.shape
-    if _is_safe(model):  # exp(Wo m) times exp(b): nothing to be subtracted first
-        nodes = [*nodes, node("Exp", ["products"], "shares")]
-        nodes += [node("MatMul", ["shares", "factors"], "sums"), node("Log", ["sums"], "found")]
-        weights = [*weights, bound("factors", (words, 1))]
-        bindings = {**bindings, "factors": np.exp(model.wo_bias)[:, None]}
+    if _is_safe(model):  # nothing need be subtracted first
+        nodes = [*nodes, node("Exp", ["logits"], "powers")]
+        nodes += [node("ReduceSum", ["powers", "words"], "sums", keepdims=1)]
+        nodes += [node("Log", ["sums"], "found")]
     else:
-        nodes = [*nodes, node("Add", ["products", "bias"], "logits")]
-        nodes += [node("ReduceLogSumExp", ["logits", "axis"], "found", keepdims=1)]
-        weights = [*weights, bound("bias", (words,)), constant("axis", np.array([1]))]
-        bindings = {**bindings, "bias": model.wo_bias}
+        nodes = [*nodes, *_SUMMED]
+    weights = [*weights, bound("bias", (words,)), _WORDS]
     content = graph(nodes, {"m": ("R", size)}, {"found": ("R", 1)}, weights)
-    session = open_session(content, bindings)
+    session = open_session(content, {**bindings, "bias": model.wo_bias})
 
     def normalise(m: np.ndarray) -> np.ndarray:
         [found] = session.run(None, {"m": m})

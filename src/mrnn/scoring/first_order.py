@@ -51,6 +51,15 @@ class Linearised:
         return scores
 
 
+@dataclass(frozen=True)
+class Softmaxes:
+    """What the softmax is like after each prefix at each anchor."""
+
+    m: np.ndarray  # (A, P, M), what it sees
+    normaliser: np.ndarray  # (A, P), its log denominator
+    expected: np.ndarray  # (A, P, M), the output weights that are expected of the next word
+
+
 def anchors(terms: np.ndarray, count: int = ANCHORS, seed: int = 1) -> np.ndarray:
     """Centres of at most `count` cells of image terms (I, M) by k-means: (A, M)."""
     centres = terms[permutation(len(terms), seed)[:count]]
@@ -74,7 +83,7 @@ def linearise(model: MRNN, corpus: Corpus, centres: np.ndarray) -> Linearised:
     prefix_terms = model.prefix_terms(tree)
     together = max(1, _PREFIXES // len(prefix_terms))  # anchors, when sentences are few
     found = [
-        _linearise_at(model, tree, prefix_terms, some, len(corpus))
+        linearise_tree(model, tree, len(corpus), softmaxes(model, prefix_terms, some))
         for some in np.split(centres, range(together, len(centres), together))
     ]
     values, gradients = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -156,30 +165,35 @@ def _best_and_some(scores: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.concatenate((best, highest(lots, count - best.shape[1])), 1)
 
 
-def _linearise_at(
-    model: MRNN, tree: PrefixTree, prefix_terms: np.ndarray, centres: np.ndarray, sentences: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Values (A, S) and gradients (A, S, M) at some centres (A, M).
-
-    The gradient of a word's log P is g2'(x) times (Wo of the word - the expectation of Wo), x
-    being the sum inside eq. 3.
-    """
-    x = prefix_terms + centres[:, None]  # (A, P, M)
-    m = g2(x)
+def softmaxes(model: MRNN, prefix_terms: np.ndarray, centres: np.ndarray) -> Softmaxes:
+    """The softmax after each prefix (P, M) at each anchor (A, M)."""
+    m = g2(prefix_terms + centres[:, None])  # (A, P, M)
     flat = m.reshape(-1, m.shape[2])
     parts = [flat[start : start + _PREFIXES] for start in range(0, len(flat), _PREFIXES)]
     normalisers, expected = zip(*map(expectation(model), parts), strict=True)
     normaliser = np.concatenate(normalisers).reshape(m.shape[:2])
-    mean = np.concatenate(expected).reshape(m.shape)
-    slope = g2_slope(m)
-    values = np.zeros((sentences, len(centres)), dtype=np.float32)
-    gradients = np.zeros((sentences, *centres.shape), dtype=np.float32)
-    words = max(1, _PREFIXES // len(centres))
+    return Softmaxes(m, normaliser, np.concatenate(expected).reshape(m.shape))
+
+
+def linearise_tree(
+    model: MRNN, tree: PrefixTree, sentences: int, found: Softmaxes
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values (A, S) and gradients (A, S, M) of the tree's sentences.
+
+    The gradient of a word's log P is g2'(x) times (Wo of the word - the expectation of Wo), x
+    being the sum inside eq. 3.
+    """
+    slope = g2_slope(found.m)
+    count = len(found.m)
+    values = np.zeros((sentences, count), dtype=np.float32)
+    gradients = np.zeros((sentences, count, found.m.shape[2]), dtype=np.float32)
+    words = max(1, _PREFIXES // count)
     for start in range(0, len(tree.targets), words):
         part = slice(start, start + words)
         at, target, sentence = tree.prefixes[part], tree.targets[part], tree.sentences[part]
         rows = model.wo[target]  # (n, M)
-        logits = (m[:, at] * rows).sum(axis=2) + model.wo_bias[target]  # (A, n)
-        add_rows(values, sentence, (logits - normaliser[:, at]).T)
-        add_rows(gradients, sentence, (slope[:, at] * (rows - mean[:, at])).swapaxes(0, 1))
+        logits = (found.m[:, at] * rows).sum(axis=2) + model.wo_bias[target]  # (A, n)
+        steps = slope[:, at] * (rows - found.expected[:, at])
+        add_rows(values, sentence, (logits - found.normaliser[:, at]).T)
+        add_rows(gradients, sentence, steps.swapaxes(0, 1))
     return values.T.copy(), gradients.swapaxes(0, 1).copy()

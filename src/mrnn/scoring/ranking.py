@@ -29,7 +29,7 @@ from .first_order import (
 from .likelihoods import MEMORY, OnProgress, log_likelihoods, log_prior, pair_likelihoods
 
 EXACT_PRIOR_SCORED = 128  # training images scored for P(s) when all pairs are scored
-RESCORED = 50  # best items of a query that are scored again precisely after integer products
+RESCORED = 20  # best items of a query that are scored again precisely after integer products
 IMAGE_CANDIDATES = 50  # images of a sentence that the first stage of two hands on
 SENTENCE_CANDIDATES = 200  # sentences of an image
 _RESERVES = 10  # sentences more than asked for whose P(s) is computed exactly
