@@ -16,19 +16,17 @@ SIDE = 9
 
 def stages() -> tuple[Block, ...]:
     """Every kind of layer: strides, odd sides, depthwise kernels of 3 and 5, a sum."""
+    low = Convolution("low", "", 6, 6, 3, groups=6)
+    thin = Convolution("thin", "", 6, 5, 1, relu6=False)
+    wide = Convolution("wide", "", 5, 9, 1)
+    deep = Convolution("deep", "", 9, 9, 5, groups=9)
+    back = Convolution("back", "", 9, 5, 1, relu6=False)
     return (
         Block((Convolution("stem", "", 3, 6, 3, stride=2),)),
-        Block((Convolution("low", "", 6, 6, 3, groups=6), Convolution("thin", "", 6, 5, 1, relu6=False))),
-        Block(
-            (
-                Convolution("wide", "", 5, 9, 1),
-                Convolution("deep", "", 9, 9, 5, groups=9),
-                Convolution("back", "", 9, 5, 1, relu6=False),
-            ),
-            residual=True,
-        ),
+        Block((low, thin)),
+        Block((wide, deep, back), residual=True),
         Block((Convolution("head", "", 5, 7, 1),)),
-    )  # fmt: skip
+    )
 
 
 def lite() -> tuple[Block, ...]:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from .config import SHIPPED, Decoding
-from .devices import require_precision
 from .errors import BundleError, ImageError, UsageError
 from .explanation.evidence import find_evidence
 from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
@@ -475,7 +474,6 @@ def load(
     says otherwise. Raises BundleError, UsageError for a GPU or 8 bits that are not to be had,
     DependencyError for a bundle of format 1 whose encoder's package is missing.
     """
-    require_precision(precision)
     where = choose_device("cpu" if precision == 8 and device == "auto" else device)
     directory = find_bundle(os.fspath(model))
     bundle = load_bundle(directory)

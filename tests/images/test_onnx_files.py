@@ -303,7 +303,7 @@ def test_a_bundle_carries_the_network_to_any_machine(written, tmp_path, picture)
     np.testing.assert_array_equal(captioner.encoder.encode(PIXELS), encoder.encode(PIXELS))
     assert captioner.encoder.preprocessing == encoder.preprocessing
     assert captioner.caption(picture("a.jpg")).words
-    said = about(str(tmp_path / "model"), "cpu")
+    said = about(str(tmp_path / "model"), "cpu", None)
     schema = json.loads((SCHEMAS / "info.json").read_text())
     jsonschema.validate(json.loads(json.dumps(said)), schema)
     assert said["encoder"]["file"] == "encoder.onnx"

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config import ENCODER
+from ..devices import require_precision
 from ..errors import BundleError, UsageError
 from ..weight_files import to_half, to_safetensors
 from .finding import printable
@@ -101,6 +102,7 @@ def reopen_encoder(
     In 8 bits where it has them, unless `precision` (8 or 32) says otherwise.
     Raises as `open_encoder`, and UsageError for 8 bits that are not to be had.
     """
+    require_precision(precision)
     if file is not None and file.name != ONNX:
         return _encoder(network(name), file, digest, device, precision)
     if precision == 8:

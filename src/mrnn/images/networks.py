@@ -120,7 +120,7 @@ def read_whole_numbers(network: Network, file: EncoderFile) -> dict[str, np.ndar
 
 
 def _are_whole(arrays: Mapping[str, np.ndarray]) -> bool:
-    return any(array.dtype == np.int8 for array in arrays.values())
+    return any(name.endswith(".step") for name in arrays)
 
 
 def _arrays(network: Network, file: EncoderFile) -> dict[str, np.ndarray]:

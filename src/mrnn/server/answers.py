@@ -167,6 +167,7 @@ class ModelAnswer(BaseModel):
     parameters: int
     words: int
     encoder: str
+    precision: int  # bits of the encoder, 8 or 32
     input: int
     training: dict[str, Any]
     limits: dict[str, float]

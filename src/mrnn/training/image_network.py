@@ -123,21 +123,6 @@ def open_trainable(
     return TrainableEncoder(found, read_weights(found, file), device, whole)
 
 
-def blended(
-    network: Network, began: EncoderFile, learned: EncoderFile, share: float
-) -> dict[str, np.ndarray]:
-    """The weights between those of two files, `share` of the way to what was learned.
-
-    Both ends of a network's learning are joined by a path of good networks, and halfway it knows
-    the pictures it began with and those it learned from (Wortsman et al. 2022, arXiv:2109.01903).
-    """
-    first, last = read_weights(network, began), read_weights(network, learned)
-    return {
-        name: weight.astype(np.float32) * (1 - share) + last[name].astype(np.float32) * share
-        for name, weight in first.items()
-    }
-
-
 def placed(encoder: Encoder, device: torch.device) -> Encoder:
     """The encoder as it runs best: in PyTorch on a GPU, as it is on a CPU."""
     return encoder if device.type == "cpu" else in_torch(encoder, device)

@@ -26,32 +26,26 @@ from ..errors import BundleError, DataError, ImageError, UsageError
 from ..evaluation.match import fit_match
 from ..evaluation.reading import encoded_by, read_pairs
 from ..files import write_whole
-from ..images.encoders import encoder_of, features_only, reopen_encoder, whole_encoder
+from ..images.encoders import features_only, reopen_encoder
 from ..images.features import OnProgress, default_cache
 from ..images.finding import printable
-from ..images.networks import (
-    SAFETENSORS,
-    EncoderFile,
-    network,
-    read_weights,
-    read_whole_numbers,
-)
+from ..images.networks import SAFETENSORS, EncoderFile, network
 from ..images.published import PACKAGES, packaged
 from ..interruption import deferred_interrupts
 from ..model.bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
 from ..model.consensus import IMAGES, Consensus, gathered
 from ..scoring.likelihoods import image_terms
 from ..scoring.pairs import Pairs
+from .blending import drawn_back
 from .calibration import calibrate
 from .encoder_phase import EncoderPhase
 from .fit import Fit, Phase, Progress, captions_phase, text_phase
-from .image_network import TrainableEncoder, blended, placed
+from .image_network import TrainableEncoder, placed
 from .judging import judged
 from .material import ImageSide, Material, prepare
 from .network import TrainableMRNN
 from .prototypes import Prototypes
 from .report import write_run_report
-from .rounding import in_eight_bits, pixels_to_round_by, unlearned
 from .run_folder import Checkpoint, RunFolder, open_run, training_folder
 from .run_records import EpochRecord, Sample, latest, read_records, record_line
 from .settings import Settings
@@ -293,16 +287,9 @@ class _Run:
             began = packaged(network(name))
         if began is None or learned is None or began.content == learned.content:
             return
-        known = network(name)
-        weights = blended(known, began, learned, self._config.encoder_share)
-        whole, how = read_whole_numbers(known, learned), known.preprocessing
         pictures = [example.image for example in self._material.train_examples]
-        pixels = None if whole is None else pixels_to_round_by(pictures, how, self._config.seed)
-        if whole is None or pixels is None:
-            file = encoder_of(name, weights).file
-        else:
-            kept = unlearned(known, whole, read_weights(known, began))
-            file = whole_encoder(name, in_eight_bits(known, weights, pixels, kept)).file
+        share, seed = self._config.encoder_share, self._config.seed
+        file = drawn_back(name, began, learned, share, pictures, seed).file
         assert file is not None  # noqa: S101 - it was made of weights
         write_whole(self._folder.encoder, file.content)
 
