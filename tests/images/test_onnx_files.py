@@ -14,13 +14,15 @@ import mrnn
 from conftest import WORDS, tiny_model
 from mrnn.commands.about import about
 from mrnn.errors import BundleError, UsageError
+from mrnn.images import onnx_files
 from mrnn.images.encoders import open_encoder, reopen_encoder
 from mrnn.images.features import cached_features, encode_images
-from mrnn.images.networks import EncoderFile
+from mrnn.images.networks import EncoderFile, at_once
 from mrnn.images.onnx_files import open_file
 from mrnn.images.reading import Preprocessing, preprocess, read_image
 from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
-from mrnn.onnx_graphs import node
+from mrnn.onnx_graphs import constant, graph, node
+from mrnn.onnx_sessions import open_session
 from mrnn.words.text import SIGNS, Vocabulary
 from onnx_models import FLOAT, INT64, UINT8, model, tiny, weight_elsewhere
 
@@ -109,6 +111,59 @@ def test_the_name_is_fit_for_a_folder(written):
     assert encoder.name == "my___net_1_.onnx"
     assert encoder.file.content == path.read_bytes()
     assert encoder.digest == encoder.file.digest
+
+
+def by_the_batch() -> bytes:
+    """A network whose numbers are divided by the largest of all pictures of a batch."""
+    nodes = [
+        node("ReduceMax", ["pixels"], "largest", keepdims=0),
+        node("Div", ["pixels", "largest"], "shares"),
+        node("GlobalAveragePool", ["shares"], "map"),
+    ]
+    return graph(nodes, {"pixels": ("B", 3, 8, 8)}, {"map": ("B", 3, 1, 1)}, [])
+
+
+def test_a_picture_has_the_same_answer_in_any_company(written):
+    encoder = open_encoder(str(written(by_the_batch())))
+    together = encoder.encode(PIXELS)
+    for row, picture in enumerate(PIXELS):
+        alone = encoder.encode(picture[None])[0]
+        assert np.array_equal(together[row], alone)
+        np.testing.assert_allclose(alone, picture.mean(axis=(1, 2)) / picture.max(), rtol=1e-5)
+    assert np.array_equal(encoder.encode_positions(PIXELS)[:, 0], together)
+
+
+def test_a_network_that_minds_no_company_sees_pictures_together(written, monkeypatch):
+    seen = []
+
+    def noted(run, together):
+        return lambda pixels: (seen.append(together), in_parts(run, together)(pixels))[1]
+
+    in_parts = onnx_files.in_parts
+    monkeypatch.setattr(onnx_files, "in_parts", noted)
+    for content, together in ((tiny(), at_once()), (by_the_batch(), 1)):
+        encoder = open_encoder(str(written(content)))
+        seen.clear()
+        encoder.encode(PIXELS)
+        assert seen == [together]
+
+
+def test_sums_of_a_file_in_8_bits_do_not_saturate():
+    """On any processor: without VNNI, ONNX Runtime must be asked for it."""
+    weights = np.full((6, 4), 127, dtype=np.int8)
+    one, none = np.array(1, dtype=np.float32), np.array(0, dtype=np.uint8)
+    zero = np.zeros((), dtype=np.int8)
+    nodes = [
+        node("QuantizeLinear", ["x", "step", "middle"], "q"),
+        node("DequantizeLinear", ["q", "step", "middle"], "seen"),
+        node("DequantizeLinear", ["w", "step", "zero"], "weight"),
+        node("MatMul", ["seen", "weight"], "sums"),
+    ]
+    held = [constant(name, v) for name, v in
+            (("step", one), ("middle", none), ("w", weights), ("zero", zero))]  # fmt: skip
+    session = open_session(graph(nodes, {"x": ("B", 6)}, {"sums": ("B", 4)}, held))
+    [found] = session.run(["sums"], {"x": np.full((3, 6), 255, dtype=np.float32)})
+    assert np.array_equal(found, np.full((3, 4), 6 * 255 * 127))
 
 
 def test_an_upper_case_suffix_is_one(written):
