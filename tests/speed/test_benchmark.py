@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import mrnn
 from libraries import seeing
+from mrnn.captioner import Captioner
 from mrnn.errors import UsageError
 from mrnn.measuring import Row
 from mrnn.speed import benchmark
 from mrnn.speed.benchmark import run_rows
 
-LEARNING = ["training", "training-lstm", "encoder", "blip"]
+LEARNING = ["training", "training-lstm", "image-learning", "encoder", "blip"]
 
 
 def test_all_rows_are_measured_unless_some_are_named(monkeypatch):
@@ -49,6 +51,24 @@ def test_the_table_itself_does_not_need_pytorch():
     path = f"import sys; sys.path.insert(0, {str(Path(mrnn.__file__).parents[1])!r}); "
     done = subprocess.run([sys.executable, "-c", path + code], capture_output=True, check=True)
     assert done.stdout.split() == [b"False"]
+
+
+def test_eight_bits_are_compared_with_floats_of_the_same_network(monkeypatch):
+    def noted(device, precision):
+        found = seeing()
+        encoder = replace(
+            found.encoder,
+            encode=lambda pixels: asked.append(precision) or pixels.mean(axis=(2, 3)) + 1,
+            precision=precision,
+        )
+        return Captioner(found.bundle, encoder)
+
+    asked = []
+    monkeypatch.setattr(benchmark, "load", noted)
+    [row] = run_rows(["eight-bits"])
+    assert set(asked) == {8, 32}
+    assert row.ratio == row.parts["images/s"] / row.parts["fp32 images/s"] > 0
+    assert row.parts["least cosine"] == pytest.approx(1)
 
 
 def few_photos(folder, count, sizes=()):

@@ -25,6 +25,13 @@ def test_rows_about_learning_run(monkeypatch, name):
     assert all(value > 0 for value in row.parts.values())
 
 
+def test_learning_of_the_image_network_is_compared_with_floats(monkeypatch):
+    monkeypatch.setattr(learning, "seconds", lambda action: measuring.seconds(action, 1))
+    monkeypatch.setattr(learning, "_LEARNED", 2)
+    [row] = benchmark.run_rows(["image-learning"])
+    assert row.ratio == row.parts["pictures/s"] / row.parts["floats pictures/s"] > 0
+
+
 @pytest.mark.skipif(not HAS_REFERENCE, reason="needs efficientnet_lite_pytorch")
 def test_the_encoder_is_compared_with_the_network_of_its_weights(monkeypatch):
     monkeypatch.setattr(learning, "seconds", lambda action: measuring.seconds(action, 1))

@@ -16,10 +16,12 @@ from torch import nn
 from ..captioner import load
 from ..config import ModelConfig, TrainConfig
 from ..images.encoders import DEFAULT
+from ..images.networks import network, read_weights, read_whole_numbers
 from ..measuring import gemm_flops, seconds
 from ..scoring.pairs import Pairs
 from ..training.devices import has_bf16, reduced_precision
 from ..training.fit import Fit, captions_phase
+from ..training.image_network import TrainableEncoder
 from ..training.network import TrainableMRNN
 from ..words.packing import Corpus, Packed
 from .photos import write_photos
@@ -28,6 +30,7 @@ _CPU = torch.device("cpu")
 _VOCABULARY, _FEATURE = 2539, 1280  # those of the bundle `plain`
 _BATCHES = 24  # of 128 sentences
 _ENCODED = 32  # images at once
+_LEARNED, _BLOCKS = 25, 7  # pictures of an update, and the last blocks, of configs/learned.toml
 
 Measured = tuple[float, dict[str, float]]  # the ratio, and what was divided
 
@@ -73,6 +76,30 @@ def encoder() -> Measured:
     return speed / best, {"images/s": speed, "reference images/s": best}
 
 
+def image_learning() -> Measured:
+    """Pictures a second that the last blocks learn from, over the same with all in floats."""
+    found = load(device="cpu", precision=8).encoder
+    assert found.file is not None  # noqa: S101 - it is shipped with its network
+    known = network(found.name)
+    weights, whole = read_weights(known, found.file), read_whole_numbers(known, found.file)
+    side = found.preprocessing.size
+    pixels = np.random.default_rng(0).uniform(-1, 1, (_LEARNED, 3, side, side)).astype(np.float32)
+
+    def speed(trainable: TrainableEncoder) -> float:
+        trainable.parameters(_BLOCKS)
+
+        def learn() -> None:
+            with reduced_precision(_CPU):
+                features = trainable.features(pixels)
+            features.square().sum().backward()
+
+        return len(pixels) / seconds(learn)
+
+    ours = speed(TrainableEncoder(known, weights, whole=whole))
+    floats = speed(TrainableEncoder(known, weights))
+    return ours / floats, {"pictures/s": ours, "floats pictures/s": floats}
+
+
 def blip() -> Measured:
     """Images a second over a large captioner with random weights."""
     from transformers import BlipConfig, BlipForConditionalGeneration
@@ -93,6 +120,7 @@ def blip() -> Measured:
 MEASURES: Mapping[str, Callable[[], Measured]] = {
     "training": training,
     "training-lstm": training_lstm,
+    "image-learning": image_learning,
     "encoder": encoder,
     "blip": blip,
 }
