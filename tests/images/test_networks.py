@@ -93,7 +93,9 @@ def test_a_network_is_opened_when_the_first_picture_comes(monkeypatch):
     weights = {
         name: draw.normal(0, 0.05, shape).astype(np.float16) for name, shape in lite0.shapes.items()
     }
-    encode, positions = networks.open_network(lite0, weights, "cpu")
+    file = EncoderFile.of(SAFETENSORS, to_safetensors(weights))
+    encode, positions, bits = networks.open_network(lite0, file, "cpu")
+    assert bits == 32
     assert opened == []
     pixels = draw.normal(size=(1, 3, 224, 224)).astype(np.float32)
     np.testing.assert_allclose(positions(pixels).mean(axis=1), encode(pixels), atol=1e-5)

@@ -207,7 +207,7 @@ def photos(tmp_path):
 def a_worker(model: Path, folder: Path, identity: str = "", captions: bool = True) -> Worker:
     folder.mkdir(exist_ok=True)
     found = load(model, "cpu")
-    return Worker(str(model), folder, identity or found.identity, captions, MULTIMODAL)
+    return Worker(str(model), 32, folder, identity or found.identity, captions, MULTIMODAL)
 
 
 @pytest.mark.parametrize("captions", [True, False])
@@ -236,7 +236,7 @@ def test_a_worker_with_another_model_says_so(model, tmp_path):
 
 
 def test_a_worker_without_the_model_says_so(tmp_path):
-    problem = Worker(str(tmp_path / "no"), tmp_path, "0" * 64, True, MULTIMODAL).open()
+    problem = Worker(str(tmp_path / "no"), 32, tmp_path, "0" * 64, True, MULTIMODAL).open()
     assert problem.startswith(f"{tmp_path}/no: cannot be opened on {socket.gethostname()} (")
 
 

@@ -34,7 +34,7 @@ def test_shipped_bundles_are_as_they_would_be_saved(name, tmp_path):
     for file in find_bundle(name).iterdir():
         saved = (tmp_path / "again" / file.name).read_bytes()
         if (name, file.name) == ("plain", "config.json"):
-            saved = saved.replace(b'"format": 3', b'"format": 2')
+            saved = saved.replace(b'"format": 4', b'"format": 2')
         assert saved == file.read_bytes()
 
 
