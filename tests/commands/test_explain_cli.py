@@ -100,7 +100,7 @@ def test_quick_maps_may_be_asked_for(captioner, monkeypatch, picture):
         raise ImageError("missing", "gone")
 
     monkeypatch.setattr(captioner, "explain", explain, raising=False)
-    monkeypatch.setattr("mrnn.captioner.load", lambda model, device: captioner)
+    monkeypatch.setattr("mrnn.captioner.load", lambda *given: captioner)
     assert run(picture("a.jpg"), "--quick", "--beam", 3, "--prefix", "a")[0] == 1
     assert run(picture("a.jpg"), "--sentence", "")[0] == 1
     assert asked == [(None, 3, "a", 4, True), ("", 1, "", 4, False)]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from command_lines import run
 from mrnn.commands.cli import app
 from mrnn.commands.training import _command, _image_side
+from mrnn.datasets import read_dataset
 from mrnn.model.bundle import load_bundle
 from mrnn.training import image_network
 from mrnn.training.settings import settle
@@ -77,11 +78,11 @@ def test_a_gpu_that_is_not_there_is_missed_before_any_work(flickr_layout, tmp_pa
     assert not (tmp_path / "model.training").exists()
 
 
-def test_features_are_computed_where_learning_is(monkeypatch):
-    devices = []
+def test_features_are_computed_where_learning_is(flickr_layout, monkeypatch):
+    devices, data = [], read_dataset(flickr_layout)
     monkeypatch.setattr(image_network, "in_torch", lambda e, device: devices.append(device) or e)
     for name in ("cpu", "meta"):  # a device that every machine has stands for a GPU
-        side = _image_side(settle({}), None, None, None, torch.device(name))
+        side = _image_side(settle({}), None, None, None, data, torch.device(name))
         assert side.file is not None
     assert devices == [torch.device("meta")]
 

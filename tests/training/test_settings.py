@@ -54,7 +54,7 @@ def test_every_setting_reaches_its_place(toml):
     changed = {
         name: {int: 7, float: 0.25, str: "none", bool: True}[type(value)]
         for name, value in defaults().items()
-    }
+    } | {"precision": 32}
     settings = settle(changed)
     assert settings.model_config() == ModelConfig(embedding=7, recurrent=7, multimodal=7)
     config = settings.train_config()
