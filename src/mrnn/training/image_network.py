@@ -143,7 +143,8 @@ def in_torch(encoder: Encoder, device: torch.device) -> Encoder:
         found = run.positions(pixels)
         return found.flatten(2).transpose(1, 2).cpu().numpy()  # (B, P, D)
 
-    return replace(encoder, encode=encode, encode_positions=encoder.encode_positions and positions)
+    at = encoder.encode_positions and positions
+    return replace(encoder, encode=encode, encode_positions=at, precision=32)
 
 
 def _run(stage: Stage, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
