@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from command_lines import run
 from mrnn.commands.cli import app
 from mrnn.commands.training import _command, _image_side
 from mrnn.datasets import read_dataset
+from mrnn.errors import UsageError
 from mrnn.model.bundle import load_bundle
 from mrnn.training import image_network
 from mrnn.training.settings import settle
@@ -85,6 +87,19 @@ def test_features_are_computed_where_learning_is(flickr_layout, monkeypatch):
         side = _image_side(settle({}), None, None, None, data, torch.device(name))
         assert side.file is not None
     assert devices == [torch.device("meta")]
+
+
+@pytest.mark.parametrize("encoder", ["none", "efficientnet-lite0"])
+def test_eight_bits_that_cannot_be_are_said(flickr_layout, capsys, encoder):
+    """Of its eight training pictures one is of one colour."""
+    Image.new("RGB", (9, 9)).save(flickr_layout / "Flicker8k_Dataset" / "3.jpg")
+    data, cpu = read_dataset(flickr_layout), torch.device("cpu")
+    asked = settle({"encoder": encoder, "precision": 8})
+    with pytest.raises(UsageError, match=rf"^8 bits need .* out: {encoder} stays in 32 bits$"):
+        _image_side(asked, None, None, None, data, cpu)
+    assert _image_side(settle({"encoder": encoder}), None, None, None, data, cpu)
+    told = f"8 training pictures of more than one colour: {encoder} stays in 32 bits\n"
+    assert capsys.readouterr().err.endswith(told) == (encoder != "none")
 
 
 def test_a_name_that_is_no_text_is_shown_all_the_same(tmp_path):

@@ -404,6 +404,7 @@ def _image_side(
 
 def _in_precision(settings: Settings, encoder: Encoder, data: DataSet) -> Encoder:
     """The encoder in 8 bits where that is wished and can be; raises UsageError where it cannot."""
+    from ..images.published import PACKAGES
     from ..training.rounding import rounded_encoder
 
     wish, seed = settings.by_name["precision"], settings.by_name["seed"].value
@@ -411,11 +412,13 @@ def _in_precision(settings: Settings, encoder: Encoder, data: DataSet) -> Encode
         return encoder
     pictures = [example.image for example in data.split("train")]
     found = rounded_encoder(encoder, pictures, seed)
-    if found.precision != 8 and wish.origin == "flag":
-        raise UsageError(
-            f"--precision 8 needs an EfficientNet-Lite and 8 training pictures of more than one "
-            f"colour; {encoder.name} stays in 32 bits: leave it out"
-        )
+    if found.precision == 8:
+        return found
+    why = "8 bits need an EfficientNet-Lite and 8 training pictures of more than one colour"
+    if wish.origin == "flag":
+        raise UsageError(f"{why}; leave --precision 8 out: {encoder.name} stays in 32 bits")
+    if encoder.name in PACKAGES and leads():
+        note(f"{why}: {encoder.name} stays in 32 bits")
     return found
 
 
