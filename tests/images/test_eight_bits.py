@@ -51,11 +51,11 @@ def test_a_small_network_equals_its_twin(seed):
     session = session_of(arrays, stages())
     feature, positions = session.run(["feature", "positions"], {"pixels": pixels_of(codes)})
     assert expected.std() > 0.1
-    # Half steps may be rounded either way where floats are multiplied in another order.
-    step = arrays["head.range"][0]
-    differ = np.abs(positions - expected) / step
-    assert differ.max() < 3.01
+    # Where floats are multiplied in another order half steps may be rounded the other way, which
+    # the layers after that may make more of: seldom.
+    differ = np.abs(positions - expected) / arrays["head.range"][0]
     assert (differ > 0.5).mean() < 0.02
+    assert _cosines(positions.reshape(1, -1), expected.reshape(1, -1))[0] > 0.9999
     np.testing.assert_allclose(feature, positions.mean(axis=(2, 3)), atol=1e-5)
 
 
