@@ -67,10 +67,12 @@ def test_real_photographs_get_different_sensible_sentences():
         assert caption.complete
         assert 3 <= len(caption.text.split()) <= 20
         assert caption.perplexity < 16
-    people = {"woman", "man", "girl", "boy", "person", "lady"}
-    assert people & set(captions[0].text.split())
-    assert people & set(captions[1].text.split())
+    assert {"camera", "tripod"} & set(captions[1].text.split())
     assert "motorcycle" in captions[2].text
+    # The likeliest sentences speak of people; by the ratio rarer things count more.
+    likeliest = mrnn.load(device="cpu").caption_many(photos[:2], beam=5, ratio=0)
+    people = {"woman", "man", "girl", "boy", "person", "lady"}
+    assert all(people & set(caption.text.split()) for caption in likeliest)
 
 
 def test_a_sentence_that_fits_scores_above_one_that_does_not():
