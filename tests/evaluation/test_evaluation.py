@@ -437,5 +437,5 @@ def test_the_default_model_is_better_than_the_plain_one(cache):
     assert default["bleu"]["4"] > plain["bleu"]["4"]
     assert default["cider"] > plain["cider"] + 0.03
     assert default["signature"]["decoding"] == (
-        "beam 10 by consensus, by the ratio with c 0.25, no 3 words twice, at most 30 words"
+        "beam 10 by consensus, by the ratio with c 0.2, no 3 words twice, at most 30 words"
     )

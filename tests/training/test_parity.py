@@ -80,7 +80,7 @@ def test_shipped_models_say_the_same_with_and_without_gradients(bundle):
 
 def encoder_of(bundle: Bundle) -> Encoder:
     e = bundle.encoder
-    return reopen_encoder(e.name, e.digest, bundle.encoder_file, e.preprocessing)
+    return reopen_encoder(e.name, e.digest, bundle.encoder_file, e.preprocessing, precision=32)
 
 
 def test_shipped_encoders_see_the_same(bundle):
