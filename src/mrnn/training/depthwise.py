@@ -28,7 +28,8 @@ def depthwise(
     if x.shape[2] * x.shape[3] > _MOST_POSITIONS or x.device.type != "cpu":
         return F.conv2d(x, weight, bias, stride, padding, groups=len(weight))
     low = torch.bfloat16
-    return _Depthwise.apply(x.to(low), weight.to(low), bias.to(low), stride, padding)
+    given = x.to(low), weight.to(low), bias.to(low), stride, padding
+    return _Depthwise.apply(*given)  # type: ignore[no-untyped-call]
 
 
 class _Depthwise(torch.autograd.Function):
