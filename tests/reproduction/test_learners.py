@@ -78,7 +78,8 @@ def test_the_model_that_is_used_is_the_network_that_learned(kind, shapes, config
     said = packed.by_sentence(np.take_along_axis(logp, packed.targets[:, None], 1)[:, 0])
     model = network.trained()
     for scores, expected in zip(score_words(model, pairs), said, strict=True):
-        assert scores.logprobs == pytest.approx(expected, abs=1e-5)
+        # Words of -50 nats: a few of float32's last digits, which processors round otherwise.
+        assert scores.logprobs == pytest.approx(expected, abs=1e-5, rel=4e-7)
     assert {name: weight.shape for name, weight in model.weights.items()} == shapes(config)
     assert {weight.dtype for weight in model.weights.values()} == {np.dtype(np.float32)}
 
