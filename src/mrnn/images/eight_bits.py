@@ -24,7 +24,7 @@ from .reading import Preprocessing
 
 CODE = 127  # the largest of a weight
 PAIR = 128  # the largest sum of two: 255 * 128 fits into 16 bits
-_LEVELS = 255  # of a tensor
+LEVELS = 255  # of a tensor
 _BIAS = 2**30  # the largest, far from the end of 32 bits
 _PIXELS = "pixels"
 
@@ -76,7 +76,7 @@ def check(arrays: Mapping[str, np.ndarray], stages: Sequence[Block]) -> None:
 
 def _is_range(array: np.ndarray) -> bool:
     step, middle = array.tolist()
-    return step > 0 and 0 <= middle <= _LEVELS and middle == round(middle)
+    return step > 0 and 0 <= middle <= LEVELS and middle == round(middle)
 
 
 _CHECKS: Mapping[str, Callable[[np.ndarray], bool]] = {
@@ -89,14 +89,14 @@ _CHECKS: Mapping[str, Callable[[np.ndarray], bool]] = {
 
 def _largest_pair(weight: np.ndarray) -> int:
     """Of two neighbours of one sign, among weights (O, I, K, K) in the order of their sum."""
-    return int(max(pair_sums(sign * weight.astype(np.int64)).max() for sign in (1, -1)))
+    return int(max(pair_sums(sign * weight.astype(np.int16)).max() for sign in (1, -1)))
 
 
 def pair_sums(weight: np.ndarray) -> np.ndarray:
     """What two neighbours of a sum have together above 0: (O, I, K, K) to (O, pairs)."""
     rows = np.maximum(weight, 0).transpose(0, 2, 3, 1).reshape(len(weight), -1)
     padded = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
-    return padded.reshape(len(rows), -1, 2).sum(axis=2)
+    return padded[:, ::2] + padded[:, 1::2]
 
 
 def as_floats(arrays: Mapping[str, np.ndarray], stages: Sequence[Block]) -> dict[str, np.ndarray]:

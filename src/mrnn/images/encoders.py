@@ -78,15 +78,13 @@ def encoder_of(name: str, weights: Mapping[str, np.ndarray], device: str = "cpu"
     return _encoder(network(name), file, file.digest, device)
 
 
-def whole_encoder(
-    name: str, arrays: Mapping[str, np.ndarray], digest: str | None = None
-) -> Encoder:
-    """The encoder of a network in 8 bits (`eight_bits.kinds`); its digest, unless it learned.
+def whole_encoder(name: str, arrays: Mapping[str, np.ndarray]) -> Encoder:
+    """The encoder of a network in 8 bits (`eight_bits.kinds`).
 
     Raises BundleError where it could not be opened again.
     """
     file = EncoderFile.of(SAFETENSORS, to_safetensors(arrays), name)
-    return _encoder(network(name), file, digest or file.digest, "cpu")
+    return _encoder(network(name), file, file.digest, "cpu")
 
 
 def reopen_encoder(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..images.efficientnet import Block, Convolution
-from ..images.eight_bits import CODE, PAIR, kinds, pair_sums, sum_of
+from ..images.eight_bits import CODE, LEVELS, PAIR, kinds, pair_sums, sum_of
 from ..images.encoders import Encoder, whole_encoder
 from ..images.features import read_ahead, read_pixels
 from ..images.finding import Picture
@@ -30,8 +30,7 @@ from .image_network import convolved
 _PICTURES = 32  # that say how large tensors become; more are no better
 _AT_ONCE = 8
 _LEAST = 8  # pictures; fewer, or pictures of one colour, say too little
-_LEVELS = 255  # of a tensor
-_UP_TO_6 = np.array([6 / _LEVELS, 0], dtype=np.float32)
+_UP_TO_6 = np.array([6 / LEVELS, 0], dtype=np.float32)
 _SAMPLE = 200_000  # of a tensor's numbers, to choose its range by
 _SHARES = np.linspace(1, 0.5, 11)  # of a tensor's range; what lies beyond is cut off
 _HALF = 0.501  # of a step: as far as rounding moves a weight
@@ -183,19 +182,19 @@ def _best_range(x: Tensor) -> np.ndarray:
 
 
 def _from_to(low: float, high: float) -> np.ndarray:
-    step = np.float32((high - low) / _LEVELS)
+    step = np.float32((high - low) / LEVELS)
     return np.array([step, np.rint(-low / step)], dtype=np.float32)
 
 
 def _error(sample: np.ndarray, found: np.ndarray) -> float:
     step, middle = found
-    rounded = (np.clip(np.rint(sample / step) + middle, 0, _LEVELS) - middle) * step
+    rounded = (np.clip(np.rint(sample / step) + middle, 0, LEVELS) - middle) * step
     return float(np.square(rounded - sample).mean())
 
 
 def _in_steps(x: Tensor, found: np.ndarray) -> Tensor:
     step, middle = map(float, found)
-    return ((x / step).round_().add_(middle).clamp_(0, _LEVELS).sub_(middle)).mul_(step)
+    return ((x / step).round_().add_(middle).clamp_(0, LEVELS).sub_(middle)).mul_(step)
 
 
 def _in_parts(c: Convolution, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
