@@ -80,14 +80,19 @@ def to_safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
+def check_names(arrays: Mapping[str, np.ndarray], expected: Mapping[str, object]) -> None:
+    """Raise ValueError unless there are just these."""
+    for name in sorted(arrays.keys() - expected.keys()):
+        raise ValueError(f"unknown key {name!r}")
+    for name in sorted(expected.keys() - arrays.keys()):
+        raise ValueError(f"missing key {name!r}")
+
+
 def check_arrays(
     arrays: Mapping[str, np.ndarray], shapes: Mapping[str, Shape], said_by: str
 ) -> None:
     """Raise ValueError unless there are just these, of these shapes, float16 or 32 and finite."""
-    for name in sorted(arrays.keys() - shapes.keys()):
-        raise ValueError(f"unknown key {name!r}")
-    for name in sorted(shapes.keys() - arrays.keys()):
-        raise ValueError(f"missing key {name!r}")
+    check_names(arrays, shapes)
     for name, array in arrays.items():
         if array.shape != shapes[name]:
             raise ValueError(f"{name!r} has shape {array.shape}, {said_by} says {shapes[name]}")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ..onnx_graphs import TYPES, bound, constant, graph, node
-from ..weight_files import Shape
+from ..weight_files import Shape, check_names
 from .efficientnet import Block, Convolution
 from .reading import Preprocessing
 
@@ -55,10 +55,7 @@ def sum_of(stage: Block) -> str:
 def check(arrays: Mapping[str, np.ndarray], stages: Sequence[Block]) -> None:
     """Raise ValueError unless these are the arrays of such a network, and nothing saturates."""
     expected = kinds(stages)
-    for name in sorted(arrays.keys() - expected.keys()):
-        raise ValueError(f"unknown key {name!r}")
-    for name in sorted(expected.keys() - arrays.keys()):
-        raise ValueError(f"missing key {name!r}")
+    check_names(arrays, expected)
     for name, array in arrays.items():
         shape, kind = expected[name]
         if array.shape != shape or array.dtype != kind:
