@@ -38,16 +38,21 @@ def choose_device(device: str) -> str:
 
 
 def open_session(
-    content: bytes, weights: Mapping[str, np.ndarray] | None = None, device: str = "cpu"
+    content: bytes,
+    weights: Mapping[str, np.ndarray] | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> ort.InferenceSession:
     """Open a graph, and bind the weights that it names but does not hold.
+
+    It runs on so many threads, or on one for every processor.
 
     Without `weights` the graph must hold all: what lies in other files is refused. Such a graph is
     somebody else's: if it is in 8 bits, its sums may saturate on processors without VNNI, so there
     they are made in 16 bits, which is slower and right.
     """
     options = ort.SessionOptions()
-    options.intra_op_num_threads = processors()
+    options.intra_op_num_threads = threads or processors()
     options.log_severity_level = 4  # what goes wrong is raised, not printed
     # Spinning threads would starve the decoding that runs beside.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
