@@ -18,8 +18,8 @@ from .onnx_graphs import TYPES
 _CUDA = "CUDAExecutionProvider"
 _IN_8_BITS = b"QuantizeLinear"  # a node of any such graph
 _SLOW = (
-    "this processor has no AVX2 instructions: what is computed in 8 bits comes out as elsewhere, but "
-    "slowly; of an image network, --precision 32 may be quicker"
+    "this processor has no AVX2 instructions: what is computed in 8 bits comes out as elsewhere, "
+    "but slowly; of an image network, --precision 32 may be quicker"
 )
 
 Owner = TypeVar("Owner")
