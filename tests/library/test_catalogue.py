@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from mrnn.errors import DataError
 from mrnn.images.finding import Member, printable
 from mrnn.library import catalogue as module
-from mrnn.library.catalogue import Catalogue, Content, File, open_catalogue
+from mrnn.library.catalogue import Catalogue, open_catalogue
+from mrnn.library.contents import Content, File
 
 FACTS = {"model": "plain", "identity": "1" * 64}
 
