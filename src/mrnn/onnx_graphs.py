@@ -151,7 +151,7 @@ def _packed(tensor: memoryview | int, weights: bytes) -> tuple[bytes | memoryvie
     kept = [raw for number, _, raw in _fields(tensor) if number not in (_RAW, _ENTRIES, _WHERE)]
     place = _place(tensor)
     first = _number_of(place.get("offset", b"0"))
-    last = first + _number_of(place.get("length", str(len(weights) - first).encode()))
+    last = first + _number_of(place["length"]) if "length" in place else len(weights)
     if not 0 <= first <= last <= len(weights):
         name = b"".join(v for n, v, _ in _fields(tensor) if n == _NAME and not isinstance(v, int))
         what = _text_of(name) or "a weight"

@@ -28,7 +28,8 @@ _INPUT = "floats of shape (batch, 3, height, width) or (batch, height, width, 3)
 _OUTPUT = "(batch, features), (batch, tokens, features) or a map of height = width"
 _SAME = 1e-3  # of numbers, as far as they may differ in another batch
 _BEFORE = (0, 1, 2, 5)  # tokens before those of places: class, distillation or registers
-_FIRST, _LAST = (0, 1, 2, 3), (0, 3, 1, 2)  # axes of (B, 3, S, S) from channels first or last
+_FEWEST = 4  # places of a picture that tokens stand for
+_LAST = (0, 3, 1, 2)  # axes of (B, D, H, W) where the channels come last
 
 
 @dataclass(frozen=True)
@@ -121,19 +122,15 @@ def _tried(
         found = together(pixels)
     except Exception:  # the exporter has fixed the batch in the midst of the network
         return alone, expected
-    if not _are_same(found, expected):
-        return alone, expected
-    return together, found
-
-
-def _are_same(found: np.ndarray, expected: np.ndarray) -> bool:
-    tolerance = _SAME * float(np.abs(expected).max(initial=0))
-    return np.allclose(found, expected, rtol=_SAME, atol=tolerance, equal_nan=True)
+    tolerance = _SAME * float(np.abs(np.nan_to_num(expected)).max(initial=0))
+    if np.allclose(found, expected, rtol=_SAME, atol=tolerance):
+        return together, found
+    return alone, expected
 
 
 def _of_tokens(run: Run, tokens: int, size: int, how: Preprocessing, output: str) -> OnnxNetwork:
     """The class token, or the mean of the tokens of places: as described, or by their number."""
-    before = [n for n in _BEFORE if tokens > n and isqrt(tokens - n) ** 2 == tokens - n]
+    before = [n for n in _BEFORE if _is_square(tokens - n)]
     pooling = how.pooling
     remark = ""
     if pooling is None:
@@ -162,6 +159,11 @@ def _of_tokens(run: Run, tokens: int, size: int, how: Preprocessing, output: str
         lambda batch: run(batch)[:, first:],
         remark,
     )
+
+
+def _is_square(places: int) -> bool:
+    """Whether so many places can be those of a square picture."""
+    return places >= _FEWEST and isqrt(places) ** 2 == places
 
 
 def _of_map(run: Run, size: int, how: Preprocessing, last: bool) -> OnnxNetwork:

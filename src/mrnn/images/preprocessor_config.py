@@ -48,15 +48,13 @@ def from_preprocessor_config(values: Mapping[str, Any]) -> Preprocessing:
             raise ValueError(f"{step!r} is no step that can be done here")
     if not values.get("do_resize", True):
         raise ValueError("'do_resize' is false, but all pictures are brought to one size here")
-    interpolation = _FILTERS.get(values.get("resample", 0))
-    if interpolation is None:
-        raise ValueError(
-            f"'resample' is {values.get('resample')!r}, not 2 or 3 (bilinear or bicubic)"
-        )
+    resample = values.get("resample")
+    if type(resample) is not int or resample not in _FILTERS:
+        raise ValueError(f"'resample' is {resample!r}, not 2 or 3 (bilinear or bicubic)")
     size, crop = _size(values)
     mean, scale = _levels(values)
     found = {"size": size, "crop": crop, "mean": mean, "scale": scale}
-    return Preprocessing.from_json({**found, "interpolation": interpolation, **ours})
+    return Preprocessing.from_json({**found, "interpolation": _FILTERS[resample], **ours})
 
 
 def _inner(values: Mapping[str, Any]) -> Mapping[str, Any]:
