@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mrnn.errors import BundleError
+from mrnn.images import onnx_networks
 from mrnn.images.onnx_networks import OnnxNetwork, open_network
 from mrnn.images.reading import Preprocessing
 from mrnn.onnx_graphs import TYPES, constant, node
@@ -204,6 +205,14 @@ def test_a_batch_that_is_fixed_in_the_midst():
     ]
     content = network(nodes, weights=[constant("one", np.array([1, 3]))])
     close(opened(content).encode(PIXELS), MEANS)
+
+
+def test_a_network_in_8_bits_that_must_run_in_floats_is_told(monkeypatch):
+    monkeypatch.setattr(onnx_networks, "rounds_floats", lambda session: True)
+    for content, first in ((means(("B", 3, SIDE, SIDE)), ""), (tokens(16), "the output 'y' has")):
+        remark = opened(content).remark
+        assert remark.startswith(first)
+        assert "in 8 bits, but as slow as in 32" in remark
 
 
 @pytest.mark.parametrize(("kind", "digits"), [(HALF, 2e-3), (DOUBLE, 1e-5)])

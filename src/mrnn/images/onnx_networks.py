@@ -16,7 +16,7 @@ import onnxruntime as ort
 from PIL import Image
 
 from ..errors import BundleError
-from ..onnx_sessions import open_session
+from ..onnx_sessions import open_session, rounds_floats
 from .finding import printable
 from .networks import Run, at_once, flatten_positions, in_parts
 from .reading import Preprocessing, preprocess
@@ -63,9 +63,19 @@ def open_network(content: bytes, how: Preprocessing, place: str) -> OnnxNetwork:
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise BundleError(f"{place}: {_reason(error)}") from None
     try:
-        return _checked(session, how)
+        opened = _checked(session, how)
+        return _with_speed(opened) if rounds_floats(session) else opened
     except ValueError as error:
         raise BundleError(f"{place}: {error}") from None
+
+
+def _with_speed(network: OnnxNetwork) -> OnnxNetwork:
+    """The same with a remark."""
+    slow = (
+        "it is in 8 bits, but as slow as in 32: ONNX Runtime cannot make its sums so that they are "
+        "right on every processor, since some of its weights share a zero point"
+    )
+    return replace(network, remark="; ".join(filter(None, (network.remark, slow))))
 
 
 def _checked(session: ort.InferenceSession, how: Preprocessing) -> OnnxNetwork:
