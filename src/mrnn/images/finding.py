@@ -59,15 +59,15 @@ class Sieve:
     exclude: tuple[str, ...] = ()  # patterns of names, or of paths if there is a slash in them
     counts: Counter[str] = field(default_factory=Counter)  # by pattern, or by a program's name
 
-    def takes(self, path: str) -> bool:
-        """Whether an entry counts, by its path below the folder that is walked."""
-        name = path.rpartition("/")[2]
+    def takes(self, name: str, below: str = "") -> bool:
+        """Whether an entry counts, by its name and its folder's path below the one walked."""
         if is_hidden(name):
             if not name.startswith("."):
                 self.counts[name] += 1
             return False
         for pattern in self.exclude:
-            if fnmatchcase(path if "/" in pattern.rstrip("/") else name, pattern.strip("/")):
+            whole = "/" in pattern.rstrip("/")
+            if fnmatchcase(_joined(below, name) if whole else name, pattern.strip("/")):
                 self.counts[pattern] += 1
                 return False
         return True
@@ -75,7 +75,11 @@ class Sieve:
     def takes_member(self, name: str) -> bool:
         """Whether a member of a tar file counts: it, and all folders that its name tells."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        return all(self.takes("/".join(parts[:end])) for end in range(1, len(parts) + 1))
+        return all(self.takes(part, "/".join(parts[:at])) for at, part in enumerate(parts))
+
+
+def _joined(below: str, name: str) -> str:
+    return f"{below}/{name}" if below else name
 
 
 @dataclass(frozen=True)
@@ -137,10 +141,9 @@ def _is_folder(path: Path | os.DirEntry[str]) -> bool:
 
 def _walk(top: Path, sieve: Sieve, errors: list[tuple[Path, ImageError]]) -> Iterator[Path]:
     seen: set[tuple[int, int]] = set()
-    waiting = [("", True)]  # below the top, the next one last; folders may be nested deeply
+    waiting = [(top, "", True)]  # with the path below the top; the next one last
     while waiting:
-        below, is_folder = waiting.pop()
-        path = top / below
+        path, below, is_folder = waiting.pop()
         if not is_folder:
             yield path
             continue
@@ -150,9 +153,11 @@ def _walk(top: Path, sieve: Sieve, errors: list[tuple[Path, ImageError]]) -> Ite
             message = f"{printable(path)}: the folder cannot be read ({error.strerror})"
             errors.append((path, ImageError("unreadable", message)))
             continue
-        named = ((f"{below}/{entry.name}" if below else entry.name, entry) for entry in entries)
-        taken = [(name, _is_folder(entry)) for name, entry in named if sieve.takes(name)]
-        waiting += reversed(taken)
+        for entry in reversed([e for e in entries if sieve.takes(e.name, below)]):
+            inside = _is_folder(entry)
+            waiting.append(
+                (path / entry.name, _joined(below, entry.name) if inside else "", inside)
+            )
 
 
 def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:

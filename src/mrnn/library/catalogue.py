@@ -132,7 +132,7 @@ class Catalogue:
         columns = "SELECT path, size, mtime_ns, ctime_ns, inode, offset, digest, files.error_code "
         statement = columns + f"FROM files LEFT JOIN contents ON content = id WHERE {_SPAN}"
         return {
-            key: State(*state)
+            key: State._make(state)
             for span in _at_or_below(root)
             for key, *state in self._all(statement, span, _STATE_KINDS)
         }
@@ -243,7 +243,7 @@ class Catalogue:
             "INSERT OR REPLACE INTO files (path, error_code, error, size, mtime_ns, ctime_ns, "
             "inode, offset, content) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT id FROM contents WHERE digest = ?))",
-            [(f.key, *(f.fault or (None, None)), *f.state[:6]) for f in files],
+            [(f.key, *(f.fault or (None, None)), *f.marks, f.digest) for f in files],
         )
 
     def put_marks(self, files: Iterable[File]) -> None:

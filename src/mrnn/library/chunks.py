@@ -145,7 +145,7 @@ class Ledger:
 
 def _stamp(file: File) -> bytes:
     """What a file is known by again."""
-    return json.dumps([len(file.key), *file.state[:5]]).encode() + file.key
+    return json.dumps([len(file.key), *file.marks]).encode() + file.key
 
 
 def _first(file: File) -> str:

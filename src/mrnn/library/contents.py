@@ -25,8 +25,10 @@ class State(NamedTuple):
 
     def is_that_of(self, file: File) -> bool:
         """Whether a file, as it is now, looks as it did when it was last read."""
-        pairs = zip(self[:5], file.state[:5], strict=True)
-        return self.digest is not None and all(was in (None, now) for was, now in pairs)
+        if self.digest is None:
+            return False
+        was, now = self[:5], file.marks
+        return was == now or all(old in (None, new) for old, new in zip(was, now, strict=True))
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,12 @@ class File:
         return os.fsencode(self.picture.shard) + b"\0" + os.fsencode(self.picture.name)
 
     @property
-    def state(self) -> State:
-        """What tells whether it has changed."""
-        code = self.fault and self.fault[0]
+    def marks(self) -> tuple[int | None, int | None, int | None, int | None, int | None]:
+        """What it is known again by."""
         offset = self.picture.offset if isinstance(self.picture, Member) else None
-        known = self.size, self.mtime_ns, self.ctime_ns, self.inode
-        return State(*known, offset, self.digest, code)
+        return self.size, self.mtime_ns, self.ctime_ns, self.inode, offset
+
+    @property
+    def state(self) -> State:
+        """The same, with what became of it."""
+        return State(*self.marks, self.digest, self.fault and self.fault[0])

@@ -80,7 +80,7 @@ def update(
         for key, file in there.items()
         if key not in before or not before[key].is_that_of(file)
     }
-    unmarked = [there[k] for k in there.keys() & before.keys() if before[k].ctime_ns is None]
+    unmarked = [there[k] for k, was in before.items() if was.ctime_ns is None and k in there]
     changed = 0
     arrived: set[bytes] = set()  # digests of new files
     read = done = 0

@@ -71,8 +71,8 @@ def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:
 
 
 def _file(picture: Picture, size: int, status: os.stat_result) -> File:
-    mtime_ns, ctime_ns = status.st_mtime_ns & _BITS, status.st_ctime_ns & _BITS
-    return File(picture, size, mtime_ns, ctime_ns=ctime_ns, inode=status.st_ino & _BITS)
+    times = status.st_mtime_ns & _BITS, None, None, status.st_ctime_ns & _BITS
+    return File(picture, size, *times, status.st_ino & _BITS)
 
 
 def _is_shard(root: Path) -> bool:
