@@ -301,6 +301,15 @@ def test_features_of_members_are_those_of_files(tmp_path, captioner):
     assert done == [3]  # found by their bytes
 
 
+def test_what_a_mac_or_a_nas_puts_into_a_shard_is_no_sample(tmp_path):
+    name, content = DOG
+    more = [(f"{folder}{name}", content) for folder in ("__MACOSX/", "@eaDir/", "x/.d/", "._")]
+    data = shard(tmp_path, DOG, ("0.txt", b"A dog"), *more, ("__MACOSX/._0.txt", b"\0\5\x16\7"))
+    dataset = read_dataset(data)
+    assert [example.image.name for example in dataset.examples] == ["0.jpg"]
+    assert dataset.problems == ()
+
+
 def test_all_pictures_of_a_shard_captioned_or_not(tmp_path):
     data = shard(
         tmp_path, DOG, ("b/c.d.PNG", CAT[1]), ("2.txt", b"A dog"), ("notes", b"x"), ("3.pkl", b"x")

@@ -15,7 +15,7 @@ from conftest import WORDS, tiny_model
 from mrnn.commands.about import about
 from mrnn.errors import BundleError, UsageError
 from mrnn.images import onnx_networks
-from mrnn.images.encoders import open_encoder, reopen_encoder
+from mrnn.images.encoders import Encoder, open_encoder, reopen_encoder
 from mrnn.images.features import cached_features, encode_images
 from mrnn.images.networks import EncoderFile, at_once
 from mrnn.images.onnx_networks import open_network
@@ -374,6 +374,18 @@ def test_weights_that_are_not_beside(written, tmp_path, content, what):
     assert f"{path}: its weights lie in tiny.onnx.data {what}" in refused(path)
 
 
+def test_a_link_to_weights_stays_in_its_folder(written, tmp_path):
+    """Caches keep links to files of one folder; one that leads elsewhere may lead anywhere."""
+    path = written(scaled(weight_elsewhere("w", [3], "tiny.onnx.data")))
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "w").write_bytes(np.ones(3, np.float32).tobytes())
+    (tmp_path / "tiny.onnx.data").symlink_to(tmp_path / "secret" / "w")
+    assert "a link that leads into another folder" in refused(path)
+    path.rename(tmp_path / "secret" / "n")
+    path.symlink_to(tmp_path / "secret" / "n")
+    assert open_encoder(str(path)).dimension == 3
+
+
 def test_weights_beside_that_are_too_many_for_one_file(written, tmp_path, monkeypatch):
     path = written(scaled(weight_elsewhere("w", [3], "tiny.onnx.data")))
     (tmp_path / "tiny.onnx.data").write_bytes(np.ones(3, np.float32).tobytes())
@@ -418,6 +430,10 @@ def test_hugging_face_s_file_in_place_of_ours(written, tmp_path):
     assert (how.size, how.crop, how.interpolation, how.output) == (8, 0.8, "bilinear", "feature")
     path.with_suffix(".json").write_text(json.dumps(theirs))  # it may have our file's name
     assert open_encoder(str(path)).preprocessing == how
+    (tmp_path / "onnx").mkdir()
+    path.rename(tmp_path / "onnx" / "tiny.onnx")  # as some publish them: theirs is one folder above
+    assert open_encoder(str(tmp_path / "onnx" / "tiny.onnx")).preprocessing == how
+    (tmp_path / "onnx" / "tiny.onnx").rename(path)
     (tmp_path / "preprocessor_config.json").write_text("[]")  # ours goes first
     assert open_encoder(str(path)).preprocessing == how
     path.with_suffix(".json").unlink()
@@ -428,29 +444,56 @@ def test_a_bundle_carries_the_network_to_any_machine(written, tmp_path, picture)
     """The same bits, when the file it came from is gone; and `mrnn info` tells of it."""
     path = written(tiny(["map", "feature"], batch=1), output="feature", crop=0.9, colours="bgr")
     encoder = open_encoder(str(path))
-    vocabulary = Vocabulary(SIGNS + WORDS)
-    training = {"data": "birds", "split": "train", "stopped_on": "dev", "images": 8}
-    training |= {"sentences": 16, "config": {"seed": 1, "minimum_count": 1}}
-    bundle = Bundle(
-        tiny_model(len(vocabulary), feature=5),
-        vocabulary,
-        EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing),
-        np.ones((4, 5), np.float16),
-        training,
-        encoder_file=encoder.file,
-    )
-    save_bundle(bundle, tmp_path / "model")
+    save(encoder, tmp_path / "model")
     path.unlink()
     path.with_suffix(".json").unlink()
     captioner = mrnn.load(tmp_path / "model", device="cpu")
     np.testing.assert_array_equal(captioner.encoder.encode(PIXELS), encoder.encode(PIXELS))
     assert captioner.encoder.preprocessing == encoder.preprocessing
     assert captioner.caption(picture("a.jpg")).words
-    said = about(str(tmp_path / "model"), "cpu", None)
+    said = told(tmp_path / "model")
+    assert said["file"] == "encoder.onnx"
+    assert said["output"] == "feature"
+
+
+def test_a_bundle_says_which_token_is_the_feature(written, tmp_path):
+    nodes = [
+        node("Reshape", ["pixels", "flat"], "flattened"),
+        node("Transpose", ["flattened"], "y", perm=[0, 2, 1]),
+    ]
+    flat = constant("flat", np.array([0, 3, -1]))
+    floats = [("pixels", FREE, FLOAT)], [("y", ["B", "T", 3], FLOAT)]
+    encoder = open_encoder(str(written(model(nodes, *floats, [flat]))))
+    save(encoder, tmp_path / "model")
+    assert told(tmp_path / "model")["pooling"] == "mean"
+    captioner = mrnn.load(tmp_path / "model", device="cpu")
+    np.testing.assert_allclose(
+        captioner.encoder.encode(PIXELS), PIXELS.mean(axis=(2, 3)), atol=1e-6
+    )
+    assert captioner.encoder.remark == ""
+
+
+def told(model_folder: Path) -> dict:
+    """What `mrnn info` says of the encoder."""
+    said = about(str(model_folder), "cpu", None)
     schema = json.loads((SCHEMAS / "info.json").read_text())
     jsonschema.validate(json.loads(json.dumps(said)), schema)
-    assert said["encoder"]["file"] == "encoder.onnx"
-    assert said["encoder"]["output"] == "feature"
+    return said["encoder"]
+
+
+def save(encoder: Encoder, folder: Path) -> None:
+    vocabulary = Vocabulary(SIGNS + WORDS)
+    training = {"data": "birds", "split": "train", "stopped_on": "dev", "images": 8}
+    training |= {"sentences": 16, "config": {"seed": 1, "minimum_count": 1}}
+    bundle = Bundle(
+        tiny_model(len(vocabulary), feature=encoder.dimension),
+        vocabulary,
+        EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing),
+        np.ones((4, encoder.dimension), np.float16),
+        training,
+        encoder_file=encoder.file,
+    )
+    save_bundle(bundle, folder)
 
 
 def test_a_bundle_with_a_network_that_is_none_names_the_file(tmp_path):
@@ -485,3 +528,37 @@ def test_mutated_networks_are_refused_or_run():
             opened += 1
             assert np.isfinite(network.encode(PIXELS)).all()
     assert opened > 5
+
+
+def test_mutated_files_beside_a_network_are_refused_or_read(written, tmp_path):
+    """The network, its weights and Hugging Face's file: whatever is in them, the fault is named."""
+    source = random.Random(1)
+    path = written(scaled(weight_elsewhere("w", [3], "tiny.onnx.data", offset=4, length=12)))
+    path.with_suffix(".json").unlink()
+    theirs = {
+        "image_processor_type": "ViTImageProcessor", "size": {"height": 8, "width": 8},
+        "resample": 2, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+    }  # fmt: skip
+    files = {
+        path: path.read_bytes(),
+        tmp_path / "tiny.onnx.data": np.ones(4, np.float32).tobytes(),
+        tmp_path / "preprocessor_config.json": json.dumps(theirs).encode(),
+    }
+    opened = 0
+    for _ in range(300):
+        for file, sound in files.items():
+            content = bytearray(sound)
+            if source.random() < 0.5:
+                content[source.randrange(len(content))] = source.randrange(256)
+            if source.random() < 0.1:
+                del content[source.randrange(len(content)) :]
+            file.write_bytes(content)
+        try:
+            encoder = open_encoder(str(path))
+        except BundleError as error:
+            assert str(error).startswith(str(tmp_path))  # noqa: PT017
+            assert str(error).isprintable()  # noqa: PT017
+        else:
+            opened += 1
+            assert encoder.encode(PIXELS).shape == (3, 3)
+    assert opened > 20

@@ -52,6 +52,8 @@ def _with_weights_beside(path: Path, content: bytes) -> bytes:
         )
     beside = path.with_name(*named)
     try:
+        if beside.exists() and beside.resolve().parent != path.resolve().parent:
+            raise ValueError("a link that leads into another folder")
         weights = read_whole(beside)
         if len(content) + len(weights) > LARGEST:
             raise ValueError("too large, more than 2 GB together with the network")
@@ -64,9 +66,15 @@ def _with_weights_beside(path: Path, content: bytes) -> bytes:
 
 
 def _read_description(path: Path) -> Preprocessing:
-    """What `model.json` says, or Hugging Face's file where there is none."""
-    own, other = path.with_suffix(".json"), path.with_name(_HUGGING_FACE)
-    description = other if other.exists() and not own.exists() else own
+    """What `model.json` says, or Hugging Face's file where there is none.
+
+    That file lies beside the network, or one folder above where the network's is called onnx.
+    """
+    own, others = path.with_suffix(".json"), [path.with_name(_HUGGING_FACE)]
+    if path.absolute().parent.name == "onnx":
+        others.append(path.absolute().parent.parent / _HUGGING_FACE)
+    there = [] if own.exists() else [other for other in others if other.exists()]
+    description = [*there, own][0]
     try:
         values = json.loads(read_whole(description))
         if is_preprocessor_config(values):
