@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -478,3 +479,22 @@ def test_a_caption_has_the_same_bits_alone_and_in_company(captioner, picture, op
     together = list(captioner.caption_many(paths, **options))
     for path, caption in list(zip(paths, together, strict=True))[::6]:
         assert next(iter(captioner.caption_many([path], **options))) == caption
+
+
+@pytest.mark.parametrize("one", ["a.jpg", Path("a.jpg"), b"a.jpg"])
+def test_one_where_several_are_meant_is_refused(captioner, picture, one):
+    """Its letters would be captioned or scored one by one."""
+    said = pytest.raises(UsageError, match=r"are one \w+, not several: give \[")
+    with said:
+        captioner.caption_many(one)
+    with said:
+        captioner.rank_images("a dog", one)
+    with said:
+        captioner.score(picture("a.jpg"), one)
+    with said:
+        captioner.rank_sentences(picture("a.jpg"), one)
+
+
+def test_a_caption_as_text_is_its_sentence(captioner, picture):
+    caption = captioner.caption(picture("a.jpg"))
+    assert f"{caption}" == caption.text != ""

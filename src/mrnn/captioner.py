@@ -112,6 +112,7 @@ class Captioner:
         Options are the fields of Decoding: caption_many(paths, beam=3).
         """
         how = replace(how, **options)
+        _require_several(images, "images")
         return self._stream(images, how, self.writer.require(how))
 
     def caption_features(
@@ -146,6 +147,7 @@ class Captioner:
         Words outside the vocabulary count as the unknown word in log P(s | I), and not at all in
         the log-ratio.
         """
+        _require_several(sentences, "sentences")
         return self.score_feature(self._feature(image), sentences)
 
     def score_feature(self, feature: np.ndarray, sentences: Sequence[str]) -> list[Score]:
@@ -249,6 +251,7 @@ class Captioner:
         Raises ImageError if the image cannot be read.
         """
         _require_places(k)  # before the image is read
+        _require_several(sentences, "sentences")
         return self.rank_sentences_for(os.fspath(image), self.terms_of(image), sentences, k)
 
     def rank_sentences_for(
@@ -284,6 +287,7 @@ class Captioner:
         returned as errors.
         """
         _require_places(k)
+        _require_several(images, "images")
         images = list(images)
         paths: list[str] = []
         errors: list[tuple[str, ImageError]] = []
@@ -391,6 +395,12 @@ class Captioner:
         terms = self.terms_of_features(matrix)
         captions = self.trust.judged(self.writer.write(terms, how, prefix, generator), terms)
         return with_alternatives(self.bundle, captions, matrix, how.alternatives)
+
+
+def _require_several(things: object, what: str) -> None:
+    """Raise UsageError for a single one, whose letters would be taken for several."""
+    if isinstance(things, str | bytes | os.PathLike):
+        raise UsageError(f"{what} are one {type(things).__name__}, not several: give [{things!r}]")
 
 
 def _require_places(k: int | None) -> None:

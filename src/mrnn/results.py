@@ -34,6 +34,9 @@ class Caption:
     sure: float | None = None  # the chance that this word is right, where the model can tell
     strangeness: float | None = None  # share of dev images that are more like what was learned
 
+    def __str__(self) -> str:
+        return self.text
+
     @property
     def is_from_text_only(self) -> bool:
         """Whether no training caption has the main word."""

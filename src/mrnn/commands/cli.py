@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import signal
 from contextlib import suppress
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -16,11 +18,30 @@ from .server import serve
 from .training import train
 
 app = typer.Typer(
-    help="Explain images with a small multimodal recurrent neural network; offline, on a CPU.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"mrnn {metadata.version('mrnn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def whole(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
+        ),
+    ] = False,
+) -> None:
+    """Explain images with a small multimodal recurrent neural network; offline, on a CPU."""
+
+
 for command in (
     demo,
     caption,
