@@ -1,0 +1,128 @@
+"""Files of which a part never arrived: the right size, with zeros where the rest should be.
+
+Decoders make something of zeros, and say nothing of it to Pillow. A JPEG in one scan is given to
+its decoder so that it fails when it is done too soon (all rows, though much of the file is left) or
+too late (out of bytes before the last row). In other codings many zeros in a row do not occur.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+from .boxes import coded_parts
+from .jpeg import Scan, scans
+
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_LAST = 1024  # bytes of a scan, at most, that need not be asked for: some cameras fill it up
+_BEYOND = 16  # bytes that a decoder may look ahead
+_ZEROS = 64  # bytes in a row that no arithmetic coder writes, nor one of details of a JPEG
+_REFINED = 512  # the same of bits that only make details finer; artificial pictures have some
+_ZEROS_OF_WEBP = 1024  # the same of WebP; at its end there are no more than above
+_FLAT = 2048  # pixels of one colour for which a WebP may have one more
+_MISSING = "a part of its samples is missing"
+
+
+class OneScan(io.RawIOBase):
+    """A JPEG in one scan, as a file for its decoder."""
+
+    def __init__(self, content: bytes, scan: Scan) -> None:
+        super().__init__()
+        # Without its end a decoder that needs more bytes runs out of them, and that is an error.
+        whole = content if scan.end is None else content[: scan.end] + bytes(_BEYOND)
+        end = len(content) if scan.end is None else scan.end
+        self._content = whole
+        self._last = end - min(_LAST, (end - scan.start) // 4)
+        self._at = 0
+        self.is_used_up = False  # the decoder asked for the last part
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any file."""
+        self._at = offset + (0, self._at, len(self._content))[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """As of any file."""
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file, but never on from before the last part into it."""
+        end = len(self._content) if size < 0 else self._at + size
+        if self._at < self._last:
+            end = min(end, self._last)
+        else:
+            self.is_used_up = True
+        found = self._content[self._at : end]
+        self._at += len(found)
+        return found
+
+
+def one_scan(content: bytes) -> OneScan | None:
+    """A JPEG for its decoder, if it has one scan of all components."""
+    scan = next(scans(content), None)
+    if scan is None or not scan.is_all:
+        return None
+    _require_restarts(content, scan)
+    return OneScan(content, scan)
+
+
+def require_used_up(scan: OneScan) -> None:
+    """Raise OSError where a decoder was done long before the end of its scan."""
+    if not scan.is_used_up:
+        raise OSError(_MISSING)
+
+
+def require_whole(content: bytes, kind: str, size: tuple[int, int]) -> None:
+    """Raise OSError where a progressive JPEG, a WebP, an AVIF or a HEIC has zeros for samples."""
+    if kind == "JPEG":
+        _require_scans(content)
+        return
+    flat = size[0] * size[1] // _FLAT if kind == "WEBP" else 0
+    inside = _ZEROS_OF_WEBP if kind == "WEBP" else _ZEROS
+    for start, end in _of_webp(content) if kind == "WEBP" else coded_parts(content):
+        last = max(start, end - _ZEROS - flat)
+        is_empty = last > start and not any(content[last:end])
+        if is_empty or content.find(bytes(inside + flat), start, end) >= 0:
+            raise OSError(_MISSING)
+
+
+def _require_scans(content: bytes) -> None:
+    left: dict[tuple[int, bool], int] = {}  # bits of means and of details that have not come
+    first: int | None = None
+    for scan in scans(content):
+        if not scan.frame.is_progressive:
+            return
+        first = scan.frame.components[0]
+        is_detail = scan.first_detail > 0
+        left |= {(component, is_detail): scan.bits_left for component in scan.components}
+        if is_detail:
+            least = _REFINED if scan.is_refinement else _ZEROS
+            if content.find(bytes(least), scan.start, scan.end or len(content)) >= 0:
+                raise OSError(_MISSING)
+    if first is not None and (any(left.values()) or (first, True) not in left):
+        raise OSError(_MISSING)
+
+
+def _require_restarts(content: bytes, scan: Scan) -> None:
+    """Raise OSError unless the marks at which decoders begin anew are all there, in order."""
+    if not scan.interval or scan.end is None:
+        return
+    found = _RESTART.findall(content, scan.start, scan.end)
+    expected = -(-scan.frame.units // scan.interval) - 1
+    if len(found) != expected or any(m[1] & 7 != i & 7 for i, m in enumerate(found)):
+        raise OSError(_MISSING)
+
+
+def _of_webp(content: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of what is coded by VP8, lossy or lossless."""
+    waiting = [(12, len(content))]
+    while waiting:
+        at, end = waiting.pop()
+        while at + 8 <= end:
+            kind, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+            start, at = at + 8, at + 8 + size + size % 2
+            if kind in (b"VP8 ", b"VP8L"):
+                yield start, min(start + size, end)
+            elif kind == b"ANMF":  # a frame: 16 bytes, then chunks
+                waiting.append((start + 16, min(start + size, end)))
