@@ -11,7 +11,7 @@ name.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -54,6 +54,8 @@ _TRANSFERS: Mapping[int, float | str] = {
 _WHITE = 203.0  # candelas a square metre of diffuse white in PQ and HLG (ITU-R BT.2408)
 _USUAL_GAMMA = (0.43, 0.48)  # of gAMA: 1/2.2 is how PNG tells of sRGB to old readers
 _NEAR = 3  # levels: a profile that moves no colour further is sRGB
+_COLOURS = ("L", "RGB", "CMYK", "LAB")  # modes that have profiles
+_AT_ONCE = 1 << 20  # pixels that are converted at once
 _STEPS = 4095  # of light, when it is written as sRGB
 
 
@@ -75,6 +77,23 @@ SRGB = Space(_SRGB)
 ADOBE_RGB = Space(563 / 256, (0.64, 0.33, 0.21, 0.71, 0.15, 0.06, *_D65))
 
 
+@dataclass(frozen=True)
+class Colours:
+    """What a file says its samples stand for."""
+
+    profile: bytes | None = None  # ICC; goes before the other
+    space: Space = SRGB
+
+    def leave(self, mode: str) -> bool:
+        """Whether samples of L or RGB stay as they are."""
+        if self.profile is None:
+            return self.space.is_srgb
+        return (mode == "RGB" or _transform(self.profile, "L") is None) and _is_near(self.profile)
+
+
+AS_THEY_ARE = Colours()
+
+
 def coded_by(primaries: int, transfer: int) -> Space:
     """The space of two numbers of H.273; raises Unsupported for those that are not known."""
     if transfer not in _TRANSFERS or (primaries not in _PRIMARIES and primaries != _UNSAID):
@@ -92,44 +111,81 @@ def coded_by_gamma(gamma: float, primaries: Primaries | None) -> Space:
     return Space(_SRGB if usual else 1 / gamma, primaries if possible and primaries else _BT709)
 
 
-def from_space(samples: np.ndarray, space: Space) -> Image.Image:
-    """Samples (H, W) or (H, W, 3) from 0 to 1 as an RGB picture in sRGB."""
+def to_srgb(image: Image.Image, colours: Colours) -> Image.Image:
+    """A picture without transparency, of 8 bits a channel, as RGB in sRGB.
+
+    A profile that is broken, or of another kind of colours, counts for nothing.
+    """
+    if image.mode not in _COLOURS:
+        image = image.convert("RGB")
+    if colours.profile is not None:
+        return _from_profile(image, colours.profile)
+    if image.mode in ("L", "RGB") and not colours.leave(image.mode):
+        values = np.asarray(image)
+        return in_bands(
+            image.size, lambda rows: _from_space(values[rows] / np.float32(255), colours.space)
+        )
+    return _as_usual(image)
+
+
+def levels_of(samples: np.ndarray, colours: Colours) -> np.ndarray:
+    """Levels of sRGB, (H, W) or (H, W, 3), of samples (H, W) or (H, W, 3) from 0 to 1."""
+    if colours.leave("L" if samples.ndim == 2 else "RGB"):
+        return (np.clip(samples, 0, 1) * 255 + 0.5).astype(np.uint8)
+    if colours.profile is None:
+        return _from_space(samples, colours.space)
+    # LittleCMS is given 8 bits here; between two of their colours the way is straight.
+    values = np.clip(samples, 0, 1) * np.float32(255)
+    below = values.astype(np.uint8)
+    share = values - below
+    above = np.minimum(below, 254) + np.uint8(1)
+    near, far = (
+        np.asarray(_from_profile(Image.fromarray(part), colours.profile)).astype(np.float32)
+        for part in (below, above)
+    )
+    way = share if share.ndim == 3 else share[..., None]
+    return (near + (far - near) * way + 0.5).astype(np.uint8)
+
+
+def in_bands(size: tuple[int, int], convert: Callable[[slice], np.ndarray]) -> Image.Image:
+    """A picture of what is made of its rows, some at a time, since floats are large."""
+    rows = max(1, _AT_ONCE // size[0])
+    parts = [convert(slice(row, row + rows)) for row in range(0, size[1], rows)]
+    return Image.fromarray(np.concatenate(parts))
+
+
+def _from_space(samples: np.ndarray, space: Space) -> np.ndarray:
     light = _light(samples.astype(np.float32), space.transfer)
     if light.ndim == 2:
         light = np.repeat(light[..., None], 3, axis=2)
     elif space.primaries != _BT709:
         light = light @ _to_bt709(space.primaries).T.astype(np.float32)
-    steps = (np.clip(light, 0, 1) * _STEPS + 0.5).astype(np.int16)
-    return Image.fromarray(_levels()[steps])
+    return _levels()[(np.clip(light, 0, 1) * _STEPS + 0.5).astype(np.int16)]
 
 
-def from_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """A picture of mode L, RGB, CMYK or LAB as RGB in sRGB, by its ICC profile.
-
-    One whose profile is of another kind of colours, or is broken, is converted as if it had none.
-    """
+def _from_profile(image: Image.Image, profile: bytes) -> Image.Image:
     if image.mode == "L" and _transform(profile, "L") is None:
-        image = image.convert("RGB")  # grey pictures often carry the profile of the colour one
+        image = image.convert("RGB")  # grey pictures often carry the profile of colours
     transform = _transform(profile, image.mode)
-    if transform is None:
-        return without_profile(image)
-    if image.mode == "RGB" and _is_near(profile):
-        return image
+    if transform is None or (image.mode == "RGB" and _is_near(profile)):
+        return _as_usual(image)
+    return _transformed(image, transform)
+
+
+def _as_usual(image: Image.Image) -> Image.Image:
+    """Of any colours as RGB, by what they usually are."""
+    if image.mode == "LAB":
+        return _transformed(
+            image,
+            ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb(), "LAB", "RGB"),
+        )
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _transformed(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None  # noqa: S101 - it is, unless told to work in place
     return converted
-
-
-def without_profile(image: Image.Image) -> Image.Image:
-    """A picture of any colours as RGB, by what they usually are."""
-    if image.mode == "LAB":
-        transform = ImageCms.buildTransform(
-            ImageCms.createProfile("LAB"), _srgb(), "LAB", "RGB", ImageCms.Intent.PERCEPTUAL
-        )
-        converted = ImageCms.applyTransform(image, transform)
-        assert converted is not None  # noqa: S101 - as above
-        return converted
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @lru_cache(maxsize=64)
@@ -154,8 +210,8 @@ def _is_near(profile: bytes) -> bool:
     transform = _transform(profile, "RGB")
     steps = np.linspace(0, 255, 9).astype(np.uint8)
     colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(27, 27, 3)
-    converted = ImageCms.applyTransform(Image.fromarray(colours), transform)  # type: ignore[arg-type]
-    return bool(np.abs(np.asarray(converted, int) - colours).max() <= _NEAR)
+    converted = None if transform is None else _transformed(Image.fromarray(colours), transform)
+    return converted is None or bool(np.abs(np.asarray(converted, int) - colours).max() <= _NEAR)
 
 
 @lru_cache(maxsize=1)

@@ -13,14 +13,13 @@ from typing import IO
 
 from PIL import Image, ImageFile
 
-from .colour import SRGB, Space, from_profile, without_profile
+from .colour import AS_THEY_ARE, Colours, to_srgb
 from .formats import open_image
 from .jpeg import require_usual
 from .kinds import Unsupported
-from .metadata import SIDEWAYS, Metadata, read_metadata
+from .metadata import SIDEWAYS, read_metadata
 from .progressive import without_details
 from .samples import (
-    by_space,
     deep_picture,
     grey_picture,
     is_deep_grey,
@@ -55,17 +54,17 @@ def decode(
         if said.crop is not None:
             upright = image.crop(said.crop)
             size = upright.size
-        space = said.space
+        colours = said.colours
         if is_deep_grey(upright):
-            upright, space = grey_picture(upright, said.told, space), SRGB
+            upright, colours = grey_picture(upright, said.told, colours), AS_THEY_ARE
         elif ";16" in raw and upright.mode in ("RGB", "RGBA"):
             upright, is_done = deep_picture(
-                upright, raw, said.told, space, lambda: open_image(file, most_pixels)[0]
+                upright, raw, said.told, colours, lambda: open_image(file, most_pixels)[0]
             )
-            space = SRGB if is_done else space
+            colours = AS_THEY_ARE if is_done else colours
         elif scaled is not None:
             require_certain(upright, said.told)
-        rgb = _opaque(_reduced(upright, at_least), said, space, image.format == "BMP")
+        rgb = _opaque(_reduced(upright, at_least), colours, image.format == "BMP")
         if said.turn is None:
             return rgb, size
         return rgb.transpose(said.turn), size[::-1] if said.turn in SIDEWAYS else size
@@ -146,34 +145,22 @@ def _reduced(image: Image.Image, at_least: int | None) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
-def _opaque(image: Image.Image, said: Metadata, space: Space, alpha_is_spare: bool) -> Image.Image:
+def _opaque(image: Image.Image, colours: Colours, alpha_is_spare: bool) -> Image.Image:
     """RGB in sRGB, on white where it is transparent; raises Unsupported where all of it is."""
     if not image.has_transparency_data:
-        return _in_srgb(image, said.profile, space)
+        return to_srgb(image, colours)
     if image.mode in ("La", "RGBa"):
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     layer = image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
     alpha = layer.getchannel("A")
-    colours = layer.getchannel("L") if layer.mode == "LA" else layer.convert("RGB")
-    rgb = _in_srgb(colours, said.profile, space)
+    grey = layer.getchannel("L") if layer.mode == "LA" else None
+    rgb = to_srgb(layer.convert("RGB") if grey is None else grey, colours)
     if alpha.getextrema()[1] == 0:
         if alpha_is_spare:  # many programs leave the fourth byte of a BMP as it was
             return rgb
         raise Unsupported(
             "all of it is transparent, so that nothing is seen; save it without alpha"
         )
-    if rgb is colours:
-        rgb = rgb.copy()
     rgb.putalpha(alpha)
     white = Image.new("RGBA", rgb.size, "white")
     return Image.alpha_composite(white, rgb).convert("RGB")
-
-
-def _in_srgb(image: Image.Image, profile: bytes | None, space: Space) -> Image.Image:
-    if image.mode not in ("L", "RGB", "CMYK", "LAB"):
-        image = image.convert("RGB")
-    if profile is not None:
-        return from_profile(image, profile)
-    if not space.is_srgb and image.mode in ("L", "RGB"):
-        return by_space(image, space)
-    return without_profile(image)

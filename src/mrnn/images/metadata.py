@@ -9,7 +9,16 @@ from typing import IO
 from PIL import ExifTags, Image
 
 from .boxes import read_properties
-from .colour import ADOBE_RGB, SRGB, Primaries, Space, coded_by, coded_by_gamma
+from .colour import (
+    ADOBE_RGB,
+    AS_THEY_ARE,
+    SRGB,
+    Colours,
+    Primaries,
+    Space,
+    coded_by,
+    coded_by_gamma,
+)
 from .kinds import Unsupported
 from .png import read_chunks
 from .samples import UNTOLD, Told
@@ -36,8 +45,7 @@ class Metadata:
     """What is not in the samples."""
 
     told: Told = UNTOLD
-    profile: bytes | None = None  # ICC; goes before `space`
-    space: Space = SRGB
+    colours: Colours = AS_THEY_ARE
     crop: tuple[int, int, int, int] | None = None  # before it is turned
     turn: Image.Transpose | None = None  # what makes it upright
 
@@ -51,27 +59,24 @@ def read_metadata(
     """
     profile = image.info.get("icc_profile") or None
     turn = _turn(image)
+    told = UNTOLD
     match image.format:
         case "PNG":
             return _of_png(image, file, profile, turn)
         case "AVIF":
             file.seek(0)
-            properties = read_properties(file.read(), image.size)
-            space = coded_by(*properties.colours) if properties.colours and not profile else SRGB
-            _require_enough_bits(space, properties.bits)
-            return Metadata(UNTOLD, profile, space, properties.crop, turn)
+            said = read_properties(file.read(), image.size)
+            return Metadata(UNTOLD, _coded(profile, said.colours, said.bits), said.crop, turn)
         case "HEIF":
             # libheif has cut and turned it; what Exif says of that is of the picture before.
-            coded = image.info.get("nclx_profile")
-            space = SRGB
-            if coded and not profile:
-                space = coded_by(coded["color_primaries"], coded["transfer_characteristics"])
-            _require_enough_bits(space, int(image.info.get("bit_depth", 8)))
-            return Metadata(UNTOLD, profile, space)
+            nclx = image.info.get("nclx_profile") or {}
+            numbers = (nclx.get("color_primaries", 2), nclx.get("transfer_characteristics", 2))
+            return Metadata(UNTOLD, _coded(profile, numbers, image.info.get("bit_depth", 8)))
         case "JXL":
             # libjxl has turned it, unless it is a JPEG in other clothes.
             is_jpeg = bool(getattr(image, "jpeg", False))
-            return Metadata(Told(is_certain=True), profile, turn=turn if is_jpeg else None)
+            told = Told(is_certain=True)
+            return Metadata(told, Colours(profile), turn=turn if is_jpeg else None)
         case "TIFF" if directory is not None:
             told = Told(
                 directory.least,
@@ -80,19 +85,22 @@ def read_metadata(
                 directory.white_is_zero,
                 is_certain=directory.bits == 12,  # whoever packs 12 bits means 12
             )
-            return Metadata(told, profile, _by_camera(image, profile), turn=turn)
-        case _:
+        case "PPM":
             told = Told(is_certain=scaled not in (None, 65535))
-            return Metadata(told, profile, _by_camera(image, profile), turn=turn)
+    return Metadata(told, Colours(profile, _by_camera(image, profile)), turn=turn)
 
 
-def _require_enough_bits(space: Space, bits: int) -> None:
-    """Raise Unsupported for light itself of which the decoder keeps 8 bits: darkness needs more."""
+def _coded(profile: bytes | None, numbers: tuple[int, int] | None, bits: int) -> Colours:
+    """Colours by numbers of H.273, where no profile goes before them; raises Unsupported."""
+    if profile is not None or numbers is None:
+        return Colours(profile)
+    space = coded_by(*numbers)
     if space.transfer == 1 and bits > 8:
         raise Unsupported(
             f"its samples are linear light of {bits} bits, of which 8 are read, too few where it "
             "is dark; save it as sRGB"
         )
+    return Colours(None, space)
 
 
 def _of_png(
@@ -102,11 +110,11 @@ def _of_png(
     bits = max(chunks.get(b"sBIT", b"\0"))
     told = Told(most=2.0**bits - 1 if 0 < bits < 16 else None)
     if len(coded := chunks.get(b"cICP", b"")) == 4:  # goes before all others
-        return Metadata(told, None, coded_by(coded[0], coded[1]), turn=turn)
+        return Metadata(told, Colours(None, coded_by(coded[0], coded[1])), turn=turn)
     if profile or "srgb" in image.info:
-        return Metadata(told, profile, turn=turn)
+        return Metadata(told, Colours(profile), turn=turn)
     space = coded_by_gamma(image.info.get("gamma", 0), _primaries(image.info.get("chromaticity")))
-    return Metadata(told, None, space, turn=turn)
+    return Metadata(told, Colours(None, space), turn=turn)
 
 
 def _primaries(chromaticity: object) -> Primaries | None:

@@ -8,19 +8,18 @@ the upper 8 of 16 bits of colours; where the others count, a file is decoded onc
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from PIL import Image, ImageFile
 
-from .colour import SRGB, Space, from_space
+from .colour import Colours, in_bands, levels_of
 from .kinds import Unsupported
 
 _16_BITS = 65535.0
 _SHARE = 4  # white is at most so many times the largest sample, where nothing says what it is
-_AT_ONCE = 1 << 20  # pixels that are converted at once
 Decoder = Callable[[], Image.Image]  # opens the picture once more, not loaded
 
 
@@ -61,7 +60,7 @@ def is_deep_grey(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def grey_picture(image: Image.Image, told: Told, space: Space) -> Image.Image:
+def grey_picture(image: Image.Image, told: Told, colours: Colours) -> Image.Image:
     """Grey of 16 or 32 bits, or of floats, as L or RGB of 8 bits; raises Unsupported."""
     values = np.asarray(image)
     if image.mode == "F":
@@ -72,19 +71,19 @@ def grey_picture(image: Image.Image, told: Told, space: Space) -> Image.Image:
         if told.full > _16_BITS:
             values = values.view(np.uint32)
         white = _white(float(values.max(initial=0)), told)
-        if white == _16_BITS and space.is_srgb:
+        if white == _16_BITS and colours.leave("L"):
             levels = (np.clip(values, 0, 65535) >> 8).astype(np.uint8)
             return Image.fromarray(255 - levels if told.white_is_zero else levels)
 
-    def convert(band: slice) -> np.ndarray:
-        shares = (values[band] / np.float64(white)).astype(np.float32)
-        return _levels(1 - shares if told.white_is_zero else shares, space)
+    def convert(rows: slice) -> np.ndarray:
+        shares = (values[rows] / np.float64(white)).astype(np.float32)
+        return levels_of(1 - shares if told.white_is_zero else shares, colours)
 
-    return _in_bands(image.size, convert)
+    return in_bands(image.size, convert)
 
 
 def deep_picture(
-    image: Image.Image, raw: str, told: Told, space: Space, again: Decoder
+    image: Image.Image, raw: str, told: Told, colours: Colours, again: Decoder
 ) -> tuple[Image.Image, bool]:
     """Colours of 16 bits, of which Pillow has kept the upper 8, by all bits where these count.
 
@@ -93,7 +92,7 @@ def deep_picture(
     grey = raw.startswith("LA")
     most = max(_largest(image)[: 1 if grey else 3])
     is_dark = (most + 1) * 256 * _SHARE <= _16_BITS and not told.is_certain
-    if not is_dark and space.is_srgb:
+    if not is_dark and colours.leave("L" if grey else "RGB"):
         return image, False
     both = _all_bytes(image, raw, again)
     if both is None:
@@ -102,18 +101,20 @@ def deep_picture(
         return image, False
     high, low = both
 
-    def values(band: slice, channels: slice) -> np.ndarray:
-        found = high[band, :, channels].astype(np.uint16) << 8 | low[band, :, channels]
+    def values(rows: slice, channels: slice) -> np.ndarray:
+        found = high[rows, :, channels].astype(np.uint16) << 8 | low[rows, :, channels]
         return found[..., 0] if found.shape[-1] == 1 else found
 
-    colours = slice(0, 1 if grey else 3)
-    top = max(int(values(band, colours).max(initial=0)) for band in _bands(image.size))
-    white = np.float32(_white(float(top), told))
-    whole = _in_bands(image.size, lambda band: _levels(values(band, colours) / white, space))
-    if high.shape[-1] > colours.stop:
-        alpha = slice(colours.stop, None)
+    alpha = slice(1, None) if grey else slice(3, None)
+    rest = slice(0, alpha.start)
+    bands = (slice(row, row + 256) for row in range(0, image.height, 256))
+    white = np.float32(_white(max(float(values(rows, rest).max()) for rows in bands), told))
+    whole = in_bands(image.size, lambda rows: levels_of(values(rows, rest) / white, colours))
+    if high.shape[-1] > alpha.start:
+        plain = Colours()
+        whole = whole.convert("RGB")
         whole.putalpha(
-            _in_bands(image.size, lambda band: _levels(values(band, alpha) / white, SRGB))
+            in_bands(image.size, lambda rows: levels_of(values(rows, alpha) / white, plain))
         )
     return whole, True
 
@@ -123,30 +124,6 @@ def require_certain(image: Image.Image, told: Told) -> None:
     most = max(_largest(image))
     if 0 < most * _SHARE < 256 and not told.is_certain:
         raise _unknown_white(most * 256.0, _16_BITS)
-
-
-def by_space(image: Image.Image, space: Space) -> Image.Image:
-    """A picture of mode L or RGB as RGB in sRGB."""
-    values = np.asarray(image)
-    return _in_bands(
-        image.size, lambda band: np.asarray(from_space(values[band] / np.float32(255), space))
-    )
-
-
-def _levels(shares: np.ndarray, space: Space) -> np.ndarray:
-    """Levels 0 to 255 of samples from 0 to 1."""
-    if space.is_srgb:
-        return (np.clip(shares, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return np.asarray(from_space(shares, space))
-
-
-def _bands(size: tuple[int, int]) -> Iterator[slice]:
-    rows = max(1, _AT_ONCE // size[0])
-    return (slice(row, row + rows) for row in range(0, size[1], rows))
-
-
-def _in_bands(size: tuple[int, int], convert: Callable[[slice], np.ndarray]) -> Image.Image:
-    return Image.fromarray(np.concatenate([convert(band) for band in _bands(size)]))
 
 
 def _largest(image: Image.Image) -> list[int]:
