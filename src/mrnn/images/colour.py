@@ -69,8 +69,10 @@ class Space:
     @property
     def is_srgb(self) -> bool:
         """Whether samples may stay as they are."""
-        near = np.abs(np.subtract(self.primaries, _BT709)).max() < 0.005
-        return self.transfer == _SRGB and bool(near)
+        if self.transfer != _SRGB:
+            return False
+        pairs = zip(self.primaries, _BT709, strict=True)
+        return self.primaries is _BT709 or all(abs(a - b) < 0.005 for a, b in pairs)
 
 
 SRGB = Space(_SRGB)

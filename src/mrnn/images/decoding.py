@@ -15,7 +15,6 @@ from PIL import Image, ImageFile
 
 from .colour import AS_THEY_ARE, Colours, to_srgb
 from .formats import open_image
-from .jpeg import require_usual
 from .kinds import Unsupported
 from .metadata import SIDEWAYS, read_metadata
 from .progressive import without_details
@@ -32,7 +31,8 @@ from .wholeness import one_scan, require_used_up, require_whole
 GAP = 2  # means of whole pixels leave so many times the pixels wanted for the filter that follows
 # Means of their pixels are colours; with a transparent colour, of which `info` tells, they are not.
 _REDUCIBLE = ("L", "LA", "RGB", "RGBA")
-_ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
+_ANIMATIONS = ("PNG", "WEBP", "AVIF")
+_FEW = 8  # colours of a palette of which all that are used may be the same, or transparent
 _FRAMES = 60  # that are looked at for one that shows something
 _DECODED = 400_000_000  # pixels, for the same
 
@@ -80,7 +80,10 @@ def _load(image: Image.Image, file: IO[bytes], at_least: int | None) -> None:
             file.seek(0)
             require_whole(file.read(), kind, image.size)
     image.load()
-    if image.format in _ANIMATIONS and getattr(image, "is_animated", False) and _is_empty(image):
+    # To know whether it moves, a GIF has to be read on.
+    if image.format == "GIF" and _is_empty(image) and getattr(image, "is_animated", False):
+        _go_on(image)
+    elif image.format in _ANIMATIONS and getattr(image, "is_animated", False) and _is_empty(image):
         _go_on(image)
 
 
@@ -88,7 +91,6 @@ def _load_jpeg(image: Image.Image, file: IO[bytes], at_least: int | None) -> Non
     assert isinstance(image, ImageFile.ImageFile)  # noqa: S101 - all pictures of files are
     file.seek(0)
     content = file.read()
-    require_usual(content)
     small = at_least is not None and min(image.size) >= 8 * at_least
     if at_least is not None:
         image.draft("RGB", (at_least, at_least))
@@ -125,6 +127,8 @@ def _go_on(image: Image.Image) -> None:
 
 def _is_empty(image: Image.Image) -> bool:
     """Whether a picture is of one colour, or wholly transparent."""
+    if image.mode == "P" and not image.getcolors(_FEW):
+        return False
     layer = image.convert("RGBA")
     if layer.getchannel("A").getextrema()[1] == 0:
         return True

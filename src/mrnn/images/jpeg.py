@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from .kinds import Unsupported
 
 _START = 2  # bytes of the mark that it begins with
@@ -39,7 +41,8 @@ class Scan:
     first_detail: int  # 0: means of blocks
     is_refinement: bool  # of bits that came before
     bits_left: int  # that later scans are to bring
-    interval: int  # units between two restarts; 0: there are none
+    restarts: tuple[int, ...] | None = None  # numbers of the marks within, if it is of all
+    interval: int = 0  # units between two restarts; 0: there are none
 
     @property
     def is_all(self) -> bool:
@@ -112,17 +115,20 @@ def _scan(frame: Frame, body: bytes, content: bytes, start: int, interval: int) 
     components = tuple(body[1 : 1 + 2 * body[0] : 2])
     first, _, bits = body[-3:]
     if not frame.is_progressive and len(components) == len(frame.components):
-        end = content.find(bytes((0xFF, _END)), start)  # no other mark follows, and this is quicker
+        end, restarts = _marks(content, start)
     else:
         found = _MARKER.search(content, start)
-        end = -1 if found is None else found.start()
-    return Scan(
-        frame,
-        components,
-        start,
-        None if end < 0 else end,
-        first,
-        bits >> 4 > 0,
-        bits & 15,
-        interval,
-    )
+        end, restarts = None if found is None else found.start(), None
+    is_refinement, bits_left = bits >> 4 > 0, bits & 15
+    return Scan(frame, components, start, end, first, is_refinement, bits_left, restarts, interval)
+
+
+def _marks(content: bytes, start: int) -> tuple[int | None, tuple[int, ...]]:
+    """Where the end of a picture is marked, and the restarts until then."""
+    values = np.frombuffer(content, np.uint8)
+    places = np.flatnonzero(values[start:-1] == 0xFF) + start
+    marks = values[places + 1]
+    ends = np.flatnonzero(marks == _END)
+    end = None if not len(ends) else int(places[ends[0]])
+    before = marks if end is None else marks[: ends[0]]
+    return end, tuple((before[(before >= 0xD0) & (before <= 0xD7)] - 0xD0).tolist())

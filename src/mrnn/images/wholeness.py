@@ -8,13 +8,11 @@ too late (out of bytes before the last row). In other codings many zeros in a ro
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 
 from .boxes import coded_parts
-from .jpeg import Scan, scans
+from .jpeg import Scan, require_usual, scans
 
-_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _LAST = 1024  # bytes of a scan, at most, that need not be asked for: some cameras fill it up
 _BEYOND = 16  # bytes that a decoder may look ahead
 _ZEROS = 64  # bytes in a row that no arithmetic coder writes, nor one of details of a JPEG
@@ -29,17 +27,16 @@ class OneScan(io.RawIOBase):
 
     def __init__(self, content: bytes, scan: Scan) -> None:
         super().__init__()
-        # Without its end a decoder that needs more bytes runs out of them, and that is an error.
-        whole = content if scan.end is None else content[: scan.end] + bytes(_BEYOND)
-        end = len(content) if scan.end is None else scan.end
-        self._content = whole
-        self._last = end - min(_LAST, (end - scan.start) // 4)
-        self._at = 0
+        self._content, self._at = content, 0
+        self._end = len(content) if scan.end is None else scan.end
+        self._last = self._end - min(_LAST, (self._end - scan.start) // 4)
+        # In the place of the end, at which a decoder that needs more makes something up.
+        self._beyond = b"" if scan.end is None else bytes(_BEYOND)
         self.is_used_up = False  # the decoder asked for the last part
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """As of any file."""
-        self._at = offset + (0, self._at, len(self._content))[whence]
+        self._at = offset + (0, self._at, self._end)[whence]
         return self._at
 
     def tell(self) -> int:
@@ -48,22 +45,25 @@ class OneScan(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """As of any file, but never on from before the last part into it."""
-        end = len(self._content) if size < 0 else self._at + size
+        end = self._end if size < 0 else min(self._end, self._at + size)
         if self._at < self._last:
-            end = min(end, self._last)
-        else:
+            found = self._content[self._at : min(end, self._last)]
+        elif self._at < self._end:
             self.is_used_up = True
-        found = self._content[self._at : end]
+            found = self._content[self._at : end] + (self._beyond if end == self._end else b"")
+        else:
+            found = b""
         self._at += len(found)
         return found
 
 
 def one_scan(content: bytes) -> OneScan | None:
-    """A JPEG for its decoder, if it has one scan of all components."""
+    """A JPEG for its decoder, if it has one scan of all components; raises Unsupported, OSError."""
     scan = next(scans(content), None)
     if scan is None or not scan.is_all:
+        require_usual(content)
         return None
-    _require_restarts(content, scan)
+    _require_restarts(scan)
     return OneScan(content, scan)
 
 
@@ -104,13 +104,12 @@ def _require_scans(content: bytes) -> None:
         raise OSError(_MISSING)
 
 
-def _require_restarts(content: bytes, scan: Scan) -> None:
+def _require_restarts(scan: Scan) -> None:
     """Raise OSError unless the marks at which decoders begin anew are all there, in order."""
-    if not scan.interval or scan.end is None:
+    if not scan.interval or scan.end is None or scan.restarts is None:
         return
-    found = _RESTART.findall(content, scan.start, scan.end)
     expected = -(-scan.frame.units // scan.interval) - 1
-    if len(found) != expected or any(m[1] & 7 != i & 7 for i, m in enumerate(found)):
+    if scan.restarts != tuple(number % 8 for number in range(expected)):
         raise OSError(_MISSING)
 
 
