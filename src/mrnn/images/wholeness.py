@@ -14,6 +14,7 @@ from .boxes import coded_parts
 from .jpeg import Scan, require_usual, scans
 
 _LAST = 1024  # bytes of a scan, at most, that need not be asked for: some cameras fill it up
+_LEAST = 64  # the same, at least
 _BEYOND = 16  # bytes that a decoder may look ahead
 _ZEROS = 64  # bytes in a row that no arithmetic coder writes, nor one of details of a JPEG
 _REFINED = 512  # the same of bits that only make details finer; artificial pictures have some
@@ -29,7 +30,8 @@ class OneScan(io.RawIOBase):
         super().__init__()
         self._content, self._at = content, 0
         self._end = len(content) if scan.end is None else scan.end
-        self._last = self._end - min(_LAST, (self._end - scan.start) // 4)
+        length = self._end - scan.start
+        self._last = self._end - min(length, _LAST, max(_LEAST, length // 4))
         # In the place of the end, at which a decoder that needs more makes something up.
         self._beyond = b"" if scan.end is None else bytes(_BEYOND)
         self.is_used_up = False  # the decoder asked for the last part
@@ -45,14 +47,16 @@ class OneScan(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """As of any file, but never on from before the last part into it."""
-        end = self._end if size < 0 else min(self._end, self._at + size)
-        if self._at < self._last:
-            found = self._content[self._at : min(end, self._last)]
-        elif self._at < self._end:
+        start, rest = self._at, b""
+        end = self._last
+        if start >= self._last:
             self.is_used_up = True
-            found = self._content[self._at : end] + (self._beyond if end == self._end else b"")
+            end, rest = self._end, self._beyond[max(0, start - self._end) :]
+        if size < 0 or start + size > end:
+            found = self._content[start:end] + rest
+            found = found if size < 0 else found[:size]
         else:
-            found = b""
+            found = self._content[start : start + size]
         self._at += len(found)
         return found
 
