@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from ..library.indexing import Describer
     from ..library.library import Library
 
-_SHOWN = 20  # errors that are printed
+_SHOWN = 20  # errors that are printed one by one
+_ALIKE = 4  # files with the same error are told of together
 
 LibraryFolder = Annotated[
     Path, typer.Option("--library", "-l", help="Folder of the library.", metavar="DIR")
@@ -90,10 +92,8 @@ def index(
         errors += [(p.place, DataError(f"{p.place}: {p.message}")) for p in done.problems]
         errors += _write_sidecars(opened, paths) if sidecar else ()
         counts = opened.catalogue.counts()
-    for _, error in errors[:_SHOWN]:
-        note(f"mrnn: {error}")
-    if len(errors) > _SHOWN:
-        note(f"mrnn: and {len(errors) - _SHOWN:,} more; --json lists all")
+    for line in _told(errors):
+        note(f"mrnn: {line}")
     if json:
         emit(indexed_document(library, counts, done, errors))
     else:
@@ -147,6 +147,27 @@ def search(
             raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
         note(f"page: {printable(output)}")
     return 0
+
+
+def _told(errors: Sequence[tuple[str, MrnnError]]) -> Iterator[str]:
+    """The errors to read: files with the same one together, then the first of the others."""
+    reasons = [str(error).removeprefix(f"{printable(place)}: ") for place, error in errors]
+    counts = Counter(reasons)
+    seen: set[str] = set()
+    shown = 0
+    for (place, error), reason in zip(errors, reasons, strict=True):
+        count = counts[reason]
+        if count < _ALIKE:
+            if shown < _SHOWN:
+                yield str(error)
+            shown += 1
+        elif reason not in seen:
+            seen.add(reason)
+            yield f"{count:,} files, the first of them {printable(place)}: {reason}"
+    if shown > _SHOWN:
+        yield f"and {shown - _SHOWN:,} more; --json lists all"
+    elif seen:
+        yield "--json lists all"
 
 
 def _require_model(model: str | None, device: str, precision: int | None) -> None:

@@ -80,10 +80,11 @@ def _load(image: Image.Image, file: IO[bytes], at_least: int | None) -> None:
             file.seek(0)
             require_whole(file.read(), kind, image.size)
     image.load()
-    # To know whether it moves, a GIF has to be read on.
-    if image.format == "GIF" and _is_empty(image) and getattr(image, "is_animated", False):
-        _go_on(image)
-    elif image.format in _ANIMATIONS and getattr(image, "is_animated", False) and _is_empty(image):
+    # To know whether a GIF moves, it has to be read on.
+    may_move = image.format == "GIF" or (
+        image.format in _ANIMATIONS and bool(getattr(image, "is_animated", False))
+    )
+    if may_move and _is_empty(image) and getattr(image, "is_animated", False):
         _go_on(image)
 
 

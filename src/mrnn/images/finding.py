@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from ..errors import ImageError
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".hif", ".jxl"}
 )
+_SUFFIXES_TOLD = 6
 SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
 
 
@@ -43,7 +45,7 @@ class FoundImages:
 
     images: tuple[Path, ...]
     errors: tuple[tuple[Path, ImageError], ...]  # folders that cannot be read
-    others: int  # files in folders that are not images by their suffix
+    others: Mapping[str, int]  # how many files in folders have which suffix, of no images
 
 
 def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
@@ -54,7 +56,7 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
     """
     images: list[Path] = []
     errors: list[tuple[Path, ImageError]] = []
-    others = 0
+    others: Counter[str] = Counter()
     for given in map(Path, paths):
         if not _is_folder(given):
             images.append(given)
@@ -63,8 +65,15 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
             if path.suffix.lower() in SUFFIXES:
                 images.append(path)
             elif not path.name.endswith(SIDECAR):
-                others += 1
+                others[path.suffix.lower()] += 1
     return FoundImages(tuple(images), tuple(errors), others)
+
+
+def suffixes_told(others: Mapping[str, int]) -> str:
+    """How many files have which suffix, the most frequent first, in words."""
+    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    told = [f"{count:,} {printable(suffix) or 'without suffix'}" for suffix, count in ordered]
+    return ", ".join([*told[:_SUFFIXES_TOLD], "..."] if len(told) > _SUFFIXES_TOLD else told)
 
 
 def printable(path: str | os.PathLike[str] | Member) -> str:

@@ -45,7 +45,7 @@ class Indexed:
     moved: int  # of the new, those that lay elsewhere before
     deleted: int  # the moved are not among them
     read: int  # distinct pictures that were decoded
-    others: int  # no pictures by their suffix; left out
+    others: Mapping[str, int]  # how many have which suffix, of no pictures; left out
     errors: tuple[tuple[Picture, ImageError], ...]  # what was tried and cannot be read
     problems: tuple[Problem, ...]  # members of tar files that are left out
 

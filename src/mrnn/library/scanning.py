@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class Scan:
     files: tuple[File, ...]  # in the order in which they are to be read
     unseen: tuple[tuple[Path, ImageError], ...]  # what is missing or cannot be looked at
     problems: tuple[Problem, ...]  # members of tar files that are left out
-    others: int  # files that are no pictures by their suffix
+    others: Mapping[str, int]  # how many files have which suffix, of no pictures
 
 
 def scan(roots: Sequence[Path]) -> Scan:
