@@ -91,7 +91,7 @@ def deep_picture(
     """
     grey = raw.startswith("LA")
     most = max(_largest(image)[: 1 if grey else 3])
-    is_dark = (most + 1) * 256 * _SHARE <= _16_BITS and not told.is_certain
+    is_dark = most * 256 * _SHARE < _16_BITS and not told.is_certain
     if not is_dark and colours.leave("L" if grey else "RGB"):
         return image, False
     both = _all_bytes(image, raw, again)

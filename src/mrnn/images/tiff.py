@@ -26,7 +26,7 @@ _DIRECTORIES = 64  # that are looked through for a picture
 _ENTRIES = 4096  # of a directory
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 258, 259, 262
-_SAMPLES, _LEAST, _MOST, _PLANAR, _SUBIFDS, _EXTRA = 277, 280, 281, 284, 330, 338
+_FILL_ORDER, _SAMPLES, _LEAST, _MOST, _PLANAR, _SUBIFDS, _EXTRA = 266, 277, 280, 281, 284, 330, 338
 _FORMAT, _SMIN, _SMAX, _SUBSAMPLING, _DNG = 339, 340, 341, 530, 50706
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _WHITE_IS_ZERO, _GREY, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 4, 5, 6, 8
@@ -184,19 +184,25 @@ def require_readable(picture: Directory) -> None:
     compression = picture.one(_COMPRESSION, _UNCOMPRESSED)
     samples, bits = picture.one(_SAMPLES, 1), picture.bits
     formats = set(picture.numbers.get(_FORMAT, (_UNSIGNED,)))
+    apart = picture.one(_PLANAR, 1) == 2
     sampling = picture.numbers.get(_SUBSAMPLING, (2, 2))
     if formats != {_UNSIGNED} and (formats != {_FLOAT} or bits != 32 or samples != 1):
         raise _refused(picture, "samples of that type have no known black and white")
     if (
         compression not in _DECODED
         or len(set(picture.numbers.get(_BITS, (1,)))) > 1
-        # The planes of an uncompressed file are taken for halves of samples, or colours for alpha.
+        # Of uncompressed planes Pillow takes one letter of its name for their layout each.
         or (
-            picture.one(_PLANAR, 1) == 2
+            apart
             and compression == _UNCOMPRESSED
-            and samples > 1
-            and (bits != 8 or picture.one(_EXTRA, 0) == 1 or photometric in (_WHITE_IS_ZERO, _GREY))
+            and (
+                bits != 8
+                or photometric not in (_GREY, _RGB, _CMYK)
+                or picture.one(_EXTRA, 0) == 1
+                or picture.one(_FILL_ORDER, 1) != 1
+            )
         )
+        or (apart and samples > 1 and photometric in (_WHITE_IS_ZERO, _GREY))
         # What libtiff has put in the machine's order is turned once more.
         or (bits == 32 and picture.order == ">" and compression != _UNCOMPRESSED)
         or (photometric == _YCBCR and compression != _JPEG and tuple(sampling) != (1, 1))
