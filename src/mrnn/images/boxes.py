@@ -130,7 +130,7 @@ def coded_parts(content: bytes) -> Iterator[tuple[int, int]]:
     coded: set[int] = set()
     start = names[0] + _FULL + (2 if content[names[0]] == 0 else 4)
     for kind, at, end in _boxes(content, start, names[1]):
-        if kind == b"infe" and content[at] >= 2 and end - at >= 14:
+        if kind == b"infe" and content[at] >= 2 and end - at >= 12:
             size = 2 if content[at] == 2 else 4
             item = int.from_bytes(content[at + 4 : at + 4 + size], "big")
             if content[at + size + 6 : at + size + 10] in _CODINGS:

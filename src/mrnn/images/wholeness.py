@@ -19,7 +19,7 @@ _BEYOND = 16  # bytes that a decoder may look ahead
 _ZEROS = 64  # bytes in a row that no arithmetic coder writes, nor one of details of a JPEG
 _REFINED = 512  # the same of bits that only make details finer; artificial pictures have some
 _ZEROS_OF_WEBP = 1024  # the same of WebP; at its end there are no more than above
-_FLAT = 2048  # pixels of one colour for which a WebP may have one more
+_FLAT = 2048  # pixels of one colour for which a lossy WebP may have one more
 _MISSING = "a part of its samples is missing"
 
 
@@ -82,12 +82,18 @@ def require_whole(content: bytes, kind: str, size: tuple[int, int]) -> None:
     if kind == "JPEG":
         _require_scans(content)
         return
-    flat = size[0] * size[1] // _FLAT if kind == "WEBP" else 0
-    inside = _ZEROS_OF_WEBP if kind == "WEBP" else _ZEROS
-    for start, end in _of_webp(content) if kind == "WEBP" else coded_parts(content):
-        last = max(start, end - _ZEROS - flat)
-        is_empty = last > start and not any(content[last:end])
-        if is_empty or content.find(bytes(inside + flat), start, end) >= 0:
+    pixels = size[0] * size[1]
+    if kind == "WEBP":
+        for lossless, start, end in _of_webp(content):
+            # Even parts are coded with zeros: of a lossless picture, at most a few bits a pixel.
+            inside = _ZEROS_OF_WEBP + pixels // (2 if lossless else _FLAT)
+            last = end - (inside if lossless else _ZEROS + pixels // _FLAT)
+            is_empty = last > start and not any(content[last:end])
+            if is_empty or content.find(bytes(inside), start, end) >= 0:
+                raise OSError(_MISSING)
+        return
+    for start, end in coded_parts(content):
+        if content.find(bytes(_ZEROS), start, end) >= 0:
             raise OSError(_MISSING)
 
 
@@ -117,8 +123,8 @@ def _require_restarts(scan: Scan) -> None:
         raise OSError(_MISSING)
 
 
-def _of_webp(content: bytes) -> Iterator[tuple[int, int]]:
-    """Start and end of what is coded by VP8, lossy or lossless."""
+def _of_webp(content: bytes) -> Iterator[tuple[bool, int, int]]:
+    """Whether it is lossless, start and end of each piece that is coded by VP8."""
     waiting = [(12, len(content))]
     while waiting:
         at, end = waiting.pop()
@@ -126,6 +132,6 @@ def _of_webp(content: bytes) -> Iterator[tuple[int, int]]:
             kind, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
             start, at = at + 8, at + 8 + size + size % 2
             if kind in (b"VP8 ", b"VP8L"):
-                yield start, min(start + size, end)
+                yield kind == b"VP8L", start, min(start + size, end)
             elif kind == b"ANMF":  # a frame: 16 bytes, then chunks
                 waiting.append((start + 16, min(start + size, end)))
