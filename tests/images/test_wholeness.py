@@ -133,6 +133,6 @@ def test_scans_in_turn(tmp_path):
     [scan] = jpeg.scans(content)
     assert scan.is_all
     assert scan.end == len(content) - 2
-    assert scan.restarts == ()
+    assert not len(scan.restarts)
     assert list(jpeg.scans(b"\xff\xd8")) == list(jpeg.scans(b"")) == []
     assert list(jpeg.scans(content[:200])) == []

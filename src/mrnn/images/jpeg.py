@@ -41,7 +41,7 @@ class Scan:
     first_detail: int  # 0: means of blocks
     is_refinement: bool  # of bits that came before
     bits_left: int  # that later scans are to bring
-    restarts: tuple[int, ...] | None = None  # numbers of the marks within, if it is of all
+    restarts: np.ndarray | None = None  # numbers of the marks within, if it is of all
     interval: int = 0  # units between two restarts; 0: there are none
 
     @property
@@ -123,12 +123,16 @@ def _scan(frame: Frame, body: bytes, content: bytes, start: int, interval: int) 
     return Scan(frame, components, start, end, first, is_refinement, bits_left, restarts, interval)
 
 
-def _marks(content: bytes, start: int) -> tuple[int | None, tuple[int, ...]]:
-    """Where the end of a picture is marked, and the restarts until then."""
-    values = np.frombuffer(content, np.uint8)
-    places = np.flatnonzero(values[start:-1] == 0xFF) + start
-    marks = values[places + 1]
+def _marks(content: bytes, start: int) -> tuple[int | None, np.ndarray]:
+    """Where the end of a picture is marked, and the numbers of the restarts until then."""
+    values = np.frombuffer(content, np.uint8)[start:]
+    following = values[1:]
+    is_mark = values[:-1] == 0xFF
+    is_mark &= following >= 0xD0
+    is_mark &= following <= _END
+    places = np.flatnonzero(is_mark)
+    marks = following[places]
     ends = np.flatnonzero(marks == _END)
-    end = None if not len(ends) else int(places[ends[0]])
+    end = None if not len(ends) else start + int(places[ends[0]])
     before = marks if end is None else marks[: ends[0]]
-    return end, tuple((before[(before >= 0xD0) & (before <= 0xD7)] - 0xD0).tolist())
+    return end, before[before <= 0xD7] - np.uint8(0xD0)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
+import numpy as np
+
 from .boxes import coded_parts
 from .jpeg import Scan, require_usual, scans
 
@@ -119,7 +121,7 @@ def _require_restarts(scan: Scan) -> None:
     if not scan.interval or scan.end is None or scan.restarts is None:
         return
     expected = -(-scan.frame.units // scan.interval) - 1
-    if scan.restarts != tuple(number % 8 for number in range(expected)):
+    if len(scan.restarts) != expected or (scan.restarts != np.arange(expected) % 8).any():
         raise OSError(_MISSING)
 
 
