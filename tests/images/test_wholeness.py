@@ -108,7 +108,7 @@ def test_what_follows_the_picture_does_not_matter(tmp_path, kind):
 def test_bytes_that_fill_before_the_end_do_not_matter(tmp_path):
     content = encoded(PHOTO, "JPEG")
     plain = seen(tmp_path, content)
-    for fill in (b"\xff" * 20, bytes(60)):
+    for fill in (b"\xff" * 5000, bytes(60)):
         np.testing.assert_array_equal(seen(tmp_path, content[:-2] + fill + b"\xff\xd9"), plain)
 
 

@@ -134,5 +134,7 @@ def _marks(content: bytes, start: int) -> tuple[int | None, np.ndarray]:
     marks = following[places]
     ends = np.flatnonzero(marks == _END)
     end = None if not len(ends) else start + int(places[ends[0]])
+    if end is not None and content[end - 1] == 0xFF:  # bytes that fill
+        end = start + len(content[start:end].rstrip(b"\xff"))
     before = marks if end is None else marks[: ends[0]]
     return end, before[before <= 0xD7] - np.uint8(0xD0)

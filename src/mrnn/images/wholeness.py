@@ -7,7 +7,6 @@ too late (out of bytes before the last row). In other codings many zeros in a ro
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from .boxes import coded_parts
 from .jpeg import Scan, require_usual, scans
 
-_LAST = 1024  # bytes of a scan, at most, that need not be asked for: some cameras fill it up
+_LAST = 256  # bytes of a scan, at most, that need not be asked for: some cameras fill it up
 _LEAST = 64  # the same, at least
 _BEYOND = 16  # bytes that a decoder may look ahead
 _ZEROS = 64  # bytes in a row that no arithmetic coder writes, nor one of details of a JPEG
@@ -25,11 +24,10 @@ _FLAT = 2048  # pixels of one colour for which a lossy WebP may have one more
 _MISSING = "a part of its samples is missing"
 
 
-class OneScan(io.RawIOBase):
+class OneScan:
     """A JPEG in one scan, as a file for its decoder."""
 
     def __init__(self, content: bytes, scan: Scan) -> None:
-        super().__init__()
         self._content, self._at = content, 0
         self._end = len(content) if scan.end is None else scan.end
         length = self._end - scan.start
@@ -46,6 +44,9 @@ class OneScan(io.RawIOBase):
     def tell(self) -> int:
         """As of any file."""
         return self._at
+
+    def close(self) -> None:
+        """As of any file."""
 
     def read(self, size: int = -1) -> bytes:
         """As of any file, but never on from before the last part into it."""
