@@ -218,6 +218,25 @@ def test_rare_kinds_of_jpeg_are_named(tmp_path, at, value):
     assert ("12 bits" in message) == (value == 12)
 
 
+@pytest.mark.parametrize(
+    "way", ["tiff_lzw", "packbits", "tiff_adobe_deflate", "jpeg", "zstd", "lzma"]
+)
+def test_ways_to_compress_a_tiff(tmp_path, way):
+    content = encoded(Image.fromarray(RGB), "TIFF", compression=way)
+    assert mean_far(seen(tmp_path, content), RGB) < (6 if way == "jpeg" else 0.01)
+
+
+@pytest.mark.parametrize("white", [255, 65535])
+def test_a_palette_of_8_bits_in_16(tmp_path, white):
+    """As some programs write it: for others than libtiff's tools it would be black."""
+    ramp = [round(i / 255 * white) for i in range(256)]
+    colours = (*ramp, *reversed(ramp), *ramp)
+    told = directory(GREY, photometric=3)
+    told["tags"][320] = colours
+    expected = np.dstack([GREY, 255 - GREY, GREY])
+    assert np.abs(seen(tmp_path, tiff(told)) - expected.astype(int)).max() <= 1
+
+
 def test_bigtiff_of_the_usual_order_is_read(tmp_path):
     np.testing.assert_array_equal(seen(tmp_path, tiff(directory(RGB), big=True)), RGB)
 

@@ -9,7 +9,7 @@ samples, colour               8 bits a channel, in sRGB
 from __future__ import annotations
 
 import io
-from typing import IO
+from typing import IO, Any, cast
 
 from PIL import Image, ImageFile
 
@@ -33,6 +33,7 @@ GAP = 2  # means of whole pixels leave so many times the pixels wanted for the f
 _REDUCIBLE = ("L", "LA", "RGB", "RGBA")
 _ANIMATIONS = ("PNG", "WEBP", "AVIF")
 _FEW = 8  # colours of a palette of which all that are used may be the same, or transparent
+_COLOUR_MAP = 320  # a tag
 _FRAMES = 60  # that are looked at for one that shows something
 _DECODED = 400_000_000  # pixels, for the same
 
@@ -49,6 +50,8 @@ def decode(
         raw, scaled = raw_mode(image), scaled_from(image)
         size = image.size
         _load(image, file, at_least)
+        if image.mode == "P" and directory is not None:
+            _mend_palette(image)
         said = read_metadata(image, file, directory, scaled)
         upright = image
         if said.crop is not None:
@@ -107,6 +110,14 @@ def _load_jpeg(image: Image.Image, file: IO[bytes], at_least: int | None) -> Non
     image.load()
     if scan is not None:
         require_used_up(scan)
+
+
+def _mend_palette(image: Image.Image) -> None:
+    """Take the palette of a TIFF for one of 8 bits where it is: all of it would be black."""
+    values = cast(tuple[int, ...], cast(Any, image).tag_v2.get(_COLOUR_MAP, ()))
+    if 0 < max(values, default=0) < 256:
+        count = len(values) // 3
+        image.putpalette(bytes(values[band * count + i] for i in range(count) for band in range(3)))
 
 
 def _go_on(image: Image.Image) -> None:

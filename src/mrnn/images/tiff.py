@@ -67,7 +67,7 @@ _COMPRESSIONS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
-_DECODED = (_UNCOMPRESSED, 2, 3, 4, _LZW, _OLD_JPEG, _JPEG, 8, 32773, 32946)
+_DECODED = (_UNCOMPRESSED, 2, 3, 4, _LZW, _OLD_JPEG, _JPEG, 8, 32773, 32946, 34925, 50000)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,8 @@ def require_readable(picture: Directory) -> None:
     apart = picture.one(_PLANAR, 1) == 2
     sampling = picture.numbers.get(_SUBSAMPLING, (2, 2))
     if formats != {_UNSIGNED} and (formats != {_FLOAT} or bits != 32 or samples != 1):
-        raise _refused(picture, "samples of that type have no known black and white")
+        why = "which is black and which is white is not known" if _SIGNED in formats else ""
+        raise _refused(picture, why)
     if (
         compression not in _DECODED
         or len(set(picture.numbers.get(_BITS, (1,)))) > 1
