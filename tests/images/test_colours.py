@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from mrnn.images.colour import (
 )
 from mrnn.images.kinds import Unsupported
 from mrnn.images.metadata import _coded
+from mrnn.images.reading import decode_image
 from odd_pictures import avif, directory, encoded, photo, png, refused, seen, tiff
 
 RGB = photo()
@@ -326,3 +329,14 @@ def test_reduced_pictures_have_the_same_colours(tmp_path):
     small = seen(tmp_path, content, at_least=40)
     assert small.shape == (90, 120, 3)
     np.testing.assert_allclose(small.mean(axis=(0, 1)), whole.mean(axis=(0, 1)), atol=3)
+
+
+def test_a_profile_serves_many_threads_at_once(tmp_path):
+    shares = (wide(photo(480, 360)) * 255 + 0.5).astype(np.uint8)
+    content = encoded(Image.fromarray(shares), "TIFF", icc_profile=WIDE_PROFILE)
+
+    def read(_: int) -> bytes:
+        return decode_image(io.BytesIO(content), "a")[0].tobytes()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(read, range(64)))) == 1
