@@ -50,6 +50,17 @@ def test_pictures_and_texts_without_each_other(tmp_path):
     assert len(dataset.examples) == 11
 
 
+def test_what_devices_keep_among_pictures_is_none_of_the_data(tmp_path):
+    data = folder(tmp_path / "birds")
+    before = places(read_dataset(data))
+    for name in ("@eaDir/0.jpg", "#recycle", "__MACOSX"):
+        put(data / "train" / name / "9.jpg", jpeg("9.jpg"))
+        put(data / name / "9.txt", "A dog\n")
+    dataset = read_dataset(data)
+    assert dataset.problems == ()
+    assert places(dataset) == before
+
+
 def test_our_own_captions_are_none_of_the_data(tmp_path):
     data = folder(tmp_path / "birds")
     put(data / "train" / "0.jpg.caption.txt", "What mrnn said\n")

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import MrnnError
 from ..images.finding import printable, suffixes_told
 from ..pages.html import cards, escape, page, section, thumbnail
+from ..records import unknown_line
 from .indexing import Indexed
 from .library import Found, Results
 
@@ -41,22 +42,33 @@ def indexed_document(
         "read": done.read,
         "others": sum(done.others.values()),
         "other_suffixes": dict(done.others),
-        "errors": [
-            {"image": place, "error": {"code": error.code, "message": str(error)}}
-            for place, error in errors
-        ],
+        "left_out": dict(done.left_out),
+        "errors": _errors(errors),
     }
+
+
+def unreadable_document(library: Path, errors: Errors) -> dict[str, Any]:
+    """The JSON object of the files that are known to be unreadable."""
+    return {"library": str(library), "errors": _errors(errors)}
+
+
+def _errors(errors: Errors) -> list[dict[str, Any]]:
+    return [
+        {"image": place, "error": {"code": error.code, "message": str(error)}}
+        for place, error in errors
+    ]
 
 
 def indexed_lines(library: Path, counts: Mapping[str, int], done: Indexed) -> list[str]:
     """An update to read."""
     which = f" ({suffixes_told(done.others)})" if done.others else ""
+    see = ": mrnn index --problems lists them" if counts["unreadable"] else ""
     return [
         f"{done.files:,} files looked at: {done.new:,} new, {done.changed:,} changed, "
         f"{done.moved:,} moved, {done.deleted:,} deleted; {done.read:,} pictures read; "
         f"{sum(done.others.values()):,} files of other kinds left out{which}",
         f"{printable(library)}: {counts['pictures']:,} distinct pictures in {counts['files']:,} "
-        f"files, {counts['unreadable']:,} of them cannot be read",
+        f"files, {counts['unreadable']:,} of them cannot be read{see}",
     ]
 
 
@@ -66,7 +78,7 @@ def search_document(results: Results) -> dict[str, Any]:
         "query": results.query,
         "pictures": results.pictures,
         "threshold": results.threshold,
-        "unknown": [{"word": word, "nearest": nearest} for word, nearest in results.unknown],
+        "unknown": list(results.unknown),
         "results": [
             {
                 "rank": found.rank,
@@ -86,8 +98,10 @@ def search_document(results: Results) -> dict[str, Any]:
 
 
 def search_lines(results: Results) -> Iterator[str]:
-    """A search to read: a line a picture, under a header."""
-    if results.found and results.found[0].similarity is not None:
+    """A search to read: a line a picture, under a header; none where nothing was found."""
+    if not results.found:
+        return
+    if results.found[0].similarity is not None:
         yield f"{'similarity':>10}  image: caption"
         yield from (f"{found.similarity:10.3f}  {_named(found)}" for found in results.found)
         return
@@ -101,15 +115,19 @@ def search_lines(results: Results) -> Iterator[str]:
 
 def search_notes(results: Results) -> Iterator[str]:
     """What a person should know of a search beside its results."""
-    for word, nearest in results.unknown:
-        meant = f"; did you mean {nearest!r}?" if nearest else ""
-        yield f"not in the vocabulary: {printable(word)}{meant}"
+    if results.unknown:
+        yield unknown_line(results.unknown, bool(results.found))
     if results.threshold is not None and not any(found.match for found in results.found):
         best = max((found.log_ratio or 0 for found in results.found), default=None)
         reached = "" if best is None else f" (best {best:+.2f})"
         yield (
             f"none of {results.pictures:,} pictures stands out: a match has a log-ratio of "
             f"{results.threshold:+.2f} or more{reached}; the right one may still be among them"
+        )
+    if results.absent:
+        yield (
+            f"{results.absent:,} of the pictures found are not where they were; if their folder "
+            "lies elsewhere now: mrnn index THAT-FOLDER, which decodes none of them again"
         )
     if results.note:
         yield results.note
@@ -133,8 +151,8 @@ def _card(found: Found) -> str:
         if found.similarity is not None
         else f"perplexity {found.perplexity:.2f} · log ratio {found.log_ratio:+.2f}"
     )
-    if found.match is not None:
-        figures += " · <strong>match</strong>" if found.match else " · no match"
+    if found.match:
+        figures += " · <strong>match</strong>"
     kind = " class='right'" if found.match else ""
     places = "<br>".join(escape(printable(str(p))) for p in (found.picture, *found.copies))
     return (
@@ -151,4 +169,4 @@ def _named(found: Found) -> str:
 
 
 def _yes(match: bool | None) -> str:
-    return "-" if match is None else "yes" if match else "no"
+    return "yes" if match else "-"

@@ -8,7 +8,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher, get_close_matches
 from itertools import pairwise
 from typing import Any
 
@@ -18,8 +17,6 @@ PADDING, START, END, UNKNOWN = range(4)
 SIGNS = ("##PADDING##", "##START##", "##END##", "##UNK##")
 TOKENISER = "words-1"  # the name of the rules below; a bundle says which it was trained with
 
-_ALIKE = 0.7  # share of letters in common, of spellings worth naming
-_NEAR = 10  # spellings that are compared
 
 _ASCII_WORDS = re.compile("[a-z0-9]+")
 # Scripts written without spaces: each character, with its marks, is a word of its own.
@@ -170,20 +167,13 @@ class Vocabulary:
         said = Counter(i for sentence in sentences for i in set(self.encode(sentence)))
         return Vocabulary(self.words, tuple(said[i] for i in range(len(self))))
 
-    def nearest_spelling(self, word: str) -> str | None:
-        """The word spelled most like this one, of equals the more frequent; None if none is."""
-        alike = get_close_matches(word, self.words[len(SIGNS) :], _NEAR, _ALIKE)
-        matcher = SequenceMatcher(b=word)
-
-        def likeness(other: str) -> tuple[float, int]:
-            matcher.set_seq1(other)
-            return matcher.ratio(), -self._index[other]
-
-        return max(alike, key=likeness, default=None)
-
     def encode(self, sentence: str) -> list[int]:
         """Indices of a sentence's words, without START and END."""
         return [self.index(word) for word in tokenise(sentence)]
+
+    def encode_known(self, sentence: str) -> list[int]:
+        """The same without the words that are not in the vocabulary."""
+        return [self.index(word) for word in tokenise(sentence) if word in self]
 
     def decode(self, indices: Iterable[int]) -> list[str]:
         """Words at the indices, signs included."""
