@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import sqlite3
+import struct
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -58,7 +60,7 @@ def test_index_tells_what_it_found(photos, model, tmp_path):
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "5 files looked at: 5 new, 0 changed, 0 moved, 0 deleted; 4 pictures read; "
-        "1 files of other kinds left out",
+        "1 files of other kinds left out (1 .txt)",
         f"{folder}: 4 distinct pictures in 5 files, 0 of them cannot be read",
     ]
     (photos / "3.png").rename(photos / "moved.png")
@@ -84,6 +86,7 @@ def test_index_as_json(photos, model, tmp_path):
         "library": str(tmp_path / "l"),
         "files": 6, "pictures": 4, "unreadable": 1,
         "looked_at": 6, "new": 6, "changed": 0, "moved": 0, "deleted": 0, "read": 4, "others": 1,
+        "other_suffixes": {".txt": 1},
         "left_out": {},
     }  # fmt: skip
 
@@ -108,11 +111,32 @@ def test_members_that_are_left_out_are_told(model, tmp_path):
 
 def test_of_many_errors_some_are_printed(model, tmp_path):
     for i in range(25):
-        put(tmp_path / "photos" / f"{i:02}.jpg", f"no {i}")
+        header = struct.pack("<IiiHHIIIIII", 40, 9 + i, 9, 1, 24, 100 + i, 0, 0, 0, 0, 0)
+        content = b"BM" + struct.pack("<IHHI", 999, 0, 0, 54) + header + bytes(999)
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / f"{i:02}.bmp").write_bytes(content)
     code, _, err = run("index", tmp_path / "photos", "-l", tmp_path / "library", "-m", model)
     assert code == 1
     assert len(err.splitlines()) == 21
     assert err.splitlines()[-1] == "mrnn: and 5 more; --json lists all"
+
+
+def test_files_of_one_kind_are_told_of_together(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    folder = tmp_path / "photos"
+    for i in range(9):
+        put(folder / f"{i}.heic", f"\0\0\0\x18ftypheic\0\0\0\0mif1heic{i}")
+    put(folder / "raw.dng", "no matter")
+    put(folder / "broken.jpg", "no picture")
+    code, out, err = run("index", folder, "-l", tmp_path / "library", "-m", model)
+    assert code == 1
+    kind = "a HEIC picture, for which a reader has to be installed: pip install 'mrnn[heif]'"
+    assert err.splitlines() == [
+        f"mrnn: 9 files, the first of them {folder}/0.heic: {kind}; or save it as JPEG",
+        f"mrnn: {folder}/broken.jpg: not an image in a known format (JPEG, PNG, WebP, ...)",
+        "mrnn: --json lists all",
+    ]
+    assert "1 files of other kinds left out (1 .dng)" in out
 
 
 def test_captions_may_wait(photos, model, tmp_path):

@@ -37,7 +37,7 @@ def tree(tmp_path):
 def test_recursive_sorted_hidden_skipped_others_counted(tree):
     found = find_images([tree])
     assert names(tree) == ["a/10.webp", "a/2.png", "b.JPG", "c.gif"]
-    assert found.others == 1
+    assert found.others == {".txt": 1}
     assert found.errors == ()
 
 
@@ -45,7 +45,7 @@ def test_explicit_files_are_always_listed_in_the_order_given(tree, tmp_path):
     given = [tree / "c.gif", tree / "a" / "notes.txt", tree / ".hidden.jpg", tmp_path / "gone.jpg"]
     found = find_images(given)
     assert list(found.images) == given
-    assert (found.errors, found.others) == ((), 0)
+    assert (found.errors, found.others) == ((), {})
 
 
 def test_explicit_hidden_folder_is_walked(tree):
@@ -75,7 +75,7 @@ def test_what_devices_and_programs_keep_is_left_out_and_told(tree):
     found = find_images([tree])
     assert names(tree) == ["a/10.webp", "a/2.png", "b.JPG", "c.gif"]
     assert found.left_out == dict.fromkeys([*PROGRAMS, "Thumbs.db", "desktop.ini"], 1)
-    assert found.others == 1
+    assert sum(found.others.values()) == 1
     assert names(tree, tree / "a" / "@eaDir") == ["a/@eaDir/deeper/x.jpg"]  # it was named
 
 

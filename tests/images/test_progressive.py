@@ -73,7 +73,7 @@ def test_half_a_file_stays_half_a_file():
 def test_pictures_are_read_without_details_where_these_do_not_show(monkeypatch, at_least):
     asked = []
     monkeypatch.setattr(
-        "mrnn.images.reading.without_details", lambda c: asked.append(1) or without_details(c)
+        "mrnn.images.decoding.without_details", lambda c: asked.append(1) or without_details(c)
     )
     content = encoded()
     found, size = decode_image(io.BytesIO(content), "a.jpg", at_least)

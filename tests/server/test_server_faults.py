@@ -134,6 +134,8 @@ def test_long_json_is_refused_before_each_value_is_looked_at(server, content):
         ("caption", {"image": "?!"}, "should be base64"),
         ("caption", {"image": "a"}, "should be base64"),
         ("caption", {"image": "é"}, "should be base64"),
+        ("caption", {"image": "data:image/jpeg;base64"}, "data:image/jpeg;base64,..."),
+        ("caption", {"image": "data:image/svg+xml,%3Csvg/%3E"}, "data:image/jpeg;base64,..."),
         ("caption", {"image": "http://127.0.0.1:9/a.jpg"}, "should be base64"),
         ("caption", {"image": "R0lG", "colour": "red"}, "colour: Extra inputs"),
         ("caption", {"image": "R0lG", "beam": "wide"}, "beam: "),

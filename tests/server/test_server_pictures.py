@@ -42,6 +42,7 @@ def bomb(width: int = 65535, height: int = 65535) -> bytes:
         (b"%PDF-1.7\n1 0 obj\n", 415, "not-an-image", "known format"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 415, "not-an-image", "known format"),
         (b"\x89PNG\r\n\x1a\n", 415, "not-an-image", "known format"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx ", 422, "unsupported", "a.jpg: camera raw data"),
         (drawn()[:500], 422, "damaged", "get a fresh copy"),
         (drawn(kind="JPEG")[:300], 422, "damaged", "damaged or cut short"),
         (bomb(), 422, "too-large", "more than 50 megapixels"),
@@ -82,6 +83,26 @@ def test_odd_pictures_are_captioned_as_by_the_command_line(server, content, tmp_
     [result] = caption(server, content).json()["results"]
     expected = server.captioner.caption(path)
     assert (result["caption"], result["logprob"]) == (expected.text, expected.logprob)
+
+
+def test_base64_as_others_write_it(server):
+    content = drawn()
+    plain = base64.b64encode(content).decode()
+    forms = [
+        plain,
+        f"data:image/png;base64,{plain}",
+        f"DATA:;BASE64,{plain}",
+        base64.encodebytes(content).decode(),
+        plain.replace("\n", "").rstrip("="),
+        base64.urlsafe_b64encode(content).decode(),
+        f"  {plain[:50]}\r\n\t{plain[50:]}\n",
+    ]
+    answers = [server.http.post("/v1/caption", json={"image": form}).json() for form in forms]
+    assert answers == [answers[0]] * len(forms)
+    together = server.http.post("/v1/caption", json={"image": forms}).json()["results"]
+    assert [result["caption"] for result in together] == [
+        answers[0]["results"][0]["caption"]
+    ] * len(forms)
 
 
 def test_of_a_moving_picture_the_first_frame_counts(server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from ..library.indexing import Describer, Indexed
     from ..library.library import Library
 
-_SHOWN = 20  # errors that are printed
+_SHOWN = 20  # errors that are printed one by one
+_ALIKE = 4  # files with the same error are told of together
 
 LibraryFolder = Annotated[
     Path, typer.Option("--library", "-l", help="Folder of the library.", metavar="DIR")
@@ -101,7 +103,7 @@ def index(
         errors += [(p.place, DataError(f"{p.place}: {p.message}")) for p in done.problems]
         errors += _write_sidecars(opened, paths) if sidecar else ()
         counts = opened.catalogue.counts()
-    _note(library, done, [error for _, error in errors])
+    _note(library, done, errors)
     if json:
         emit(indexed_document(library, counts, done, errors))
     else:
@@ -158,6 +160,27 @@ def search(
     return FAILED if results.unknown and not results.found else 0
 
 
+def _told(errors: Sequence[tuple[str, MrnnError]]) -> Iterator[str]:
+    """The errors to read: files with the same one together, then the first of the others."""
+    reasons = [str(error).removeprefix(f"{printable(place)}: ") for place, error in errors]
+    counts = Counter(reasons)
+    seen: set[str] = set()
+    shown = 0
+    for (place, error), reason in zip(errors, reasons, strict=True):
+        count = counts[reason]
+        if count < _ALIKE:
+            if shown < _SHOWN:
+                yield str(error)
+            shown += 1
+        elif reason not in seen:
+            seen.add(reason)
+            yield f"{count:,} files, the first of them {printable(place)}: {reason}"
+    if shown > _SHOWN:
+        yield f"and {shown - _SHOWN:,} more; --json lists all"
+    elif seen:
+        yield "--json lists all"
+
+
 def _require_model(model: str | None, device: str, precision: int | None) -> None:
     """Raise what is wrong with them; without a model the library has its own."""
     require_device(device)
@@ -185,15 +208,13 @@ def _describer(library: Path, address: str | None) -> Describer:
     return on_ray(address, library / INCOMING)
 
 
-def _note(library: Path, done: Indexed, errors: Sequence[MrnnError]) -> None:
+def _note(library: Path, done: Indexed, errors: Sequence[tuple[str, MrnnError]]) -> None:
     """What a person should know of an update beside its figures."""
     note_left_out(done.left_out)
     if done.is_upgraded:
         note(f"{printable(library)}: brought up to date; older versions cannot open it any more")
-    for error in errors[:_SHOWN]:
-        note(f"mrnn: {error}")
-    if len(errors) > _SHOWN:
-        note(f"mrnn: and {len(errors) - _SHOWN:,} more; --json lists all")
+    for line in _told(errors):
+        note(f"mrnn: {line}")
 
 
 def _list_unreadable(library: Path, paths: Sequence[Path] | None, json: bool) -> int:

@@ -12,7 +12,14 @@ import typer
 
 from ..config import MAX_LENGTH, Decoding
 from ..errors import DataError, ImageError, UsageError
-from ..images.finding import SUFFIXES, FoundImages, check_file, find_images, printable
+from ..images.finding import (
+    SUFFIXES,
+    FoundImages,
+    check_file,
+    find_images,
+    printable,
+    suffixes_told,
+)
 from .beforehand import require_model, require_output, require_readable, unreadable
 from .console import (
     FAILED,
@@ -132,7 +139,9 @@ def caption(
     _require_images(found, paths)
     images = found.images
     if found.others:
-        note(f"{found.others} files are not images by their suffix: left out")
+        told = suffixes_told(found.others)
+        count = sum(found.others.values())
+        note(f"{count} files are not images by their suffix: left out ({told})")
     if sidecar and not overwrite:
         images = tuple(image for image in images if not is_done(image))
         if len(images) < len(found.images):

@@ -18,8 +18,9 @@ from ..errors import ImageError
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".hif", ".jxl"}
 )
+_SUFFIXES_TOLD = 6
 SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
 # Folders and files that devices and programs keep among pictures, in lower case: thumbnails, waste
 # bins, snapshots, what a repair of the disk found, settings.
@@ -88,7 +89,7 @@ class FoundImages:
 
     images: tuple[Path, ...]
     errors: tuple[tuple[Path, ImageError], ...]  # folders that cannot be read
-    others: int  # files in folders that are not images by their suffix
+    others: Mapping[str, int]  # how many files in folders have which suffix, of no images
     left_out: Mapping[str, int]  # entries of folders, by a program's name for them or a pattern
 
 
@@ -104,7 +105,7 @@ def find_images(
     images: list[Path] = []
     errors: list[tuple[Path, ImageError]] = []
     sieve = Sieve(tuple(exclude))
-    others = 0
+    others: Counter[str] = Counter()
     for given in map(Path, paths):
         if not _is_folder(given):
             images.append(given)
@@ -113,8 +114,15 @@ def find_images(
             if path.suffix.lower() in SUFFIXES:
                 images.append(path)
             elif not path.name.endswith(SIDECAR):
-                others += 1
+                others[path.suffix.lower()] += 1
     return FoundImages(tuple(images), tuple(errors), others, sieve.counts)
+
+
+def suffixes_told(others: Mapping[str, int]) -> str:
+    """How many files have which suffix, the most frequent first, in words."""
+    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    told = [f"{count:,} {printable(suffix) or 'without suffix'}" for suffix, count in ordered]
+    return ", ".join([*told[:_SUFFIXES_TOLD], "..."] if len(told) > _SUFFIXES_TOLD else told)
 
 
 def printable(path: str | os.PathLike[str] | Member) -> str:

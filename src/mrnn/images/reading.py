@@ -12,34 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
 from ..errors import ImageError
+from .decoding import GAP, decode
 from .finding import Member, Picture, check_file, printable
-from .progressive import without_details
+from .formats import NotAnImage, TooLarge
+from .kinds import Unsupported
 
 MAX_PIXELS = 100_000_000
-_GAP = 2  # means of whole pixels leave so many times the pixels wanted for the filter that follows
-# What makes a picture upright, by its EXIF orientation.
-_TURNS: Mapping[object, Image.Transpose] = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}  # width and height change places
-_READS = 200_000  # of a file's pieces; a large photograph is decoded from a few hundred
-# Means of their pixels are colours; with a transparent colour, of which `info` tells, they are not.
-_REDUCIBLE = ("L", "LA", "RGB", "RGBA")
-# Everything else Pillow can open (EPS starts Ghostscript, PDF, FPX, ...) is refused.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
-
 
 Channels = float | tuple[float, float, float]  # one number for all channels, or one for each
 
@@ -131,7 +115,7 @@ def preprocess(image: Image.Image, how: Preprocessing) -> np.ndarray:
         (how.size, how.size),
         Image.Resampling[how.interpolation.upper()],
         box=None if how.crop is None else _centre(image.size, how.crop),
-        reducing_gap=_GAP,
+        reducing_gap=GAP,
     )
     values = np.asarray(square).transpose(2, 0, 1)  # (3, S, S), 0..255
     if how.colours == "bgr":
@@ -165,12 +149,13 @@ PictureFile = io.BufferedReader | io.BytesIO
 
 
 def read_image(path: str | os.PathLike[str] | Member, at_least: int | None = None) -> Image.Image:
-    """Read the first frame of an image file as upright RGB.
+    """Read an image file as upright RGB, in sRGB; of an animation, a frame that shows something.
 
     `at_least` lets a large picture be reduced to not less than that many pixels a side: a JPEG
     while it is decoded, others before anything else is done with them. Transparency is composited
-    on white, 16-bit values are scaled, EXIF orientation is applied. Raises ImageError with code
-    missing, unreadable, not-a-file, empty, not-an-image, too-large or damaged.
+    on white; colours, range of samples, crop and orientation are what the file says. Raises
+    ImageError with code missing, unreadable, not-a-file, empty, not-an-image, too-large, damaged or
+    unsupported: a sound file of which nobody can tell what it shows, or that nothing here reads.
     """
     picture = path if isinstance(path, Member) else Path(path)
     with open_picture(picture) as file:
@@ -182,28 +167,16 @@ def decode_image(
 ) -> tuple[Image.Image, tuple[int, int]]:
     """What `read_image` gives, of an open file, with the picture's full width and height."""
     try:
-        with _without_warnings(), Image.open(_counted(file), formats=_FORMATS) as image:
-            width, height = image.size
-            if width * height > most_pixels:
-                raise ImageError("too-large", _too_large(name, most_pixels, width, height))
-            if at_least is not None:
-                image.draft("RGB", (at_least, at_least))
-                if image.info.get("progressive") and min(width, height) >= 8 * at_least:
-                    file.seek(0)
-                    image.fp = io.BytesIO(without_details(file.read()))
-            image.load()
-            turn = _turn(image)
-            size = (height, width) if turn in _SIDEWAYS else (width, height)
-            rgb = _to_rgb(_reduced(image, at_least))
-            return rgb if turn is None else rgb.transpose(turn), size
-    except ImageError:
-        raise
+        with _without_warnings():
+            return decode(file, at_least, most_pixels)
+    except Unsupported as error:
+        raise ImageError("unsupported", f"{name}: {error}") from None
+    except NotAnImage as error:
+        raise ImageError("not-an-image", f"{name}: {error}") from None
+    except TooLarge as error:
+        raise ImageError("too-large", _too_large(name, most_pixels, *error.args[0])) from None
     except (Image.DecompressionBombError, MemoryError):
         raise ImageError("too-large", _too_large(name, most_pixels)) from None
-    except UnidentifiedImageError:
-        raise ImageError(
-            "not-an-image", f"{name}: not an image in a known format (JPEG, PNG, WebP, ...)"
-        ) from None
     except Exception as error:  # Pillow's readers raise nearly anything on mutated files
         raise ImageError(
             "damaged", f"{name}: the image is damaged or cut short ({error}); get a fresh copy"
@@ -266,63 +239,6 @@ def _without_warnings() -> Iterator[None]:
             if not _readers:
                 with suppress(ValueError):
                     cast(list[Any], warnings.filters).remove(("ignore", None, Warning, _PILLOW, 0))
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What makes a picture upright; None: it is."""
-    try:
-        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
-    except Exception:  # broken metadata beside sound pixels
-        return None
-
-
-def _reduced(image: Image.Image, at_least: int | None) -> Image.Image:
-    """A picture of many times the pixels wanted, as means of squares: all that follows is quicker.
-
-    As many are left as `preprocess` leaves for its filter. The sides of most cameras' pictures can
-    be divided by 8; what is left over makes a last row of narrower squares, as in a JPEG.
-    """
-    if not at_least or image.mode not in _REDUCIBLE or "transparency" in image.info:
-        return image
-    factor = next((n for n in (8, 4, 2) if min(image.size) >= n * _GAP * at_least), 1)
-    return image.reduce(factor) if factor > 1 else image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = _from_16_bit(np.asarray(image, dtype=np.uint16))
-    elif image.mode in ("I", "F"):
-        values = np.asarray(image)
-        # Pillow opens 16-bit PNG and PGM as I in some versions; its own conversion clips to white.
-        image = _from_16_bit(values) if values.max(initial=0) > 255 else image.convert("L")
-    if image.has_transparency_data:
-        layer = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _from_16_bit(values: np.ndarray) -> Image.Image:
-    return Image.fromarray((np.clip(values, 0, 65535) / 256).astype(np.uint8))
-
-
-def _counted(file: PictureFile) -> IO[bytes]:
-    return cast(IO[bytes], _Counted(file))  # all of it that Pillow uses
-
-
-class _Counted:
-    """A file that is not read for ever: some of Pillow's readers look on byte by byte."""
-
-    def __init__(self, file: PictureFile) -> None:
-        self._file = file
-        self._left = _READS
-        self.seek, self.tell, self.close = file.seek, file.tell, file.close
-
-    def read(self, size: int = -1) -> bytes:
-        self._left -= 1
-        if self._left < 0:
-            raise OSError("it is made of too many pieces")
-        return self._file.read(size)
 
 
 def _too_large(name: str, most_pixels: int, width: int = 0, height: int = 0) -> str:

@@ -47,7 +47,7 @@ class Indexed:
     moved: int  # of the new, those that lay elsewhere before, and do no more
     deleted: int  # the moved are not among them
     read: int  # distinct pictures that were decoded
-    others: int  # no pictures by their suffix; left out
+    others: Mapping[str, int]  # how many have which suffix, of no pictures; left out
     errors: tuple[tuple[Picture, ImageError], ...]  # what cannot be read, and was not told before
     problems: tuple[Problem, ...]  # members of tar files that cannot be used
     left_out: Mapping[str, int]  # entries by a program's name for them, or a pattern

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MrnnError
-from ..images.finding import printable
+from ..images.finding import printable, suffixes_told
 from ..pages.html import cards, escape, page, section, thumbnail
 from ..records import unknown_line
 from .indexing import Indexed
@@ -40,7 +40,8 @@ def indexed_document(
         "moved": done.moved,
         "deleted": done.deleted,
         "read": done.read,
-        "others": done.others,
+        "others": sum(done.others.values()),
+        "other_suffixes": dict(done.others),
         "left_out": dict(done.left_out),
         "errors": _errors(errors),
     }
@@ -60,11 +61,12 @@ def _errors(errors: Errors) -> list[dict[str, Any]]:
 
 def indexed_lines(library: Path, counts: Mapping[str, int], done: Indexed) -> list[str]:
     """An update to read."""
+    which = f" ({suffixes_told(done.others)})" if done.others else ""
     see = ": mrnn index --problems lists them" if counts["unreadable"] else ""
     return [
         f"{done.files:,} files looked at: {done.new:,} new, {done.changed:,} changed, "
         f"{done.moved:,} moved, {done.deleted:,} deleted; {done.read:,} pictures read; "
-        f"{done.others:,} files of other kinds left out",
+        f"{sum(done.others.values()):,} files of other kinds left out{which}",
         f"{printable(library)}: {counts['pictures']:,} distinct pictures in {counts['files']:,} "
         f"files, {counts['unreadable']:,} of them cannot be read{see}",
     ]

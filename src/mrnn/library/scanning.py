@@ -25,7 +25,7 @@ class Scan:
     files: tuple[File, ...]  # in the order in which they are to be read
     unseen: tuple[tuple[Path, ImageError], ...]  # what is missing or cannot be looked at
     problems: tuple[Problem, ...]  # members of tar files that cannot be used
-    others: int  # files that are no pictures by their suffix
+    others: Mapping[str, int]  # how many files have which suffix, of no pictures
     left_out: Mapping[str, int]  # entries by a program's name for them, or a pattern of `exclude`
 
 

@@ -21,6 +21,8 @@ from .problems import Problem
 
 FORM, JSON = "multipart/form-data", "application/json"
 _FIELDS = 32  # of a request, beside a form's sentences and pictures
+_MEANT = "should be base64, or a data URL of it (data:image/jpeg;base64,...)"
+_ALPHABET = bytes.maketrans(b"-_", b"+/")  # that of URLs as the usual one
 _PUNCTUATION = 20_000  # of a JSON body: more would be parsed for seconds before it is refused
 
 
@@ -29,12 +31,19 @@ def _listed(value: object) -> object:
 
 
 def _decoded(value: object) -> object:
+    """Bytes of base64 as others write it: in lines, as a data URL, in the alphabet of URLs."""
     if not isinstance(value, str):
-        raise ValueError("should be base64")
+        raise ValueError(_MEANT)
+    text = value
+    if value[:5].lower() == "data:":
+        kind, comma, text = value.partition(",")
+        if not comma or not kind.lower().rstrip().endswith(";base64"):
+            raise ValueError(_MEANT)
     try:
-        return base64.b64decode(value, validate=True)
+        content = text.encode("ascii").translate(_ALPHABET, b" \t\r\n").rstrip(b"=")
+        return base64.b64decode(content + b"=" * (-len(content) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("should be base64") from None
+        raise ValueError(_MEANT) from None
 
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -58,7 +67,9 @@ class Pictures(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: Contents = Field([], description="A picture's bytes in base64, or several.")
+    image: Contents = Field(
+        [], description="A picture's bytes in base64, or a data URL of them; or several."
+    )
     picture: Ids = Field([], description="The id of a picture of the library, or several.")
 
 

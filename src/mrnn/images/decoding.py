@@ -1,0 +1,182 @@
+"""A picture's bytes as upright RGB in sRGB: whole, and as its file says that it is meant.
+
+formats.open_image            what it is, by content; of a TIFF, which of its pictures
+wholeness                     nothing of it is missing
+metadata.read_metadata        colours, black and white, crop, upright
+samples, colour               8 bits a channel, in sRGB
+"""
+
+from __future__ import annotations
+
+import io
+from typing import IO, Any, cast
+
+from PIL import Image, ImageFile
+
+from .colour import AS_THEY_ARE, Colours, to_srgb
+from .formats import open_image
+from .kinds import Unsupported
+from .metadata import SIDEWAYS, read_metadata
+from .progressive import without_details
+from .samples import (
+    deep_picture,
+    grey_picture,
+    is_deep_grey,
+    raw_mode,
+    require_certain,
+    scaled_from,
+)
+from .wholeness import one_scan, require_used_up, require_whole
+
+GAP = 2  # means of whole pixels leave so many times the pixels wanted for the filter that follows
+# Means of their pixels are colours; with a transparent colour, of which `info` tells, they are not.
+_REDUCIBLE = ("L", "LA", "RGB", "RGBA")
+_ANIMATIONS = ("PNG", "WEBP", "AVIF")
+_FEW = 8  # colours of a palette of which all that are used may be the same, or transparent
+_COLOUR_MAP = 320  # a tag
+_FRAMES = 60  # that are looked at for one that shows something
+_DECODED = 400_000_000  # pixels, for the same
+
+
+def decode(
+    file: IO[bytes], at_least: int | None, most_pixels: int
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The picture, and its full width and height; reduced to no less than `at_least` pixels a side.
+
+    Raises Unsupported, NotAnImage, TooLarge, or whatever a reader raises on damaged files.
+    """
+    image, directory = open_image(file, most_pixels)
+    with image:
+        raw, scaled = raw_mode(image), scaled_from(image)
+        size = image.size
+        _load(image, file, at_least)
+        if image.mode == "P" and directory is not None:
+            _mend_palette(image)
+        said = read_metadata(image, file, directory, scaled)
+        upright = image
+        if said.crop is not None:
+            upright = image.crop(said.crop)
+            size = upright.size
+        colours = said.colours
+        if is_deep_grey(upright):
+            upright, colours = grey_picture(upright, said.told, colours), AS_THEY_ARE
+        elif ";16" in raw and upright.mode in ("RGB", "RGBA"):
+            upright, is_done = deep_picture(
+                upright, raw, said.told, colours, lambda: open_image(file, most_pixels)[0]
+            )
+            colours = AS_THEY_ARE if is_done else colours
+        elif scaled is not None:
+            require_certain(upright, said.told)
+        rgb = _opaque(_reduced(upright, at_least), colours, image.format == "BMP")
+        if said.turn is None:
+            return rgb, size
+        return rgb.transpose(said.turn), size[::-1] if said.turn in SIDEWAYS else size
+
+
+def _load(image: Image.Image, file: IO[bytes], at_least: int | None) -> None:
+    """Decode a picture, or of an animation a frame that shows something."""
+    match image.format:
+        case "JPEG" | "MPO":
+            _load_jpeg(image, file, at_least)
+            return
+        case "WEBP" | "AVIF" | "HEIF" as kind:
+            file.seek(0)
+            require_whole(file.read(), kind, image.size)
+    image.load()
+    # To know whether a GIF moves, it has to be read on.
+    may_move = image.format == "GIF" or (
+        image.format in _ANIMATIONS and bool(getattr(image, "is_animated", False))
+    )
+    if may_move and _is_empty(image) and getattr(image, "is_animated", False):
+        _go_on(image)
+
+
+def _load_jpeg(image: Image.Image, file: IO[bytes], at_least: int | None) -> None:
+    assert isinstance(image, ImageFile.ImageFile)  # noqa: S101 - all pictures of files are
+    file.seek(0)
+    content = file.read()
+    small = at_least is not None and min(image.size) >= 8 * at_least
+    if at_least is not None:
+        image.draft("RGB", (at_least, at_least))
+    if image.info.get("progressive"):
+        require_whole(content, "JPEG", image.size)
+        if small:
+            image.fp = io.BytesIO(without_details(content))
+        image.load()
+        return
+    scan = one_scan(content)
+    if scan is not None:
+        image.fp = scan  # type: ignore[assignment]
+    image.load()
+    if scan is not None:
+        require_used_up(scan)
+
+
+def _mend_palette(image: Image.Image) -> None:
+    """Take the palette of a TIFF for one of 8 bits where it is: all of it would be black."""
+    values = cast(tuple[int, ...], cast(Any, image).tag_v2.get(_COLOUR_MAP, ()))
+    if 0 < max(values, default=0) < 256:
+        count = len(values) // 3
+        image.putpalette(bytes(values[band * count + i] for i in range(count) for band in range(3)))
+
+
+def _go_on(image: Image.Image) -> None:
+    """Seek the frame shown longest of those that show something; the first, if none does."""
+    best, longest = 0, -1.0
+    most = min(_FRAMES, _DECODED // (image.width * image.height))
+    for frame in range(1, max(2, most)):
+        try:
+            image.seek(frame)
+            image.load()
+        except EOFError:
+            break
+        duration = float(image.info.get("duration") or 0)
+        if duration > longest and not _is_empty(image):
+            best, longest = frame, duration
+    image.seek(best)
+    image.load()
+
+
+def _is_empty(image: Image.Image) -> bool:
+    """Whether a picture is of one colour, or wholly transparent."""
+    if image.mode == "P" and not image.getcolors(_FEW):
+        return False
+    layer = image.convert("RGBA")
+    if layer.getchannel("A").getextrema()[1] == 0:
+        return True
+    white = Image.new("RGBA", layer.size, "white")
+    seen = Image.alpha_composite(white, layer).convert("RGB")
+    return len(seen.getcolors(1) or ()) == 1
+
+
+def _reduced(image: Image.Image, at_least: int | None) -> Image.Image:
+    """A picture of many times the pixels wanted, as means of squares: all that follows is quicker.
+
+    As many are left as `preprocess` leaves for its filter. The sides of most cameras' pictures can
+    be divided by 8; what is left over makes a last row of narrower squares, as in a JPEG.
+    """
+    if not at_least or image.mode not in _REDUCIBLE or "transparency" in image.info:
+        return image
+    factor = next((n for n in (8, 4, 2) if min(image.size) >= n * GAP * at_least), 1)
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _opaque(image: Image.Image, colours: Colours, alpha_is_spare: bool) -> Image.Image:
+    """RGB in sRGB, on white where it is transparent; raises Unsupported where all of it is."""
+    if not image.has_transparency_data:
+        return to_srgb(image, colours)
+    if image.mode in ("La", "RGBa"):
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    layer = image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
+    alpha = layer.getchannel("A")
+    grey = layer.getchannel("L") if layer.mode == "LA" else None
+    rgb = to_srgb(layer.convert("RGB") if grey is None else grey, colours)
+    if alpha.getextrema()[1] == 0:
+        if alpha_is_spare:  # many programs leave the fourth byte of a BMP as it was
+            return rgb
+        raise Unsupported(
+            "all of it is transparent, so that nothing is seen; save it without alpha"
+        )
+    rgb.putalpha(alpha)
+    white = Image.new("RGBA", rgb.size, "white")
+    return Image.alpha_composite(white, rgb).convert("RGB")
