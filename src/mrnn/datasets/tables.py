@@ -6,13 +6,13 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from ..errors import DataError
 from ..images.finding import printable
+from .cells import captions_in
 from .entries import (
     CAPTION_NAMES,
     Entry,
@@ -30,9 +30,12 @@ from .lines import numbered_lines
 
 _IMAGE_NAMES = (
     *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
-    *("img", "photo", "picture"),
+    *("img", "photo", "picture", "image_file_name", "file_names", "image_file_names"),
 )
 _SPLIT_NAMES = ("split", "set")
+_NOTHING = ("nan", "none", "null", "<na>", "n/a", "#n/a")  # what programs write for an empty cell
+_ABSENT = ("", *_NOTHING)
+_LONG = 10  # characters, more than any of them with spaces around
 _METADATA = ("metadata.jsonl", "metadata.csv")  # of Hugging Face's imagefolder
 
 TAB = "\t"
@@ -91,12 +94,13 @@ def _read_metadata(files: Sequence[Path], images: Path | None) -> Iterator[Found
 def _entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
     columns: _Columns | None = None
     names: set[str] = set()  # the columns as they were chosen from; JSON lines may differ in them
+    file = printable(path)
     for row in _rows(path):
         if isinstance(row, Problem):
             yield row
             continue
         number, cells = row
-        place = f"{printable(path)}:{number}"
+        place = f"{file}:{number}"
         if columns is None or cells.keys() != names:
             found = _columns(list(cells))
             if isinstance(found, str) and columns is None:
@@ -115,25 +119,30 @@ def _entry(
     split: str | None,
     folders: tuple[Path, ...],
 ) -> Found:
-    image, named = cells.get(columns.image), cells.get(columns.split or "")
+    image = cells.get(columns.image)
+    if isinstance(image, list) and len(image) == 1:  # file_names of a Hugging Face imagefolder
+        image = image[0]
+    if isinstance(image, list) and len(image) > 1:
+        what = f"{len(image):,} pictures in the column '{shown(columns.image)}', not one; skipped"
+        return Problem(place, what)
     if not isinstance(image, str) or not image.strip():
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
-    if isinstance(named, str) and named.strip():
-        split = known_split(named)
-        if split is None:
-            return Problem(place, f"unknown split '{shown(named)}'; skipped")
-    captions = [text for column in columns.captions for text in _captions(cells.get(column))]
-    if not all(isinstance(text, str) for text in captions):
-        return Problem(place, "a caption that is not text; skipped", split)
-    return Entry(place, image.strip(), folders, [str(text) for text in captions], split)
-
-
-def _captions(cell: object) -> Sequence[object]:
-    """One caption, or several as a list; in a CSV cell the list is written as JSON."""
-    if isinstance(cell, str) and cell.startswith("[") and cell.endswith("]"):
-        with suppress(ValueError, RecursionError):
-            cell = json.loads(cell)
-    return cell if isinstance(cell, list) else (cell,)
+    if columns.split is not None:
+        named = cells.get(columns.split)
+        if isinstance(named, str) and named.strip().lower() not in _ABSENT:
+            split = known_split(named)
+            if split is None:
+                return Problem(place, f"unknown split '{shown(named)}'; skipped")
+    captions: list[str] = []
+    for column in columns.captions:
+        found = captions_in(cells.get(column))
+        if isinstance(found, str):
+            return Problem(place, f"{found}; skipped", split)
+        captions += found
+    if any(caption.strip().lower() in _NOTHING for caption in captions if len(caption) < _LONG):
+        written = next(c for c in captions if c.strip().lower() in _NOTHING)
+        return Problem(place, f"'{shown(written)}' stands for no caption; skipped", split)
+    return Entry(place, image.strip(), folders, captions, split)
 
 
 def _columns(names: Sequence[str]) -> _Columns | str:
