@@ -181,7 +181,7 @@ class _Gathered:
             folders = self._names[row].rpartition("/")[0]
             place = int(home[row]), folders
             if place not in told:
-                split = split_of_folders((homes[place[0]], *folders.split("/")))
+                split = split_of_folders((*folders.split("/"), homes[place[0]]))
                 told[place] = NO_SPLIT if split is None else SPLITS.index(split)
             found[i] = told[place]
         is_told = len(set(found.tolist()) - {NO_SPLIT}) > 1

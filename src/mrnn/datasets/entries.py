@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -141,8 +141,8 @@ def split_of_file(path: Path) -> str | None:
 
 
 def split_of_folders(parts: Sequence[str]) -> str | None:
-    """The split that the innermost of some folders tells, as in `images/train2014`."""
-    return next(filter(None, (_split_of_folder(part) for part in reversed(parts))), None)
+    """The split that the first of some folders tells that tells any, as in `images/train2014`."""
+    return next(filter(None, map(_split_of_folder, parts)), None)
 
 
 def _split_of_folder(name: str) -> str | None:
@@ -157,6 +157,12 @@ def identity(value: object) -> int | str | None:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _LONG:
         return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def shared_names(images: Iterable[tuple[str, int | str | None]]) -> set[str]:
+    """Names of files that images of different ids have: whose picture it is, nobody knows."""
+    first: dict[str, int | str] = {}
+    return {name for name, own in images if own is not None and first.setdefault(name, own) != own}
 
 
 def one_a_split(files: Sequence[Path]) -> list[tuple[Path, str | None]]:

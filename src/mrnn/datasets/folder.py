@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import DataError, UsageError
 from ..images.finding import SIDECAR, SUFFIXES, printable
-from .entries import Entry, Format, Found, Listing, known_split
+from .entries import Entry, Format, Found, Listing, split_of_folders
 from .examples import Problem
 from .lines import numbered_lines
 
@@ -28,7 +28,7 @@ def _find(listing: Listing, by_content: bool) -> list[Path]:
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
-    """Pictures folder by folder; top folders named after splits are splits."""
+    """Pictures folder by folder; folders named after splits are splits."""
     [data] = files
     if images is not None:
         raise UsageError("--images does not go with pictures that lie beside their text files")
@@ -37,7 +37,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
             yield inside
         else:
             parts = inside.folder.relative_to(data).parts
-            yield from _entries(data, inside, known_split(parts[0]) if parts else None)
+            yield from _entries(data, inside, split_of_folders(parts))
 
 
 def _entries(data: Path, inside: Listing, split: str | None) -> Iterator[Found]:
@@ -96,4 +96,11 @@ def _walk(top: Listing) -> Iterator[Listing | Problem]:
         waiting += [folder / name for name in reversed(listing.folders)]
 
 
-FOLDER = Format("folder of pictures and text files", "photo.jpg with photo.txt", _find, _read)
+def _texts(files: Sequence[Path]) -> list[Path]:
+    """Texts at the top, each of which is read or reported."""
+    return Listing.of(files[0]).ending(".txt")
+
+
+FOLDER = Format(
+    "folder of pictures and text files", "photo.jpg with photo.txt", _find, _read, _texts
+)

@@ -145,7 +145,7 @@ def _the_one(found: Sequence[Located], split: str | None, name: str) -> Located 
 
 
 def _split_of(located: Located) -> str | None:
-    return split_of_folders((located.home.name, *located.name.split("/")[:-1]))
+    return split_of_folders((*located.name.split("/")[:-1], located.home.name))
 
 
 def _file_id(located: Located) -> tuple[int, int]:

@@ -30,13 +30,16 @@ from .lines import numbered_lines
 
 _IMAGE_NAMES = (
     *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
-    *("img", "photo", "picture", "image_file_name", "file_names", "image_file_names"),
+    *("image_file_name", "file_names", "image_file_names"),  # of imagefolder
+    *("img", "photo", "picture"),
 )
 _SPLIT_NAMES = ("split", "set")
 _NOTHING = ("nan", "none", "null", "<na>", "n/a", "#n/a")  # what programs write for an empty cell
 _ABSENT = ("", *_NOTHING)
 _LONG = 10  # characters, more than any of them with spaces around
 _METADATA = ("metadata.jsonl", "metadata.csv")  # of Hugging Face's imagefolder
+_DATA = "data"  # the folder that may hold all of it
+_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?', re.IGNORECASE)  # Excel's first line
 
 TAB = "\t"
 _NAMES = {",": "commas", ";": "semicolons", "|": "bars", TAB: "tabs"}  # of delimiters
@@ -73,9 +76,10 @@ def _with_columns(found: Sequence[Path]) -> list[Path]:
 
 
 def _find_metadata(listing: Listing, by_content: bool) -> list[Path]:
-    """The metadata beside the pictures, or in folders named after splits."""
-    inside = [Listing.of(listing.folder / f) for f in listing.folders if known_split(f)]
-    files = [path for place in (listing, *inside) for path in place.ending(*_METADATA)]
+    """The metadata beside the pictures, or in folders named after splits, perhaps in `data/`."""
+    tops = [listing, *(Listing.of(listing.folder / f) for f in listing.folders if f == _DATA)]
+    inside = [Listing.of(top.folder / f) for top in tops for f in top.folders if known_split(f)]
+    files = [path for place in (*tops, *inside) for path in place.ending(*_METADATA)]
     found = [path for path in files if path.name in _METADATA]
     return found if not by_content or any(map(_has_columns, found)) else []
 
@@ -207,11 +211,13 @@ def _json_rows(path: Path) -> Iterator[Row | Problem]:
 
 def _delimited_rows(path: Path) -> Iterator[Row | Problem]:
     """Rows of a CSV or TSV file by the names of its first row."""
-    delimiter = _delimiter(path)
+    delimiter, first = _delimiter(path)
     header: list[str] | None = None
     for row in _cells(path, delimiter):
         if isinstance(row, Problem):
             yield row
+        elif row[0] < first:
+            continue
         elif header is None:
             header = [cell.strip() for cell in row[1]]
         elif len(row[1]) == len(header):
@@ -221,11 +227,18 @@ def _delimited_rows(path: Path) -> Iterator[Row | Problem]:
             yield Problem(f"{printable(path)}:{row[0]}", what)
 
 
-def _delimiter(path: Path) -> str:
-    """What separates the columns; raises DataError where the header has not the right ones."""
-    number, line = next(iter(numbered_lines(path)))
-    place = f"{printable(path)}:{number}"
+def _delimiter(path: Path) -> tuple[str, int]:
+    """What separates the columns, and the line of the header.
+
+    Raises DataError where the header has not the right columns.
+    """
+    lines = numbered_lines(path)
+    number, line = next(lines)
     usual = _DELIMITERS[path.suffix.lower()]
+    if told := _SEPARATOR.fullmatch(line.strip("\r\n ")):
+        usual = told[1]
+        number, line = next(lines, (number, line))
+    place = f"{printable(path)}:{number}"
     found = {d: _columns(_header(line, d)) for d in _NAMES}
     right = [d for d in _NAMES if isinstance(found[d], _Columns)]
     if not right:
@@ -235,7 +248,7 @@ def _delimiter(path: Path) -> str:
             f"{place}: the columns are separated by {_NAMES[right[0]]}, but {path.suffix} stands "
             f"for {_NAMES[usual[0]]}; rename the file to {'.tsv' if right[0] == TAB else '.csv'}"
         )
-    return next(d for d in right if d in usual)
+    return next(d for d in right if d in usual), number
 
 
 def _header(line: str, delimiter: str) -> list[str]:
@@ -246,9 +259,14 @@ def _header(line: str, delimiter: str) -> list[str]:
 
 
 def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
-    """Quotes count in CSV only: TSV has none, and Flickr30K's `|` file has them in captions."""
-    if delimiter in ",;":
-        return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    """Quotes count, but for those of Flickr30K's `|` file, which are in captions."""
+    if delimiter == "|":
+        return _unquoted(lines, delimiter)
+    is_csv = delimiter in ",;"
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=is_csv, strict=True)
+
+
+def _unquoted(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
 
 
@@ -256,19 +274,33 @@ def _cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Probl
     """Rows with the number of their first line.
 
     A row that is not sound is given up as a line, and reading goes on with the line after: a
-    quote that is never closed costs one row.
+    quote that is never closed costs one row. In TSV, where some write quotes as they are, such a
+    line is read without them, and so is one whose quotes would reach over tabs of other lines.
     """
     lines = _Lines(numbered_lines(path))
     reader = _reader(lines, delimiter)
     while True:
         lines.taken.clear()
+        fault: csv.Error | None = None
+        row: list[str] = []
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
+            fault = error
+        several = delimiter == TAB and len(lines.taken) > 1
+        if delimiter == TAB and (fault or (several and any(TAB in cell for cell in row))):
+            taken = lines.take_back()
+            fault = None
+            try:
+                row = next(_unquoted([taken[1]], delimiter))
+            except csv.Error as error:
+                fault = error
+            lines.taken = [taken]
+        if fault:
             number, _ = lines.take_back()
-            yield Problem(f"{printable(path)}:{number}", f"not a sound row ({error}); line skipped")
+            yield Problem(f"{printable(path)}:{number}", f"not a sound row ({fault}); line skipped")
         else:
             yield lines.taken[0][0], row
 
