@@ -71,9 +71,7 @@ def test_other_names_of_the_text(tmp_path, end):
 def test_of_several_texts_the_first_kind_counts_and_the_others_are_told(tmp_path, texts, counts):
     data = folder(tmp_path / "birds")
     for name in texts:
-        put(data / "train" / name, "the sentence
-" if name == counts else "dog, snow, outdoors
-")
+        put(data / "train" / name, "the sentence" if name == counts else "dog, snow")
     dataset = read_dataset(data)
     assert dataset.examples[3].sentences == ("the sentence",)
     assert len(dataset.examples) == 11
