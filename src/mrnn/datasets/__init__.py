@@ -16,6 +16,7 @@ from .folder import FOLDER
 from .iapr import IAPR
 from .karpathy import KARPATHY
 from .lines import read_lines, read_sentences
+from .records import RECORDS
 from .shards import SHARDS
 from .tables import CSV, IMAGEFOLDER, JSON_LINES, TSV
 
@@ -31,7 +32,10 @@ __all__ = [
     "split_name",
 ]
 
-_FORMATS = (FLICKR, KARPATHY, COCO, IAPR, CSV, TSV, JSON_LINES, IMAGEFOLDER, FOLDER, SHARDS)
+_FORMATS = (
+    *(FLICKR, KARPATHY, COCO, RECORDS, IAPR),
+    *(CSV, TSV, JSON_LINES, IMAGEFOLDER, FOLDER, SHARDS),
+)
 
 _Choice = tuple[Format, Sequence[Path]]
 

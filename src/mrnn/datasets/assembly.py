@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError
 from ..images.finding import printable
 from ..words.text import tokenise
-from .entries import HINT, Entry, Found, leads_outside, shown
+from .entries import HINT, Entry, Found, is_file, leads_outside, shown
 from .examples import SPLITS, Columns, DataSet, Examples, Problem, Texts
 from .splits import NO_SPLIT, complete_splits
 
@@ -147,7 +147,7 @@ class _Gathered:
         name, folders = self._names[row], self._folders[row]
         if self._span(row) != _NO_SPAN:
             return folders[0]
-        return next((folder for folder in folders if _is_file(folder / name)), None)
+        return next((folder for folder in folders if is_file(folder / name)), None)
 
     def _span(self, row: int) -> tuple[int, int]:
         return self._spans[2 * row], self._spans[2 * row + 1]
@@ -156,7 +156,8 @@ class _Gathered:
         name = self._names[row]
         if not has_caption:
             return f"{shown(name)} has no caption; skipped"
-        folder = self._folders[row][0]
+        folders = self._folders[row]
+        folder = next((f for f in folders if (f / name).parent.is_dir()), folders[0])
         path, reason = f"{printable(folder)}/{shown(name)}", ""
         try:
             (folder / name).stat()
@@ -169,13 +170,6 @@ class _Gathered:
     def _problem(self, row: int, message: str) -> Problem:
         split = self._splits[row]
         return Problem(self._places[row], message, None if split == NO_SPLIT else SPLITS[split])
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name too long, or inside a folder that may not be entered
-        return False
 
 
 def _fault(caption: str) -> str | None:

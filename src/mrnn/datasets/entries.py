@@ -14,12 +14,7 @@ from ..images.finding import SUFFIXES, printable
 from .examples import ALIASES, SPLITS, Problem
 
 HINT = "name the folder of the pictures with --images"
-# Where the pictures of a caption file usually lie, seen from its folder.
-_USUAL = (
-    *("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset"),
-    *("flickr30k-images", "flickr30k_images"),
-    *(f"{split}{year}" for split in ("train", "val", "test") for year in (2014, 2015, 2017)),
-)
+_PICTURES = re.compile(r"image|img|photo|picture|flickr?8k_dataset|flicker8k_dataset")
 CAPTION_NAMES = (  # of a column of a table, or of a key in JSON
     *("caption", "captions", "text", "texts", "sentence", "sentences"),
     *("description", "comment", "raw"),
@@ -82,21 +77,40 @@ class Format:
     read: Callable[[Sequence[Path], Path | None], Iterator[Found]]  # the files, and --images
 
 
-def picture_folders(beside: Path, images: Path | None) -> tuple[Path, ...]:
+def picture_folders(
+    beside: Path, images: Path | None, split: str | None = None
+) -> tuple[Path, ...]:
     """The folders to look in for pictures that a file in the folder `beside` names.
 
-    That is `images` alone where it is given; raises DataError when it is not there.
+    They are the usual ones in it, then itself: folders of pictures by their names (`images/`),
+    folders of splits (`train2017/`), also those inside of the former; those of the file's own
+    `split` come first. With `images` they are sought there; raises DataError when it is not there.
     """
-    if images is None:
-        return (*(beside / name for name in _USUAL if (beside / name).is_dir()), beside)
-    if not images.is_dir():
+    if images is not None and not images.is_dir():
         raise DataError(f"{printable(images)}: no such folder; " + HINT)
-    return (images,)
+    home = beside if images is None else images
+    folders = []
+    for name in Listing.of(home).folders:
+        if _PICTURES.search(name.lower()):
+            inside = [home / name / one for one in Listing.of(home / name).folders]
+            folders += [home / name, *(path for path in inside if split_of_file(path))]
+        elif split_of_file(home / name):
+            folders.append(home / name)
+    own = [path for path in folders if split and split_of_file(path) == split]
+    return (*own, *(path for path in folders if path not in own), home)
 
 
 def leads_outside(name: str) -> bool:
     """Whether a name in a data set could mean something that is not in it."""
     return not name or bool(_LEADS_OUTSIDE.match(name))
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there and may be seen."""
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, or inside a folder that may not be entered
+        return False
 
 
 def shown(text: str) -> str:

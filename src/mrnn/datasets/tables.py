@@ -138,9 +138,9 @@ def _captions(cell: object) -> Sequence[object]:
 
 def _columns(names: Sequence[str]) -> _Columns | str:
     """Which column is which; or what is wrong where one is missing or several could be it."""
-    images = [name for name in names if _plain(name) in _IMAGE_NAMES]
-    captions = [name for name in names if _kind(name) in CAPTION_NAMES]
-    splits = [name for name in names if _plain(name) in _SPLIT_NAMES]
+    images = [name for name in names if plain_name(name) in _IMAGE_NAMES]
+    captions = [name for name in names if column_kind(name) in CAPTION_NAMES]
+    splits = [name for name in names if plain_name(name) in _SPLIT_NAMES]
     for what, found, accepted in (
         ("image", images, _IMAGE_NAMES),
         ("caption", captions, CAPTION_NAMES),
@@ -148,7 +148,7 @@ def _columns(names: Sequence[str]) -> _Columns | str:
         if not found:
             known = ", ".join(map(shown, names[:20])) or "nothing"
             return f"no {what} column; found {known}; accepted names are {', '.join(accepted)}"
-    several = list({_kind(name): name for name in captions}.values())
+    several = list({column_kind(name): name for name in captions}.values())
     twice = captions if len(set(captions)) < len(captions) else several
     for what, found in (("image", images), ("caption", twice), ("split", splits)):
         if len(found) > 1:
@@ -157,13 +157,14 @@ def _columns(names: Sequence[str]) -> _Columns | str:
     return _Columns(images[0], tuple(captions), splits[0] if splits else None)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A column's name, however it is written."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
-def _kind(name: str) -> str:
-    """A column's name without its number, as of caption_2."""
-    return re.sub(r"_?\d+$", "", _plain(name))
+def column_kind(name: str) -> str:
+    """Such a name without its number, as of caption_2."""
+    return re.sub(r"_?\d+$", "", plain_name(name))
 
 
 def _has_columns(path: Path) -> bool:
