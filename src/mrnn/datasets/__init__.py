@@ -16,6 +16,7 @@ from .folder import FOLDER
 from .iapr import IAPR
 from .karpathy import KARPATHY
 from .lines import read_lines, read_sentences
+from .parquet import ARROW, PARQUET
 from .records import RECORDS
 from .shards import SHARDS
 from .tables import CSV, IMAGEFOLDER, JSON_LINES, TSV
@@ -34,7 +35,7 @@ __all__ = [
 
 _FORMATS = (
     *(FLICKR, KARPATHY, COCO, RECORDS, IAPR),
-    *(CSV, TSV, JSON_LINES, IMAGEFOLDER, FOLDER, SHARDS),
+    *(CSV, TSV, JSON_LINES, PARQUET, ARROW, IMAGEFOLDER, FOLDER, SHARDS),
 )
 
 _Choice = tuple[Format, Sequence[Path]]

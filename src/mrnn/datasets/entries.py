@@ -15,13 +15,18 @@ from .examples import ALIASES, SPLITS, Problem
 
 HINT = "name the folder of the pictures with --images"
 _PICTURES = re.compile(r"image|img|photo|picture|flickr?8k_dataset|flicker8k_dataset")
-CAPTION_NAMES = (  # of a column of a table, or of a key in JSON
+IMAGE_NAMES = (  # of a column of a table, or of a key in JSON
+    *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
+    *("img", "photo", "picture"),
+)
+CAPTION_NAMES = (
     *("caption", "captions", "text", "texts", "sentence", "sentences"),
     *("description", "comment", "raw"),
 )
 _SHOWN = 200  # characters of a name in a message
 _LEADS_OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|.*(://|\0)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|dev|val|valid|validation|test)(?![a-z])")
+_PART = re.compile(r"(?<![0-9])[0-9]{5,}(-of-[0-9]{5,})?(?![0-9])|^[0-9]+(?=\.)")
 
 
 class Entry(NamedTuple):
@@ -123,6 +128,16 @@ def with_suffix(name: str) -> str:
     return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
 
 
+def plain_name(name: str) -> str:
+    """A column's name, however it is written."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def column_kind(name: str) -> str:
+    """Such a name without its number, as of caption_2."""
+    return re.sub(r"_?\d+$", "", plain_name(name))
+
+
 def known_split(word: str) -> str | None:
     """The split that a word of some data means, if it does; restval is more training data."""
     word = word.strip().lower()
@@ -137,15 +152,23 @@ def split_of_file(path: Path) -> str | None:
 
 
 def one_a_split(files: Sequence[Path]) -> list[tuple[Path, str | None]]:
-    """Caption files with their splits, train first; raises DataError for two of the same split."""
-    found: dict[str | None, Path] = {}
+    """Caption files with their splits, train first; numbered parts of one count as one.
+
+    Raises DataError for two of the same split.
+    """
+    found: dict[str | None, list[Path]] = {}
     for path in files:
         split = split_of_file(path)
-        other = found.setdefault(split, path)
-        if other != path:
+        others = found.setdefault(split, [])
+        if others and _unnumbered(path) != _unnumbered(others[0]):
             raise DataError(
-                f"{printable(path)}: {printable(other.name)} lies beside it; name the one to be "
-                "read, or move the other"
+                f"{printable(path)}: {printable(others[0].name)} lies beside it; name the one to "
+                "be read, or move the other"
             )
-    order = (*SPLITS, None)
-    return [(found[split], split) for split in order if split in found]
+        others.append(path)
+    return [(path, split) for split in (*SPLITS, None) for path in found.get(split, ())]
+
+
+def _unnumbered(path: Path) -> str:
+    """A name without the number of a part, as in `train-00000-of-00002.parquet`."""
+    return _PART.sub("", path.name)

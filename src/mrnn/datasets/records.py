@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from ..images.finding import SUFFIXES, printable
+from ..images.finding import printable
 from .coco import is_coco, is_list_of_pictures
 from .documents import glimpse, mentions, parse
 from .entries import (
@@ -22,17 +22,20 @@ from .entries import (
     Format,
     Found,
     Listing,
+    column_kind,
     known_split,
     one_a_split,
     picture_folders,
+    plain_name,
     shown,
 )
 from .examples import Problem
 from .karpathy import is_karpathy
-from .naming import Names
-from .tables import column_kind, plain_name
+from .naming import Names, is_picture
 
 _FOLDER = "annotations"
+# What Hugging Face's datasets and img2dataset tell of their files.
+_ABOUT = ("state.json", "dataset_info.json", "dataset_dict.json", "_stats.json")
 _IMAGE_KEYS = (  # the first whose picture is there counts
     *("image", "file_name", "filename", "image_path", "image_name", "image_file"),
     *("file", "path", "img", "photo", "picture", "images", "image_id"),
@@ -74,7 +77,7 @@ class _Turn(NamedTuple):
 
 
 def _find(listing: Listing, by_content: bool) -> list[Path]:
-    found = listing.ending(".json")
+    found = [path for path in listing.ending(".json") if not path.name.endswith(_ABOUT)]
     if _FOLDER in listing.folders:
         found += Listing.of(listing.folder / _FOLDER).ending(".json")
     if not by_content:
@@ -145,7 +148,7 @@ def _rows(document: object) -> Iterator[tuple[str, object]]:
             place = f"[{shown(repr(key))}]"
             if isinstance(value, _Row) and not value.images:
                 yield place, value._replace(images=(key,))
-            elif _is_picture(key) and _texts(value):
+            elif is_picture(key) and _texts(value):
                 yield place, _Row((key,), (value,), None, _Keys())
             elif isinstance(value, list):
                 for where, row in _rows(value):
@@ -187,10 +190,6 @@ def _entries(
 
 def _is_name(value: object) -> bool:
     return type(value) is int or (isinstance(value, str) and bool(value.strip()))
-
-
-def _is_picture(name: str) -> bool:
-    return f".{name.rpartition('.')[2].lower()}" in SUFFIXES
 
 
 def _texts(value: object) -> list[str] | None:
@@ -241,7 +240,7 @@ def _images(value: Mapping[str, Any], keys: _Keys) -> tuple[Any, ...]:
         return (f"{value['subreddit']}/{value['image_id']}.jpg",)
     if keys.images:
         return tuple(value[key] for key in keys.images if value[key] is not None)
-    found = [v for v in value.values() if isinstance(v, str) and _is_picture(v) and "://" not in v]
+    found = [v for v in value.values() if is_picture(v)]
     return tuple(found) if len(found) == 1 else ()
 
 

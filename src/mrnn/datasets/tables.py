@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from ..errors import DataError
 from ..images.finding import printable
+from .columnar import COLUMNAR, Stored, columnar_rows
 from .entries import (
     CAPTION_NAMES,
+    IMAGE_NAMES,
     Entry,
     Format,
     Found,
     Listing,
+    column_kind,
     known_split,
     one_a_split,
     picture_folders,
+    plain_name,
     shown,
     split_of_file,
 )
 from .examples import Problem
 from .lines import numbered_lines
+from .naming import Names, is_picture
 
-_IMAGE_NAMES = (
-    *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
-    *("img", "photo", "picture"),
-)
 _SPLIT_NAMES = ("split", "set")
-_METADATA = ("metadata.jsonl", "metadata.csv")  # of Hugging Face's imagefolder
+METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of Hugging Face's imagefolder
 
 TAB = "\t"
 _NAMES = {",": "commas", ";": "semicolons", "|": "bars", TAB: "tabs"}  # of delimiters
@@ -51,7 +52,7 @@ class _Columns:
 
 def _find(suffixes: tuple[str, ...], listing: Listing, by_content: bool) -> list[Path]:
     """Tables of one kind; by content, those with the columns."""
-    found = [path for path in listing.ending(*suffixes) if path.name not in _METADATA]
+    found = [path for path in listing.ending(*suffixes) if path.name not in METADATA]
     return _with_columns(found) if by_content else found
 
 
@@ -63,7 +64,7 @@ def _find_csv(listing: Listing, by_content: bool) -> list[Path]:
 
 def _with_columns(found: Sequence[Path]) -> list[Path]:
     """Tables with the columns, and those of other splits that should have them."""
-    right = [path for path in found if _has_columns(path)]
+    right = [path for path in found if has_columns(path)]
     if not any(map(split_of_file, right)):
         return right
     return [path for path in found if path in right or split_of_file(path)]
@@ -72,24 +73,26 @@ def _with_columns(found: Sequence[Path]) -> list[Path]:
 def _find_metadata(listing: Listing, by_content: bool) -> list[Path]:
     """The metadata beside the pictures, or in folders named after splits."""
     inside = [Listing.of(listing.folder / f) for f in listing.folders if known_split(f)]
-    files = [path for place in (listing, *inside) for path in place.ending(*_METADATA)]
-    found = [path for path in files if path.name in _METADATA]
-    return found if not by_content or any(map(_has_columns, found)) else []
+    files = [path for place in (listing, *inside) for path in place.ending(*METADATA)]
+    found = [path for path in files if path.name in METADATA]
+    return found if not by_content or any(map(has_columns, found)) else []
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in one_a_split(files):
-        yield from _entries(path, split, picture_folders(path.parent, images))
+        yield from table_entries(path, split, picture_folders(path.parent, images, split))
 
 
 def _read_metadata(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path in files:
         folders = picture_folders(path.parent, images)[-1:]  # nowhere but beside it
-        yield from _entries(path, known_split(path.parent.name), folders)
+        yield from table_entries(path, known_split(path.parent.name), folders)
 
 
-def _entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
+def table_entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
+    """What the rows of a table of any kind say; raises DataError where the columns are missing."""
     columns: _Columns | None = None
+    pictures = Names(folders)
     names: set[str] = set()  # the columns as they were chosen from; JSON lines may differ in them
     for row in _rows(path):
         if isinstance(row, Problem):
@@ -98,14 +101,17 @@ def _entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterat
         number, cells = row
         place = f"{printable(path)}:{number}"
         if columns is None or cells.keys() != names:
-            found = _columns(list(cells))
+            found = _columns(cells)
             if isinstance(found, str) and columns is None:
                 raise DataError(f"{place}: {found}")
             if isinstance(found, str):
                 yield Problem(place, f"{found}; skipped")
                 continue
             columns, names = found, set(cells)
-        yield _entry(place, cells, columns, split, folders)
+        entry = _entry(place, cells, columns, split, pictures)
+        if isinstance(entry, Entry) and entry.span is not None:
+            entry = entry._replace(folders=(path,))
+        yield entry
 
 
 def _entry(
@@ -113,10 +119,12 @@ def _entry(
     cells: Mapping[str, object],
     columns: _Columns,
     split: str | None,
-    folders: tuple[Path, ...],
+    pictures: Names,
 ) -> Found:
     image, named = cells.get(columns.image), cells.get(columns.split or "")
-    if not isinstance(image, str) or not image.strip():
+    if isinstance(image, dict):  # as Hugging Face writes it to JSON lines
+        image = image.get("path")
+    if not (image.strip() if isinstance(image, str) else isinstance(image, int | Stored)):
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
     if isinstance(named, str) and named.strip():
         split = known_split(named)
@@ -125,7 +133,10 @@ def _entry(
     captions = [text for column in columns.captions for text in _captions(cells.get(column))]
     if not all(isinstance(text, str) for text in captions):
         return Problem(place, "a caption that is not text; skipped", split)
-    return Entry(place, image.strip(), folders, [str(text) for text in captions], split)
+    texts = [str(text) for text in captions]
+    if isinstance(image, Stored):
+        return Entry(place, image.name, (), texts, split, image.span)
+    return Entry(place, pictures.meant(image), pictures.folders, texts, split)
 
 
 def _captions(cell: object) -> Sequence[object]:
@@ -136,13 +147,20 @@ def _captions(cell: object) -> Sequence[object]:
     return cell if isinstance(cell, list) else (cell,)
 
 
-def _columns(names: Sequence[str]) -> _Columns | str:
-    """Which column is which; or what is wrong where one is missing or several could be it."""
-    images = [name for name in names if plain_name(name) in _IMAGE_NAMES]
+def _columns(cells: Mapping[str, object]) -> _Columns | str:
+    """Which column is which; or what is wrong where one is missing or several could be it.
+
+    The column of pictures may have any name, as in Label Studio, if its cell in the first row, and
+    no other, is a picture's name; where there is none, ids will do.
+    """
+    names = list(cells)
+    images = [name for name in names if plain_name(name) in IMAGE_NAMES]
+    images = images or [name for name, cell in cells.items() if is_picture(cell)]
+    images = images or [name for name in names if plain_name(name) == "image_id"]
     captions = [name for name in names if column_kind(name) in CAPTION_NAMES]
     splits = [name for name in names if plain_name(name) in _SPLIT_NAMES]
     for what, found, accepted in (
-        ("image", images, _IMAGE_NAMES),
+        ("image", images, IMAGE_NAMES),
         ("caption", captions, CAPTION_NAMES),
     ):
         if not found:
@@ -157,25 +175,18 @@ def _columns(names: Sequence[str]) -> _Columns | str:
     return _Columns(images[0], tuple(captions), splits[0] if splits else None)
 
 
-def plain_name(name: str) -> str:
-    """A column's name, however it is written."""
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def column_kind(name: str) -> str:
-    """Such a name without its number, as of caption_2."""
-    return re.sub(r"_?\d+$", "", plain_name(name))
-
-
-def _has_columns(path: Path) -> bool:
+def has_columns(path: Path) -> bool:
+    """Whether a table of any kind has an image and a caption column."""
     try:
         first = next((row for row in _rows(path) if not isinstance(row, Problem)), None)
     except DataError:
         return False
-    return first is not None and isinstance(_columns(list(first[1])), _Columns)
+    return first is not None and isinstance(_columns(first[1]), _Columns)
 
 
 def _rows(path: Path) -> Iterator[Row | Problem]:
+    if path.suffix.lower() in COLUMNAR:
+        return columnar_rows(path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return _json_rows(path)
     return _delimited_rows(path)
@@ -215,10 +226,11 @@ def _delimited_rows(path: Path) -> Iterator[Row | Problem]:
 
 def _delimiter(path: Path) -> str:
     """What separates the columns; raises DataError where the header has not the right ones."""
-    number, line = next(iter(numbered_lines(path)))
+    (number, line), *rest = islice(numbered_lines(path), 2)
     place = f"{printable(path)}:{number}"
     usual = _DELIMITERS[path.suffix.lower()]
-    found = {d: _columns(_header(line, d)) for d in _NAMES}
+    row = rest[0][1] if rest else ""
+    found = {d: _columns(dict(zip_longest(_header(line, d), _header(row, d)))) for d in _NAMES}
     right = [d for d in _NAMES if isinstance(found[d], _Columns)]
     if not right:
         raise DataError(f"{place}: {found[max(usual, key=line.count)]}")
