@@ -38,7 +38,8 @@ class Names:
         for name in names:
             if not leads_outside(name) and any(is_file(f / name) for f in self.folders):
                 return name
-        return next(filter(None, map(self._by_id, names)), with_suffix(names[0]))
+        first = names[0] if leads_outside(names[0]) else with_suffix(names[0])
+        return next(filter(None, map(self._by_id, names)), first)
 
     def _by_id(self, name: str) -> str | None:
         if self._by_stem is None:

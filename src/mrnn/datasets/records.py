@@ -244,15 +244,16 @@ def _images(value: Mapping[str, Any], keys: _Keys) -> tuple[Any, ...]:
     return tuple(found) if len(found) == 1 else ()
 
 
-def _results(task: Mapping[str, Any]) -> list[Any]:
+def _results(task: Mapping[str, Any]) -> Iterator[_Row]:
     """Texts of the annotations of a task of Label Studio."""
-    return [
-        result["value"]
-        for annotation in task["annotations"]
-        if isinstance(annotation, dict) and not annotation.get("was_cancelled")
-        for result in annotation.get("result", ())
-        if isinstance(result, dict) and isinstance(result.get("value"), _Row)
-    ]
+    for annotation in _objects(task["annotations"]):
+        if not annotation.get("was_cancelled"):
+            values = (result.get("value") for result in _objects(annotation.get("result")))
+            yield from (value for value in values if isinstance(value, _Row))
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 @lru_cache(maxsize=100)

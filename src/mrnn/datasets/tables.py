@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
 
 from ..errors import DataError
@@ -33,6 +33,7 @@ from .examples import Problem
 from .lines import numbered_lines
 from .naming import Names, is_picture
 
+_ID = "image_id"
 _SPLIT_NAMES = ("split", "set")
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of Hugging Face's imagefolder
 
@@ -101,7 +102,7 @@ def table_entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> I
         number, cells = row
         place = f"{printable(path)}:{number}"
         if columns is None or cells.keys() != names:
-            found = _columns(cells)
+            found = _columns(list(cells), list(cells.values()))
             if isinstance(found, str) and columns is None:
                 raise DataError(f"{place}: {found}")
             if isinstance(found, str):
@@ -124,7 +125,8 @@ def _entry(
     image, named = cells.get(columns.image), cells.get(columns.split or "")
     if isinstance(image, dict):  # as Hugging Face writes it to JSON lines
         image = image.get("path")
-    if not (image.strip() if isinstance(image, str) else isinstance(image, int | Stored)):
+    is_id = plain_name(columns.image) == _ID and type(image) is int
+    if not (is_id or isinstance(image, Stored) or (isinstance(image, str) and image.strip())):
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
     if isinstance(named, str) and named.strip():
         split = known_split(named)
@@ -147,16 +149,15 @@ def _captions(cell: object) -> Sequence[object]:
     return cell if isinstance(cell, list) else (cell,)
 
 
-def _columns(cells: Mapping[str, object]) -> _Columns | str:
+def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
     """Which column is which; or what is wrong where one is missing or several could be it.
 
     The column of pictures may have any name, as in Label Studio, if its cell in the first row, and
     no other, is a picture's name; where there is none, ids will do.
     """
-    names = list(cells)
     images = [name for name in names if plain_name(name) in IMAGE_NAMES]
-    images = images or [name for name, cell in cells.items() if is_picture(cell)]
-    images = images or [name for name in names if plain_name(name) == "image_id"]
+    images = images or [name for name, cell in zip(names, cells, strict=False) if is_picture(cell)]
+    images = images or [name for name in names if plain_name(name) == _ID]
     captions = [name for name in names if column_kind(name) in CAPTION_NAMES]
     splits = [name for name in names if plain_name(name) in _SPLIT_NAMES]
     for what, found, accepted in (
@@ -181,7 +182,9 @@ def has_columns(path: Path) -> bool:
         first = next((row for row in _rows(path) if not isinstance(row, Problem)), None)
     except DataError:
         return False
-    return first is not None and isinstance(_columns(first[1]), _Columns)
+    return first is not None and isinstance(
+        _columns(list(first[1]), list(first[1].values())), _Columns
+    )
 
 
 def _rows(path: Path) -> Iterator[Row | Problem]:
@@ -230,7 +233,7 @@ def _delimiter(path: Path) -> str:
     place = f"{printable(path)}:{number}"
     usual = _DELIMITERS[path.suffix.lower()]
     row = rest[0][1] if rest else ""
-    found = {d: _columns(dict(zip_longest(_header(line, d), _header(row, d)))) for d in _NAMES}
+    found = {d: _columns(_header(line, d), _header(row, d)) for d in _NAMES}
     right = [d for d in _NAMES if isinstance(found[d], _Columns)]
     if not right:
         raise DataError(f"{place}: {found[max(usual, key=line.count)]}")

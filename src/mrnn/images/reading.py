@@ -233,6 +233,8 @@ def _member_file(member: Member, file: io.BufferedReader) -> io.BytesIO:
             content = file.read(member.size)
     except OSError as error:
         raise _unreadable(member, error) from None
+    except ValueError:  # of a Parquet file
+        content = b""
     if len(content) != member.size:
         message = f"{printable(member)}: the shard is cut short; get a fresh copy"
         raise ImageError("damaged", message)
