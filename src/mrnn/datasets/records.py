@@ -182,10 +182,10 @@ def _entries(
     several = next((value for value in row.images if isinstance(value, list)), None)
     pictures = [(one,) for one in several] if several is not None else [row.images]
     for spellings in pictures:
-        if all(map(_is_name, spellings)):
+        if spellings and all(map(_is_name, spellings)):
             yield Entry(place, names.meant(*spellings), folders, captions, split)
         else:
-            yield Problem(place, "the picture's name is no text; skipped", split)
+            yield Problem(place, "no name of a picture; skipped", split)
 
 
 def _is_name(value: object) -> bool:
