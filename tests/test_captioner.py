@@ -392,6 +392,8 @@ def test_image_terms_caption_and_rank_as_their_pictures_do(captioner, picture):
             [caption.logprob for caption in expected], abs=1e-3
         )
         assert [len(caption.n_best) for caption in found] == [how.n_best] * 4
+        unjudged = captioner.caption_terms(terms, how, sure=False)
+        assert [replace(c, strangeness=None, main_word=None, sure=None) for c in found] == unjudged
     ranked = captioner.rank_terms("a dog runs", terms, 3)
     twin = captioner.rank_images("a dog runs", photos, 3).matches
     assert [str(photos[i]) for i, *_ in ranked] == [match.item for match in twin]

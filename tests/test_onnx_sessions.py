@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gc
+from contextlib import nullcontext
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from mrnn import onnx_sessions
+from mrnn import devices, onnx_sessions
 from mrnn.errors import UsageError
-from mrnn.onnx_graphs import bound, graph, node
+from mrnn.onnx_graphs import bound, constant, graph, node
 from mrnn.onnx_sessions import choose_device, open_session
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -73,6 +74,45 @@ def test_what_was_bound_may_change_or_go(columns):
     del weight
     gc.collect()
     np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def rounding() -> bytes:
+    """A graph in 8 bits."""
+    held = [constant("step", np.array(1, np.float32)), constant("middle", np.array(0, np.uint8))]
+    return graph(
+        [
+            node("QuantizeLinear", ["x", "step", "middle"], "q"),
+            node("DequantizeLinear", ["q", "step", "middle"], "y"),
+        ],
+        {"x": ("N",)},
+        {"y": ("N",)},
+        held,
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "is_quick"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu sse4_2 avx avx2 bmi1\n", True),
+        ("processor\t: 0\nflags\t\t: fpu sse4_2 avx\n", False),
+        ("processor\t: 0\nFeatures\t: fp asimd asimddp\n", True),
+        ("", True),
+        (None, True),
+    ],
+    ids=["AVX2", "AVX", "ARM", "nothing", "no Linux"],
+)
+def test_8_bits_on_a_processor_without_the_instructions_are_warned_of(
+    monkeypatch, tmp_path, told, is_quick
+):
+    if told is not None:
+        (tmp_path / "cpuinfo").write_text(told)
+    monkeypatch.setattr(devices, "_TOLD", tmp_path / "cpuinfo")
+    warned = nullcontext() if is_quick else pytest.warns(UserWarning, match=r"no AVX2 .* slowly")
+    with warned:
+        session = open_session(rounding())
+    [found] = session.run(None, {"x": np.array([0.4, 2.6, 300], np.float32)})
+    assert found.tolist() == [0, 3, 255]
+    product(np.ones((4, 2), np.float32))  # floats are as quick as ever
 
 
 def test_what_is_no_network_is_an_error_and_prints_nothing(capfd):

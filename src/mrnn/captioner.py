@@ -129,12 +129,15 @@ class Captioner:
         return self.caption_features(self.encoder.encode(np.stack(pixels)), how)
 
     def caption_terms(
-        self, terms: np.ndarray, how: Decoding = Decoding(), **options: Any
+        self, terms: np.ndarray, how: Decoding = Decoding(), sure: bool = True, **options: Any
     ) -> list[Caption]:
-        """Captions for image terms (B, M); options are fields of Decoding, not `alternatives`."""
+        """Captions for image terms (B, M); options are fields of Decoding, not `alternatives`.
+
+        Without `sure` they do not tell how sure they are, which takes a third of the time.
+        """
         how = replace(how, **options)
-        generator = np.random.default_rng(how.seed)
-        return self._search(terms, how, self.require(how), generator)
+        found = self._search(terms, how, self.require(how), np.random.default_rng(how.seed))
+        return self.trust.judged(found, terms) if sure else found
 
     def score(self, image: ImagePath, sentences: Sequence[str]) -> list[Score]:
         """Score sentences against one image, in order; raises ImageError."""
@@ -381,16 +384,15 @@ class Captioner:
         generator: np.random.Generator,
     ) -> list[Caption]:
         matrix = np.stack(features)
-        captions = self._search(self.terms_of_features(matrix), how, prefix, generator)
-        if how.alternatives:
-            captions = with_alternatives(self.bundle, captions, matrix, how.alternatives)
-        return captions
+        terms = self.terms_of_features(matrix)
+        captions = self.trust.judged(self._search(terms, how, prefix, generator), terms)
+        return with_alternatives(self.bundle, captions, matrix, how.alternatives)
 
     def _search(
         self, terms: np.ndarray, how: Decoding, prefix: list[int], generator: np.random.Generator
     ) -> list[Caption]:
-        ratio, strange = self.ratio(how), self.trust.strangeness(terms)
-        state, once = self._initial(terms, shares(ratio, strange)), None
+        ratio, once = self.ratio(how), None
+        state = self._initial(terms, shares(ratio, self.trust.strangeness(terms)))
         weigh: Weigh = as_likely
         if ratio:
             once = said_once(self.vocabulary, self.bundle.training["sentences"])
@@ -408,8 +410,7 @@ class Captioner:
             order = self.bundle.consensus.ordered
             found = [order(term, several) for term, several in zip(terms, found, strict=True)]
         captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
-        best = [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
-        return self.trust.judged(best, strange)
+        return [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
 
     def _initial(self, terms: np.ndarray, ratios: np.ndarray | None = None) -> State:
         """r(0), the image terms, each one's c of `guidance` and the sentence's part of eq. 3."""
@@ -460,8 +461,7 @@ class Captioner:
         logprob = sum(logprobs)
         perplexity = to_perplexity(logprob, len(words))
         caption = Caption(join(texts[:-1]), logprob, perplexity, True, words)
-        strange = self.trust.strangeness(self.terms_of_features(feature[None]))
-        [caption] = self.trust.judged([caption], strange)
+        [caption] = self.trust.judged([caption], self.terms_of_features(feature[None]))
         return with_alternatives(self.bundle, [caption], feature[None], alternatives)[0]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from .errors import UsageError
 
 _DEVICES = ("auto", "cpu", "cuda")
+_TOLD = Path("/proc/cpuinfo")  # on Linux
 
 
 def require_device(device: str) -> None:
@@ -25,6 +27,16 @@ def processors() -> int:
         available = len(os.sched_getaffinity(0))
     share = os.environ.get("OMP_NUM_THREADS", "")
     return min(available, int(share)) if share.isdecimal() and int(share) else available
+
+
+def is_quick_in_8_bits() -> bool:
+    """Whether this processor has AVX2; True where nothing tells, or where it is another kind."""
+    try:
+        lines = _TOLD.read_text(errors="replace").splitlines()
+    except OSError:
+        return True
+    flags = next((line.split() for line in lines if line.startswith("flags")), ["avx2"])
+    return "avx2" in flags
 
 
 def require_precision(precision: int | None) -> None:

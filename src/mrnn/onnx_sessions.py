@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -10,11 +11,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import onnxruntime as ort
 
-from .devices import processors, require_device
+from .devices import is_quick_in_8_bits, processors, require_device
 from .errors import UsageError
 from .onnx_graphs import TYPES
 
 _CUDA = "CUDAExecutionProvider"
+_IN_8_BITS = b"QuantizeLinear"  # a node of any such graph
+_SLOW = (
+    "this processor has no AVX2 instructions: what is computed in 8 bits comes out as elsewhere, "
+    "but slowly; of an image network, --precision 32 may be quicker"
+)
 
 Owner = TypeVar("Owner")
 T = TypeVar("T")
@@ -38,16 +44,24 @@ def choose_device(device: str) -> str:
 
 
 def open_session(
-    content: bytes, weights: Mapping[str, np.ndarray] | None = None, device: str = "cpu"
+    content: bytes,
+    weights: Mapping[str, np.ndarray] | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> ort.InferenceSession:
     """Open a graph, and bind the weights that it names but does not hold.
 
+    It runs on so many threads, or on one for every processor.
+
     Without `weights` the graph must hold all: what lies in other files is refused. Such a graph is
     somebody else's: if it is in 8 bits, its sums may saturate on processors without VNNI, so there
-    they are made in 16 bits, which is slower and right.
+    they are made in 16 bits, which is slower and right. Any graph in 8 bits runs on any processor;
+    a warning tells once that it is slow on this one.
     """
+    if _IN_8_BITS in content and not is_quick_in_8_bits():
+        warnings.warn(_SLOW, stacklevel=1)  # one place, one warning
     options = ort.SessionOptions()
-    options.intra_op_num_threads = processors()
+    options.intra_op_num_threads = threads or processors()
     options.log_severity_level = 4  # what goes wrong is raised, not printed
     # Spinning threads would starve the decoding that runs beside.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

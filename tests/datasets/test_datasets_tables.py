@@ -73,9 +73,9 @@ def test_a_list_of_captions_in_a_cell(data):
 def test_a_column_that_is_missing(data, header, what, suffix):
     first, second = header.split(",")
     content = {
-        "csv": f"{first},{second}\n0.jpg,A dog\n",
-        "tsv": f"{first}\t{second}\n0.jpg\tA dog\n",
-        "jsonl": json.dumps({first: "0.jpg", second: "A dog"}),
+        "csv": f"{first},{second}\nhttps://example.org/0.jpg,A dog\n",
+        "tsv": f"{first}\t{second}\nhttps://example.org/0.jpg\tA dog\n",
+        "jsonl": json.dumps({first: "https://example.org/0.jpg", second: "A dog"}),
     }
     path = put(data / f"a.{suffix}", content[suffix])
     message = refused(path)

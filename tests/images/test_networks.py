@@ -15,12 +15,13 @@ from mrnn.images.networks import (
     in_parts,
     network,
     read_weights,
+    shared_out,
 )
 from mrnn.weight_files import to_safetensors
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 11])
-@pytest.mark.parametrize("together", [1, 4, None])
+@pytest.mark.parametrize("together", [1, 4])
 def test_pictures_are_looked_at_a_few_at_a_time(count, together):
     seen = []
 
@@ -33,14 +34,47 @@ def test_pictures_are_looked_at_a_few_at_a_time(count, together):
     assert np.array_equal(found, pixels.mean(axis=(2, 3)))
     assert found.shape == (count, 3)
     assert sum(seen) == count
-    assert max(seen) <= (together or count)
-    assert len(seen) == max(1, -(-count // (together or max(count, 1))))
+    assert max(seen) <= together
+    assert len(seen) == max(1, -(-count // together))
 
 
 @pytest.mark.parametrize(("processors", "together"), [(1, 4), (4, 4), (16, 16)])
 def test_each_processor_has_a_picture(monkeypatch, processors, together):
     monkeypatch.setattr(networks, "processors", lambda: processors)
     assert at_once() == together
+
+
+@pytest.mark.parametrize("processors", [1, 2, 3, 8, 32])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 16, 33, 70])
+def test_pictures_are_shared_out_among_threads(monkeypatch, processors, count):
+    monkeypatch.setattr(networks, "processors", lambda: processors)
+    seen = []
+
+    def run_on(threads):
+        return lambda pixels: (seen.append((threads, len(pixels))), pixels.mean(axis=(2, 3)))[1]
+
+    pixels = np.random.default_rng(0).random((count, 3, 2, 2))
+    assert np.array_equal(shared_out(run_on)(pixels), pixels.mean(axis=(2, 3)))
+    threads, sizes = zip(*seen, strict=True)
+    assert sum(sizes) == count
+    if 1 < processors <= count:
+        assert set(threads) == {1}
+        assert len(sizes) >= processors
+        assert max(sizes) * processors <= max(16, processors)
+        assert max(sizes) - min(sizes) <= 1
+    else:
+        assert set(threads) == {processors}
+        assert max(sizes) <= 4
+
+
+def test_what_goes_wrong_on_a_thread_is_raised(monkeypatch):
+    monkeypatch.setattr(networks, "processors", lambda: 2)
+
+    def fail(pixels):
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        shared_out(lambda threads: fail)(np.zeros((4, 3, 2, 2)))
 
 
 def test_positions_are_flattened_row_by_row():
@@ -85,6 +119,7 @@ def test_weights_that_do_not_fit_are_named(changes, what):
 def test_a_network_is_opened_when_the_first_picture_comes(monkeypatch):
     opened = []
     whole = networks.open_session
+    monkeypatch.setattr(networks, "processors", lambda: 2)
     monkeypatch.setattr(
         networks, "open_session", lambda *given: opened.append(given) or whole(*given)
     )
@@ -100,3 +135,7 @@ def test_a_network_is_opened_when_the_first_picture_comes(monkeypatch):
     pixels = draw.normal(size=(1, 3, 224, 224)).astype(np.float32)
     np.testing.assert_allclose(positions(pixels).mean(axis=1), encode(pixels), atol=1e-5)
     assert len(opened) == 1
+    several = draw.normal(size=(3, 3, 224, 224)).astype(np.float32)
+    together = encode(several)
+    assert [given[3] for given in opened] == [2, 1]
+    assert np.array_equal(together, np.concatenate([encode(one[None]) for one in several]))

@@ -17,6 +17,9 @@ from .folder import FOLDER
 from .iapr import IAPR
 from .karpathy import KARPATHY
 from .lines import read_lines, read_sentences
+from .pairs import PAIRS
+from .parquet import ARROW, PARQUET
+from .records import RECORDS
 from .shards import SHARDS
 from .tables import CSV, IMAGEFOLDER, JSON_LINES, TSV
 from .unused import unused
@@ -33,7 +36,19 @@ __all__ = [
     "split_name",
 ]
 
-_FORMATS = (FLICKR, KARPATHY, COCO, IAPR, CSV, TSV, JSON_LINES, IMAGEFOLDER, FOLDER, SHARDS)
+_FORMATS = (
+    *(FLICKR, KARPATHY, COCO, RECORDS, IAPR),
+    *(PAIRS, CSV, TSV, JSON_LINES, PARQUET, ARROW, IMAGEFOLDER, FOLDER, SHARDS),
+)
+
+# Files that hold captions often, with what to do about them.
+_UNREAD = {
+    **dict.fromkeys((".mat", ".xlsx", ".xls", ".ods", ".h5", ".hdf5"), "save it as a CSV file"),
+    **dict.fromkeys((".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"), "unpack it"),
+    **dict.fromkeys((".pkl", ".pickle", ".npy", ".pt"), "it could run any code; save a CSV file"),
+    ".tfrecord": "write a WebDataset shard or a CSV file of it",
+}
+_SHOWN = 3  # such files in a message
 
 _Choice = tuple[Format, Sequence[Path]]
 
@@ -63,7 +78,13 @@ def _recognised(data: Path, listing: Listing) -> _Choice:
         if fitting and by_content:
             raise DataError(_ambiguous(data, fitting))
     looked_for = "; ".join(kind.signs for kind in _FORMATS)
-    raise DataError(f"{printable(data)}: no captions found; looked for: {looked_for}")
+    others = [
+        f"; {name} is not read: {reason}"
+        for name in listing.files
+        if (reason := _UNREAD.get(Path(name).suffix.lower()))
+    ]
+    unread = printable("".join(others[:_SHOWN]))
+    raise DataError(f"{printable(data)}: no captions found; looked for: {looked_for}{unread}")
 
 
 def _ambiguous(data: Path, fitting: Sequence[_Choice]) -> str:

@@ -23,6 +23,7 @@ _REFERENCE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _SHORTEST = 5  # characters of a reference
+ABSENT = ("nan", "none", "null", "<na>", "n/a", "#n/a")  # what programs write for an empty cell
 
 
 def plain(caption: str) -> str:
@@ -49,7 +50,13 @@ def fault(caption: str) -> str | None:
         return f"the caption is longer than {_MOST_WORDS:,} words"
     if not words:
         return "the caption has no words"
-    is_one = " " not in caption and len(caption) >= _SHORTEST
-    if is_one and _REFERENCE.fullmatch(caption):
+    return None if " " in caption else _not_a_sentence(caption)
+
+
+def _not_a_sentence(caption: str) -> str | None:
+    """What one word is that nobody said of a picture."""
+    if caption.lower() in ABSENT:
+        return f"'{caption}' stands for no caption"
+    if len(caption) >= _SHORTEST and _REFERENCE.fullmatch(caption):
         return f"'{caption[:80]}' is a reference to something elsewhere, not a sentence"
     return None

@@ -19,6 +19,7 @@ from .entries import (
     picture_folders,
     shared_names,
     shown,
+    split_of_file,
 )
 from .examples import Problem
 
@@ -48,15 +49,35 @@ def _find(listing: Listing, by_content: bool) -> list[Path]:
     if _FOLDER in listing.folders:
         found += Listing.of(listing.folder / _FOLDER).ending(".json")
     captions = [path for path in found if not path.name.startswith(_OTHERS)]
-    right = [p for p in captions if mentions(p, "annotations", "image_id", "caption", "file_name")]
-    # A file that is cut short is no less meant to be read than the others.
-    return [p for p in captions if p in right or (right and p.name.startswith("captions_"))]
+    right = [path for path in captions if is_coco(path)]
+    # What is cut short, or has no captions (as test splits are released), is told.
+    told = (p for p in captions if _is_captions(p) or is_list_of_pictures(p))
+    return [*right, *(path for path in told if path not in right)] if right else []
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file seems to have COCO's images and captions."""
+    return mentions(path, "annotations", "image_id", "caption", "file_name")
+
+
+def is_list_of_pictures(path: Path) -> bool:
+    """Whether a JSON file has COCO's images without annotations."""
+    has_images = mentions(path, "images", "file_name") and not mentions(path, "annotations")
+    return has_images and not _is_captions(path)
+
+
+def _is_captions(path: Path) -> bool:
+    return path.name.startswith("captions_")
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
-    for path, split in one_a_split(files):
+    lists = [path for path in files if is_list_of_pictures(path)]
+    for path in lists:
+        what = "a list of pictures without annotations (captions); not read"
+        yield Problem(printable(path), what, split_of_file(path))
+    for path, split in one_a_split([path for path in files if path not in lists]):
         home = path.parent.parent if path.parent.name == _FOLDER else path.parent
-        folders = picture_folders(home, images)
+        folders = picture_folders(home, images, split)
         document = parse(path, _keep)
         if not isinstance(document, dict):
             raise DataError(f'{printable(path)}: expected lists "images" and "annotations"')

@@ -14,13 +14,13 @@ from ..images.finding import SUFFIXES, printable
 from .examples import ALIASES, SPLITS, Problem
 
 HINT = "name the folder of the pictures with --images"
-# Where the pictures of a caption file usually lie, seen from its folder.
-_USUAL = (
-    *("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset"),
-    *("flickr30k-images", "flickr30k_images"),
-    *(f"{split}{year}" for split in ("train", "val", "test") for year in (2014, 2015, 2017)),
+_PICTURES = re.compile(r"image|img|photo|picture|flickr?8k_dataset|flicker8k_dataset")
+IMAGE_NAMES = (  # of a column of a table, or of a key in JSON
+    *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
+    *("image_file_name", "file_names", "image_file_names"),  # of imagefolder
+    *("img", "photo", "picture"),
 )
-CAPTION_NAMES = (  # of a column of a table, or of a key in JSON
+CAPTION_NAMES = (
     *("caption", "captions", "text", "texts", "sentence", "sentences"),
     *("description", "comment", "raw"),
 )
@@ -40,6 +40,7 @@ _SPLIT_FOLDER = re.compile(
 _SPLIT_WORD = re.compile(
     rf"(?<![a-z])({'|'.join(_SPLITS)})(?:images?|imgs?|names?|ids?|list|set|split|data)?(?![a-z])"
 )
+_PART = re.compile(r"(?<![0-9])[0-9]{5,}(-of-[0-9]{5,})?(?![0-9])|^[0-9]+(?=\.)")
 
 
 class Entry(NamedTuple):
@@ -102,21 +103,40 @@ class Format:
     also: Callable[[Sequence[Path]], Sequence[Path]] = lambda files: ()
 
 
-def picture_folders(beside: Path, images: Path | None) -> tuple[Path, ...]:
+def picture_folders(
+    beside: Path, images: Path | None, split: str | None = None
+) -> tuple[Path, ...]:
     """The folders to look in for pictures that a file in the folder `beside` names.
 
-    That is `images` alone where it is given; raises DataError when it is not there.
+    They are the usual ones in it, then itself: folders of pictures by their names (`images/`),
+    folders of splits (`train2017/`), also those inside of the former; those of the file's own
+    `split` come first. With `images` they are sought there; raises DataError when it is not there.
     """
-    if images is None:
-        return (*(beside / name for name in _USUAL if (beside / name).is_dir()), beside)
-    if not images.is_dir():
+    if images is not None and not images.is_dir():
         raise DataError(f"{printable(images)}: no such folder; " + HINT)
-    return (images,)
+    home = beside if images is None else images
+    folders = []
+    for name in Listing.of(home).folders:
+        if _PICTURES.search(name.lower()):
+            inside = [home / name / one for one in Listing.of(home / name).folders]
+            folders += [home / name, *(path for path in inside if split_of_file(path))]
+        elif split_of_file(home / name):
+            folders.append(home / name)
+    own = [path for path in folders if split and split_of_file(path) == split]
+    return (*own, *(path for path in folders if path not in own), home)
 
 
 def leads_outside(name: str) -> bool:
     """Whether a name in a data set could mean something that is not in it."""
     return not name or bool(_LEADS_OUTSIDE.match(name))
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there and may be seen."""
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, or inside a folder that may not be entered
+        return False
 
 
 def shown(text: str) -> str:
@@ -127,6 +147,16 @@ def shown(text: str) -> str:
 def with_suffix(name: str) -> str:
     """A picture's name from a list that may leave out `.jpg`."""
     return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
+
+
+def plain_name(name: str) -> str:
+    """A column's name, however it is written."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def column_kind(name: str) -> str:
+    """Such a name without its number, as of caption_2."""
+    return re.sub(r"_?\d+$", "", plain_name(name))
 
 
 def known_split(word: str) -> str | None:
@@ -166,15 +196,23 @@ def shared_names(images: Iterable[tuple[str, int | str | None]]) -> set[str]:
 
 
 def one_a_split(files: Sequence[Path]) -> list[tuple[Path, str | None]]:
-    """Caption files with their splits, train first; raises DataError for two of the same split."""
-    found: dict[str | None, Path] = {}
+    """Caption files with their splits, train first; numbered parts of one count as one.
+
+    Raises DataError for two of the same split.
+    """
+    found: dict[str | None, list[Path]] = {}
     for path in files:
         split = split_of_file(path)
-        other = found.setdefault(split, path)
-        if other != path:
+        others = found.setdefault(split, [])
+        if others and _unnumbered(path) != _unnumbered(others[0]):
             raise DataError(
-                f"{printable(path)}: {printable(other.name)} lies beside it; name the one to be "
-                "read, or move the other"
+                f"{printable(path)}: {printable(others[0].name)} lies beside it; name the one to "
+                "be read, or move the other"
             )
-    order = (*SPLITS, None)
-    return [(found[split], split) for split in order if split in found]
+        others.append(path)
+    return [(path, split) for split in (*SPLITS, None) for path in found.get(split, ())]
+
+
+def _unnumbered(path: Path) -> str:
+    """A name without the number of a part, as in `train-00000-of-00002.parquet`."""
+    return _PART.sub("", path.name)

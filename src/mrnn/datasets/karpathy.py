@@ -35,10 +35,12 @@ class _Image(NamedTuple):
 
 
 def _find(listing: Listing, by_content: bool) -> list[Path]:
-    found = listing.ending(".json")
-    if not by_content:
-        return found
-    return [path for path in found if mentions(path, "images", "filename", "sentences")]
+    return [path for path in listing.ending(".json") if by_content and is_karpathy(path)]
+
+
+def is_karpathy(path: Path) -> bool:
+    """Whether a JSON file seems to be one of his."""
+    return mentions(path, "images", "filename", "sentences")
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
@@ -46,10 +48,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         folders = picture_folders(path.parent, images)
         document = parse(path, _keep)
         if not isinstance(document, dict):
-            raise DataError(
-                f"{printable(path)}: neither Karpathy's JSON (images with sentences) nor COCO's "
-                "(images and annotations)"
-            )
+            raise DataError(f'{printable(path)}: expected a list of "images" with "sentences"')
         named = ((image, _path(image)) for image in document["images"])
         several = shared_names((name, image.id) for image, name in named if name is not None)
         for number, image in enumerate(document["images"]):

@@ -7,6 +7,7 @@ whole path on another machine, whose end counts. Only one file may fit; none out
 
 from __future__ import annotations
 
+import filecmp
 import os
 import posixpath
 import re
@@ -70,8 +71,9 @@ class Locator:
                     return _the_one(found, split, name)
         if outside:
             return f"'{shown(name)}' leads outside the data folder; skipped"
-        path = f"{printable(folders[0])}/{shown(name)}"
-        return f"no picture {path}{_refusal(folders[0], name)}; its captions are skipped"
+        folder = next((f for f in folders if _is_folder((f / name).parent)), folders[0])
+        path = f"{printable(folder)}/{shown(name)}"
+        return f"no picture {path}{_refusal(folder, name)}; its captions are skipped"
 
     def _few(self, folder: Path) -> frozenset[str] | None:
         """All names in a folder, if they are few: looking there is quicker than asking the disk."""
@@ -129,15 +131,16 @@ def agree(one: str, other: str) -> bool:
 
 
 def _the_one(found: Sequence[Located], split: str | None, name: str) -> Located | str:
-    """The only one; or of several that of the split's own folder, if that tells."""
-    files = {_file_id(of): of for of in reversed(found)}
-    fitting = list(files.values())[::-1]
-    if len(fitting) > 1 and split:
-        fitting = [of for of in fitting if _split_of(of) == split] or fitting
-    if len(fitting) == 1:
-        return fitting[0]
-    listed = ", ".join(printable(of.home / of.name) for of in fitting[:_SHOWN])
-    more = " and others" if len(fitting) > _SHOWN else ""
+    """The only one; or of several that of the split's own folder, if that tells.
+
+    Copies of the same bytes are one picture.
+    """
+    own = [of for of in found if split and _split_of(of) == split]
+    for fitting in (found, own):
+        if fitting and all(_are_same(fitting[0], of) for of in fitting[1:]):
+            return fitting[0]
+    listed = ", ".join(printable(of.home / of.name) for of in found[:_SHOWN])
+    more = " and others" if len(found) > _SHOWN else ""
     return (
         f"several pictures could be '{shown(name)}': {shown(listed)}{more}; name one folder with "
         "--images, or give them names of their own; skipped"
@@ -148,15 +151,24 @@ def _split_of(located: Located) -> str | None:
     return split_of_folders((*located.name.split("/")[:-1], located.home.name))
 
 
-def _file_id(located: Located) -> tuple[int, int]:
-    status = (located.home / located.name).stat()
-    return status.st_dev, status.st_ino
+def _are_same(one: Located, other: Located) -> bool:
+    try:
+        return filecmp.cmp(one.home / one.name, other.home / other.name, shallow=False)
+    except OSError:
+        return False
 
 
 def _is_file(folder: Path, name: str) -> bool:
     try:
         return os.path.isfile(f"{folder}/{name}")  # noqa: PTH113  # in a third of Path's time
     except ValueError:  # a NUL character
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # inside a folder that may not be entered
         return False
 
 

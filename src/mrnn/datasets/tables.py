@@ -12,32 +12,31 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..images.finding import printable
+from .captions import ABSENT
 from .cells import captions_in
+from .columnar import COLUMNAR, Stored, columnar_rows
 from .entries import (
     CAPTION_NAMES,
+    IMAGE_NAMES,
     Entry,
     Format,
     Found,
     Listing,
+    column_kind,
     known_split,
     one_a_split,
     picture_folders,
+    plain_name,
     shown,
     split_of_file,
 )
 from .examples import Problem
 from .lines import numbered_lines
+from .naming import Names, is_picture
 
-_IMAGE_NAMES = (
-    *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
-    *("image_file_name", "file_names", "image_file_names"),  # of imagefolder
-    *("img", "photo", "picture"),
-)
+_ID = "image_id"
 _SPLIT_NAMES = ("split", "set")
-_NOTHING = ("nan", "none", "null", "<na>", "n/a", "#n/a")  # what programs write for an empty cell
-_ABSENT = ("", *_NOTHING)
-_LONG = 10  # characters, more than any of them with spaces around
-_METADATA = ("metadata.jsonl", "metadata.csv")  # of Hugging Face's imagefolder
+METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of Hugging Face's imagefolder
 _DATA = "data"  # the folder that may hold all of it
 _SEPARATOR = re.compile(r'"?sep=([,;|\t])"?', re.IGNORECASE)  # Excel's first line
 
@@ -57,7 +56,7 @@ class _Columns:
 
 def _find(suffixes: tuple[str, ...], listing: Listing, by_content: bool) -> list[Path]:
     """Tables of one kind; by content, those with the columns."""
-    found = [path for path in listing.ending(*suffixes) if path.name not in _METADATA]
+    found = [path for path in listing.ending(*suffixes) if path.name not in METADATA]
     return _with_columns(found) if by_content else found
 
 
@@ -69,7 +68,7 @@ def _find_csv(listing: Listing, by_content: bool) -> list[Path]:
 
 def _with_columns(found: Sequence[Path]) -> list[Path]:
     """Tables with the columns, and those of other splits that should have them."""
-    right = [path for path in found if _has_columns(path)]
+    right = [path for path in found if has_columns(path)]
     if not any(map(split_of_file, right)):
         return right
     return [path for path in found if path in right or split_of_file(path)]
@@ -79,24 +78,26 @@ def _find_metadata(listing: Listing, by_content: bool) -> list[Path]:
     """The metadata beside the pictures, or in folders named after splits, perhaps in `data/`."""
     tops = [listing, *(Listing.of(listing.folder / f) for f in listing.folders if f == _DATA)]
     inside = [Listing.of(top.folder / f) for top in tops for f in top.folders if known_split(f)]
-    files = [path for place in (*tops, *inside) for path in place.ending(*_METADATA)]
-    found = [path for path in files if path.name in _METADATA]
-    return found if not by_content or any(map(_has_columns, found)) else []
+    files = [path for place in (*tops, *inside) for path in place.ending(*METADATA)]
+    found = [path for path in files if path.name in METADATA]
+    return found if not by_content or any(map(has_columns, found)) else []
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in one_a_split(files):
-        yield from _entries(path, split, picture_folders(path.parent, images))
+        yield from table_entries(path, split, picture_folders(path.parent, images, split))
 
 
 def _read_metadata(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path in files:
         folders = picture_folders(path.parent, images)[-1:]  # nowhere but beside it
-        yield from _entries(path, known_split(path.parent.name), folders)
+        yield from table_entries(path, known_split(path.parent.name), folders)
 
 
-def _entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
+def table_entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
+    """What the rows of a table of any kind say; raises DataError where the columns are missing."""
     columns: _Columns | None = None
+    pictures, own = Names(folders), (path,)
     names: set[str] = set()  # the columns as they were chosen from; JSON lines may differ in them
     file = printable(path)
     for row in _rows(path):
@@ -106,14 +107,17 @@ def _entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterat
         number, cells = row
         place = f"{file}:{number}"
         if columns is None or cells.keys() != names:
-            found = _columns(list(cells))
+            found = _columns(list(cells), list(cells.values()))
             if isinstance(found, str) and columns is None:
                 raise DataError(f"{place}: {found}")
             if isinstance(found, str):
                 yield Problem(place, f"{found}; skipped")
                 continue
             columns, names = found, set(cells)
-        yield _entry(place, cells, columns, split, folders)
+        entry = _entry(place, cells, columns, split, pictures)
+        if isinstance(entry, Entry) and entry.span is not None:
+            entry = entry._replace(folders=own)
+        yield entry
 
 
 def _entry(
@@ -121,19 +125,14 @@ def _entry(
     cells: Mapping[str, object],
     columns: _Columns,
     split: str | None,
-    folders: tuple[Path, ...],
+    pictures: Names,
 ) -> Found:
-    image = cells.get(columns.image)
-    if isinstance(image, list) and len(image) == 1:  # file_names of a Hugging Face imagefolder
-        image = image[0]
-    if isinstance(image, list) and len(image) > 1:
-        what = f"{len(image):,} pictures in the column '{shown(columns.image)}', not one; skipped"
-        return Problem(place, what)
-    if not isinstance(image, str) or not image.strip():
+    image = _image(cells.get(columns.image), plain_name(columns.image) == _ID)
+    if image is None:
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
     if columns.split is not None:
         named = cells.get(columns.split)
-        if isinstance(named, str) and named.strip().lower() not in _ABSENT:
+        if isinstance(named, str) and named.strip().lower() not in ("", *ABSENT):
             split = known_split(named)
             if split is None:
                 return Problem(place, f"unknown split '{shown(named)}'; skipped")
@@ -143,25 +142,41 @@ def _entry(
         if isinstance(found, str):
             return Problem(place, f"{found}; skipped", split)
         captions += found
-    if any(caption.strip().lower() in _NOTHING for caption in captions if len(caption) < _LONG):
-        written = next(c for c in captions if c.strip().lower() in _NOTHING)
-        return Problem(place, f"'{shown(written)}' stands for no caption; skipped", split)
-    return Entry(place, image.strip(), folders, captions, split)
+    if isinstance(image, Stored):
+        return Entry(place, image.name, (), captions, split, image.span)
+    return Entry(place, pictures.meant(image), pictures.folders, captions, split)
 
 
-def _columns(names: Sequence[str]) -> _Columns | str:
-    """Which column is which; or what is wrong where one is missing or several could be it."""
-    images = [name for name in names if _plain(name) in _IMAGE_NAMES]
-    captions = [name for name in names if _kind(name) in CAPTION_NAMES]
-    splits = [name for name in names if _plain(name) in _SPLIT_NAMES]
+def _image(cell: object, may_be_id: bool) -> Stored | str | int | None:
+    """The picture that a cell names or holds; none where it names several."""
+    if isinstance(cell, dict):  # as Hugging Face writes it to JSON lines
+        cell = cell.get("path")
+    if isinstance(cell, list) and len(cell) == 1:  # as file_names of its imagefolder
+        [cell] = cell
+    if isinstance(cell, str):
+        return cell if cell.strip() else None
+    return cell if isinstance(cell, Stored) or (may_be_id and isinstance(cell, int)) else None
+
+
+def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
+    """Which column is which; or what is wrong where one is missing or several could be it.
+
+    The column of pictures may have any name, as in Label Studio, if its cell in the first row, and
+    no other, is a picture's name; where there is none, ids will do.
+    """
+    images = [name for name in names if plain_name(name) in IMAGE_NAMES]
+    images = images or [name for name, cell in zip(names, cells, strict=False) if is_picture(cell)]
+    images = images or [name for name in names if plain_name(name) == _ID]
+    captions = [name for name in names if column_kind(name) in CAPTION_NAMES]
+    splits = [name for name in names if plain_name(name) in _SPLIT_NAMES]
     for what, found, accepted in (
-        ("image", images, _IMAGE_NAMES),
+        ("image", images, IMAGE_NAMES),
         ("caption", captions, CAPTION_NAMES),
     ):
         if not found:
             known = ", ".join(map(shown, names[:20])) or "nothing"
             return f"no {what} column; found {known}; accepted names are {', '.join(accepted)}"
-    several = list({_kind(name): name for name in captions}.values())
+    several = list({column_kind(name): name for name in captions}.values())
     twice = captions if len(set(captions)) < len(captions) else several
     for what, found in (("image", images), ("caption", twice), ("split", splits)):
         if len(found) > 1:
@@ -170,24 +185,20 @@ def _columns(names: Sequence[str]) -> _Columns | str:
     return _Columns(images[0], tuple(captions), splits[0] if splits else None)
 
 
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def _kind(name: str) -> str:
-    """A column's name without its number, as of caption_2."""
-    return re.sub(r"_?\d+$", "", _plain(name))
-
-
-def _has_columns(path: Path) -> bool:
+def has_columns(path: Path) -> bool:
+    """Whether a table of any kind has an image and a caption column."""
     try:
         first = next((row for row in _rows(path) if not isinstance(row, Problem)), None)
     except DataError:
         return False
-    return first is not None and isinstance(_columns(list(first[1])), _Columns)
+    return first is not None and isinstance(
+        _columns(list(first[1]), list(first[1].values())), _Columns
+    )
 
 
 def _rows(path: Path) -> Iterator[Row | Problem]:
+    if path.suffix.lower() in COLUMNAR:
+        return columnar_rows(path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return _json_rows(path)
     return _delimited_rows(path)
@@ -238,8 +249,9 @@ def _delimiter(path: Path) -> tuple[str, int]:
     if told := _SEPARATOR.fullmatch(line.strip("\r\n ")):
         usual = told[1]
         number, line = next(lines, (number, line))
+    _, row = next(lines, (0, ""))
     place = f"{printable(path)}:{number}"
-    found = {d: _columns(_header(line, d)) for d in _NAMES}
+    found = {d: _columns(_header(line, d), _header(row, d)) for d in _NAMES}
     right = [d for d in _NAMES if isinstance(found[d], _Columns)]
     if not right:
         raise DataError(f"{place}: {found[max(usual, key=line.count)]}")

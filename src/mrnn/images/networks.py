@@ -6,7 +6,9 @@ Dimension key: B images, S input side, D feature, H x W = P positions.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -24,7 +26,8 @@ from .efficientnet import Block
 from .reading import Preprocessing
 
 SAFETENSORS, ONNX = "encoder.safetensors", "encoder.onnx"  # names in a bundle
-_TOGETHER = 4  # pictures, at least
+_TOGETHER = 4  # pictures: more are no quicker, and take 20 MB each
+_IN_ALL = 16  # pictures on all threads, or one a thread
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -153,39 +156,67 @@ def open_network(
         how = network.preprocessing
         bindings = eight_bits.bindings(arrays, network.blocks, how)
         make = partial(eight_bits.onnx_graph, network.blocks, how.size)
-        return *_opened_later(make, bindings, network, device), 8
+        return *_feature_and_positions(network, opened_later(make, bindings)), 8
     floats = eight_bits.as_floats(arrays, network.blocks) if is_whole else arrays
     kind = np.result_type(*floats.values())  # float16, or float32 if any of them is
     bindings = {
         stored_name(name): weight.astype(kind, copy=False) for name, weight in floats.items()
     }
-    return *_opened_later(partial(network.onnx_graph, kind.name), bindings, network, device), 32
+    make = partial(network.onnx_graph, kind.name)
+    return *_feature_and_positions(network, opened_later(make, bindings, device)), 32
 
 
-def _opened_later(
-    graph: Callable[[], bytes],
-    bindings: dict[str, np.ndarray],
-    network: Network,
-    device: str,
-) -> tuple[Run, Run | None]:
-    """What gives features and positions, of a session that the first picture opens."""
-    opened: list[InferenceSession] = []
+def opened_later(
+    graph: Callable[[], bytes], bindings: Mapping[str, np.ndarray], device: str = "cpu"
+) -> Callable[[str], Run]:
+    """What gives an output of a network, by its name, in sessions that the first pictures open."""
+    sessions: dict[int, InferenceSession] = {}
 
-    def session() -> InferenceSession:
-        if not opened:
-            opened.append(open_session(graph(), bindings, device))
-            bindings.clear()  # the session has its own
-        return opened[0]
+    def session(threads: int) -> InferenceSession:
+        if threads not in sessions:
+            sessions[threads] = open_session(graph(), bindings, device, threads)
+        return sessions[threads]
 
-    def encode(pixels: np.ndarray) -> np.ndarray:
-        return session().run(["feature"], {"pixels": pixels})[0]
+    def run(output: str) -> Run:
+        def run_on(threads: int) -> Run:
+            opened = session(threads)
+            return lambda pixels: opened.run([output], {"pixels": pixels})[0]
+
+        def run_whole(pixels: np.ndarray) -> np.ndarray:
+            return run_on(1)(pixels)
+
+        return shared_out(run_on) if device == "cpu" else run_whole
+
+    return run
+
+
+def _feature_and_positions(network: Network, run: Callable[[str], Run]) -> tuple[Run, Run | None]:
+    at_positions = run("positions")
 
     def positions(pixels: np.ndarray) -> np.ndarray:
-        return flatten_positions(session().run(["positions"], {"pixels": pixels})[0])
+        return flatten_positions(at_positions(pixels))
 
-    together = at_once() if device == "cpu" else None
-    at_positions = in_parts(positions, together) if network.has_positions else None
-    return in_parts(encode, together), at_positions
+    return run("feature"), positions if network.has_positions else None
+
+
+def shared_out(run_on: Callable[[int], Run]) -> Run:
+    """Few pictures one after another, all threads at each; many with a thread for each.
+
+    Threads that work on pictures of their own never wait for one another. `run_on` gives what runs
+    on so many threads.
+    """
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        threads = processors()
+        if threads == 1 or len(pixels) < threads:
+            return in_parts(run_on(threads), _TOGETHER)(pixels)
+        each = min(_TOGETHER, max(1, _IN_ALL // threads))
+        count = threads * math.ceil(len(pixels) / (threads * each))
+        parts = np.array_split(pixels, min(count, len(pixels)))
+        with ThreadPoolExecutor(threads) as pool:
+            return np.concatenate(list(pool.map(run_on(1), parts)))
+
+    return run
 
 
 def at_once() -> int:
@@ -193,12 +224,11 @@ def at_once() -> int:
     return max(_TOGETHER, processors())
 
 
-def in_parts(run: Run, together: int | None) -> Run:
-    """The same of so many pictures at a time; None: of all."""
+def in_parts(run: Run, together: int) -> Run:
+    """The same of so many pictures at a time."""
 
     def run_parts(pixels: np.ndarray) -> np.ndarray:
-        size = together or max(1, len(pixels))
-        parts = np.split(pixels, range(size, len(pixels), size))
+        parts = np.split(pixels, range(together, len(pixels), together))
         return np.concatenate([run(part) for part in parts])
 
     return run_parts

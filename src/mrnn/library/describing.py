@@ -71,7 +71,7 @@ def caption_vectors(captioner: Captioner, vectors: np.ndarray) -> list[tuple[str
     """Greedy captions of vectors (n, M), with their perplexities."""
     if not len(vectors):
         return []
-    captions = captioner.caption_terms(vectors.astype(np.float32))
+    captions = captioner.caption_terms(vectors.astype(np.float32), sure=False)
     return [(caption.text, caption.perplexity) for caption in captions]
 
 

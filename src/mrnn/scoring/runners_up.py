@@ -17,6 +17,8 @@ def with_alternatives(
     bundle: Bundle, captions: list[Caption], features: np.ndarray, count: int
 ) -> list[Caption]:
     """The captions with the `count` most probable words in every place; features are (B, D)."""
+    if not count:
+        return captions
     model, vocabulary = bundle.model, bundle.vocabulary
     indices = [[vocabulary.index(w.text) for w in c.words] for c in captions]
     corpus = Corpus(

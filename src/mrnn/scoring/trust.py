@@ -46,10 +46,10 @@ class Trust:
             return np.ones(len(terms), dtype=np.float32)
         return strangeness(self.distances(terms), of_dev)
 
-    def judged(self, captions: list[Caption], strange: np.ndarray) -> list[Caption]:
-        """Captions with how sure they are and the `strangeness` (B,) of their images, if known."""
+    def judged(self, captions: list[Caption], terms: np.ndarray) -> list[Caption]:
+        """Captions with how sure they are and the `strangeness` of their image terms (B, M)."""
         if self._bundle.distances:
-            pairs = zip(captions, strange.tolist(), strict=True)
+            pairs = zip(captions, self.strangeness(terms).tolist(), strict=True)
             captions = [replace(caption, strangeness=s) for caption, s in pairs]
         return [self._with_sureness(caption) for caption in captions]
 
