@@ -25,6 +25,8 @@ class Names:
         self.folders = tuple(folders)
         self._by_stem: dict[str, str] | None = None
         self._by_number: dict[int, str] = {}
+        self._last: tuple[object, ...] = ()  # spellings that were asked for, and their name
+        self._meant = ""
 
     def meant(self, *spellings: object) -> str:
         """The name of the picture that is there, by the first spelling that leads to one.
@@ -32,6 +34,11 @@ class Names:
         A spelling is a name, with folders or without, or an id. Where none leads to a picture it is
         the name by the first.
         """
+        if spellings != self._last:  # captions of a picture lie together
+            self._last, self._meant = spellings, self._found(spellings)
+        return self._meant
+
+    def _found(self, spellings: Sequence[object]) -> str:
         names = [name for spelling in spellings for name in _readings(spelling)]
         if len(names) == 1 and is_picture(names[0]):
             return names[0]
@@ -54,9 +61,12 @@ class Names:
     def _take(self, files: Sequence[str], by_stem: dict[str, str]) -> None:
         for name in filter(is_picture, files):
             stem = name.rpartition(".")[0]
-            by_stem[stem] = name
+            # Several pictures that could be meant are left for whoever finds them to name.
+            by_stem[stem] = name if by_stem.get(stem, name) == name else stem
             if match := _COCO_ID.fullmatch(stem):
-                self._by_number[int(match[1])] = name
+                number = int(match[1])
+                known = self._by_number.setdefault(number, name)
+                self._by_number[number] = name if known == name else str(number)
 
 
 def is_picture(cell: object) -> bool:
