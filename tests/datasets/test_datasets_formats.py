@@ -486,3 +486,16 @@ def test_a_caption_weighs_little_more_than_its_bytes(tmp_path):
     assert len(dataset.examples) == pictures
     assert kept / count < len(caption) + 50
     assert most / count < len(caption) + 130
+
+
+@layouts
+def test_carriage_returns_alone_end_lines(tmp_path, name):
+    """Text that an old Mac or a spreadsheet saved: the same data set."""
+    data = LAYOUTS[name](tmp_path / "birds")
+    expected = [(base_name(e.image), e.sentences) for e in read_dataset(data).examples]
+    for path in data.rglob("*"):
+        if path.suffix.lower() in {".txt", ".csv", ".tsv", ".jsonl", ".json", ".caption"}:
+            path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+    dataset = read_dataset(data)
+    assert dataset.problems == ()
+    assert [(base_name(e.image), e.sentences) for e in dataset.examples] == expected

@@ -170,6 +170,18 @@ def test_the_text_counts_where_both_are(tmp_path):
     assert said(read_dataset(data)) == {"0.jpg": ("A dog",)}
 
 
+def test_lines_and_lists_of_a_shard(tmp_path):
+    cells = [b"A dog\rThe dog\r", b"A dog\r\nThe dog", b"A dog\n\nThe dog\n"]
+    members = [
+        m for i, text in enumerate(cells) for m in ((f"{i}.jpg", DOG[1]), (f"{i}.txt", text))
+    ]
+    listed = json.dumps({"caption": "['A dog' 'The dog']"}).encode()
+    put(tmp_path / "a.tar", tar([*members, ("3.jpg", DOG[1]), ("3.json", listed)]))
+    dataset = read_dataset(tmp_path)
+    assert dataset.problems == ()
+    assert [e.sentences for e in dataset.examples] == [("A dog", "The dog")] * 4
+
+
 @pytest.mark.parametrize(
     ("members", "place", "message"),
     [

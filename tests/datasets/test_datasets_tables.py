@@ -215,6 +215,72 @@ def test_quotes_mean_nothing_in_tsv(data):
     assert said(read_dataset(data)) == {"0.jpg": ('"A dog',), "1.jpg": ('A "cat" "',)}
 
 
+@pytest.mark.parametrize("header", [",image,caption", "Unnamed: 0,image,caption", "image,caption,"])
+@pytest.mark.parametrize("index", ["0", "keep", "val", ""])
+def test_a_column_without_a_name_is_no_split(data, header, index):
+    """As pandas writes its index."""
+    at = header.split(",").index("image")
+    rows = [["0.jpg", "A dog"], ["1.jpg", "A cat"]]
+    lines = [",".join(row[:0] + [index] * (at == 1) + row + [index] * (at == 0)) for row in rows]
+    put(data / "a.csv", "\n".join([header, *lines]))
+    dataset = read_dataset(data)
+    assert said(dataset) == {"0.jpg": ("A dog",), "1.jpg": ("A cat",)}
+    assert dataset.problems == ()
+    assert dataset.split_origin.endswith("chosen by seed 1")
+
+
+def test_a_pandas_index_beside_a_split(data):
+    put(data / "a.csv", ",image,caption,split\n0,0.jpg,A dog,train\n1,1.jpg,A cat,val\n")
+    dataset = read_dataset(data)
+    assert (dataset.problems, dataset.counts()) == ((), {"train": 1, "dev": 1})
+
+
+def test_what_stands_for_an_empty_cell(data):
+    rows = "0.jpg,A dog,NaN\n1.jpg,nan,nan\n2.jpg,A cat,None\n"
+    put(data / "a.csv", "image,caption,split\n" + rows)
+    dataset = read_dataset(data)
+    assert said(dataset) == {"0.jpg": ("A dog",), "2.jpg": ("A cat",)}
+    assert problems(dataset) == ["3: 'nan' stands for no caption; skipped"]
+
+
+@pytest.mark.parametrize("first", ["sep=;", "sep=;\r", '"sep=;"', "\ufeffsep=;", "SEP=;"])
+def test_the_line_that_excel_begins_with(data, first):
+    rows = f"{first}\nimage;caption\n0.jpg;A dog, and so\n1.jpg;\n"
+    put(data / "a.csv", rows)
+    dataset = read_dataset(data)
+    assert said(dataset) == {"0.jpg": ("A dog, and so",)}
+    assert problems(dataset) == ["4: the caption has no words; skipped"]
+    put(data / "a.csv", rows.replace(";", "\t"))
+    assert said(read_dataset(data)) == {"0.jpg": ("A dog, and so",)}
+
+
+def test_a_line_of_excel_and_nothing_else(data):
+    path = put(data / "a.csv", "sep=;\n")
+    assert refused(path).startswith(f"{path}:1: no image column; found sep=, ")
+
+
+def test_quoted_cells_of_tsv(data):
+    """As spreadsheets and pandas write them; a quote in a caption, or alone, stays."""
+    rows = [
+        'image\tcaption\n0.jpg\t"A dog\nthat ""runs"" fast"\n',
+        '1.jpg\t"A cat" sits\n2.jpg\t"A cat\n3.jpg\tA "dog"\n4.jpg\t"Dogs"\n',
+        '"5.jpg"\t"A\r\n\r\ncat"\n6.jpg\t"odd\n7.jpg\teven"\n8.jpg\t\n',
+    ]
+    put(data / "a.tsv", "".join(rows))
+    dataset = read_dataset(data)
+    assert said(dataset) == {
+        "0.jpg": ('A dog\nthat "runs" fast',),
+        "1.jpg": ('"A cat" sits',),
+        "2.jpg": ('"A cat',),
+        "3.jpg": ('A "dog"',),
+        "4.jpg": ("Dogs",),
+        "5.jpg": ("A\r\ncat",),  # blank lines are passed over
+        "6.jpg": ('"odd',),
+        "7.jpg": ('even"',),
+    }
+    assert problems(dataset) == ["13: the caption has no words; skipped"]
+
+
 @pytest.mark.parametrize("content", ["", "\n\n"])
 def test_an_empty_file(data, content):
     path = put(data / "a.csv", content)
@@ -325,7 +391,7 @@ def test_the_same_name_in_two_folders_is_two_pictures(tmp_path):
 cells = st.text('ab é"\n\r,;', max_size=8)
 
 
-@given(st.lists(cells, min_size=1, max_size=6), st.sampled_from([",", ";"]))
+@given(st.lists(cells, min_size=1, max_size=6), st.sampled_from([",", ";", "\t"]))
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -334,8 +400,8 @@ def test_what_python_writes_is_read_again(data, captions, delimiter):
     writer = csv.writer(content, delimiter=delimiter)
     writer.writerow(["image", "caption"])
     writer.writerows([f"{i}.jpg", f"A {caption}"] for i, caption in enumerate(captions))
-    put(data / "a.csv", content.getvalue())
-    dataset = read_dataset(data)
+    path = put(data / ("a.tsv" if delimiter == "\t" else "a.csv"), content.getvalue())
+    dataset = read_dataset(path)
     assert dataset.problems == ()
     expected = {f"{i}.jpg": f"A {caption}".split() for i, caption in enumerate(captions)}
     assert {name: sentence.split() for name, (sentence,) in said(dataset).items()} == expected

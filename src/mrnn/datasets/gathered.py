@@ -24,7 +24,7 @@ class GatheredCaptions:
         self._files = Texts()  # in order
         self._begins = array("q")  # first caption of each file
         self._dropped = np.zeros(0, dtype=np.int64)  # indices of captions
-        self._prefix = "/"  # of places in the last file
+        self._prefix = "\n"  # of places in the last file; none begins so
 
     def come_from(self, entry: Entry) -> None:
         """Say which entry has the captions that are added next."""
