@@ -110,8 +110,8 @@ def test_consensus_keeps_the_prefix_and_a_sentence_that_was_cut_off(picture):
 
 
 def test_a_model_without_consensus_says_so(picture):
-    captioner = seeing()
-    captioner.bundle = replace(captioner.bundle, consensus=None)
+    whole = seeing()
+    captioner = Captioner(replace(whole.bundle, consensus=None), whole.encoder)
     with pytest.raises(UsageError, match="how training images were described"):
         captioner.caption_many([picture("a.jpg")], consensus=True)  # before any picture is read
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +69,16 @@ class Browser:
         finally:
             self._tell("Page.removeScriptToEvaluateOnNewDocument", **added)
 
-    @contextmanager
-    def phone(self) -> Iterator[None]:
+    def phone(self) -> AbstractContextManager[None]:
         """A small phone."""
-        size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+        return self.window(360, 740, scale=2, mobile=True)
+
+    @contextmanager
+    def window(
+        self, width: int, height: int, scale: float = 1, mobile: bool = False
+    ) -> Iterator[None]:
+        """A window of another size."""
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
         self._tell("Emulation.setDeviceMetricsOverride", **size)
         try:
             yield

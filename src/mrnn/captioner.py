@@ -25,11 +25,9 @@ from .images.reading import preprocess, read_image, seen_area
 from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
 from .model.bundle import Bundle, load_bundle
 from .model.directory import find_bundle
-from .model.generate import Generated, State, Step, Weigh, as_likely, beam, greedy, sample
-from .model.guidance import by_ratio, said_once, shares
-from .model.stepping import quick_step
+from .model.generate import State, Step
 from .onnx_sessions import choose_device
-from .results import Caption, Explanation, Match, Ranking, Score, Word
+from .results import Caption, Explanation, Match, Ranking, Score
 from .scoring.first_order import anchors
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
 from .scoring.pairs import Pairs
@@ -39,7 +37,8 @@ from .scoring.runners_up import with_alternatives
 from .scoring.trust import Trust
 from .scoring.word_scores import score_words, to_perplexity
 from .words.packing import Corpus
-from .words.text import END, SIGNS, Vocabulary, join
+from .words.text import END, SIGNS, Vocabulary
+from .writing import Writer
 
 _BATCH = 64  # images that are captioned together
 
@@ -60,6 +59,7 @@ class Captioner:
         self.encoder = encoder
         self.model = bundle.model
         self.vocabulary: Vocabulary = bundle.vocabulary
+        self.writer = Writer(bundle)
         self.device = device  # of the encoder, "cpu" or "cuda"
 
     @cached_property
@@ -73,10 +73,10 @@ class Captioner:
         with one_thread():
             return anchors(self.prior_terms, ANCHORS)
 
-    @cached_property
+    @property
     def trust(self) -> Trust:
         """How far captions can be trusted."""
-        return Trust(self.bundle)
+        return self.writer.trust
 
     @cached_property
     def identity(self) -> str:
@@ -112,7 +112,7 @@ class Captioner:
         Options are the fields of Decoding: caption_many(paths, beam=3).
         """
         how = replace(how, **options)
-        return self._stream(images, how, self.require(how))
+        return self._stream(images, how, self.writer.require(how))
 
     def caption_features(
         self, features: np.ndarray, how: Decoding = Decoding(), **options: Any
@@ -120,7 +120,7 @@ class Captioner:
         """Captions for encoder features (B, D); options are the fields of Decoding."""
         how = replace(how, **options)
         generator = np.random.default_rng(how.seed)
-        return self._generate(list(features), how, self.require(how), generator)
+        return self._generate(list(features), how, self.writer.require(how), generator)
 
     def caption_pixels(
         self, pixels: Sequence[np.ndarray], how: Decoding = Decoding()
@@ -136,7 +136,8 @@ class Captioner:
         Without `sure` they do not tell how sure they are, which takes a third of the time.
         """
         how = replace(how, **options)
-        found = self._search(terms, how, self.require(how), np.random.default_rng(how.seed))
+        prefix, generator = self.writer.require(how), np.random.default_rng(how.seed)
+        found = self.writer.write(terms, how, prefix, generator)
         return self.trust.judged(found, terms) if sure else found
 
     def score(self, image: ImagePath, sentences: Sequence[str]) -> list[Score]:
@@ -164,7 +165,7 @@ class Captioner:
                     logprob,
                     to_perplexity(logprob, len(logprobs)),
                     logprob - prior,
-                    tuple(self._word(word, p) for word, p in words),
+                    tuple(self.writer.word(word, p) for word, p in words),
                     self.unknown_words(sentence),
                 )
             )
@@ -206,7 +207,9 @@ class Captioner:
         if sentence is None:
             [caption] = self.caption_features(feature[None], how)
         else:
-            caption = self._given(sentence, feature, how.alternatives)
+            caption = self.writer.given(sentence, feature)
+            [caption] = self.trust.judged([caption], self.terms_of_features(feature[None]))
+            [caption] = with_alternatives(self.bundle, [caption], feature[None], how.alternatives)
         words = [self.vocabulary.index(word.text) for word in caption.words]
         usual = self.trust.usual_term
         evidence, method = find_evidence(
@@ -317,8 +320,7 @@ class Captioner:
 
     def begin(self, features: np.ndarray) -> tuple[Step, State]:
         """What `model.generate` needs to write a sentence for each of the features (B, D)."""
-        terms = self.terms_of_features(features)
-        return self._step, self._initial(terms)
+        return self.writer.begin(self.terms_of_features(features))
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""
@@ -361,21 +363,6 @@ class Captioner:
             for item in batch:
                 yield item if isinstance(item, ImageError) else next(captions)
 
-    def require(self, how: Decoding) -> list[int]:
-        """The prefix by its words' indices; raises UsageError for what this model cannot do."""
-        if how.consensus and self.bundle.consensus is None:
-            raise UsageError(
-                "this model has no consensus: it does not know how training images were described "
-                "(models without images, and those of older versions, do not); use another"
-            )
-        words = self.vocabulary.tokenise(how.prefix)
-        for word in words:
-            if word not in self.vocabulary:
-                raise UsageError(f"the model does not know the word {word!r} of the prefix")
-        if len(words) > how.max_length:
-            raise UsageError(f"the prefix is longer than the {how.max_length} words allowed")
-        return [self.vocabulary.index(word) for word in words]
-
     def _generate(
         self,
         features: list[np.ndarray],
@@ -385,84 +372,8 @@ class Captioner:
     ) -> list[Caption]:
         matrix = np.stack(features)
         terms = self.terms_of_features(matrix)
-        captions = self.trust.judged(self._search(terms, how, prefix, generator), terms)
+        captions = self.trust.judged(self.writer.write(terms, how, prefix, generator), terms)
         return with_alternatives(self.bundle, captions, matrix, how.alternatives)
-
-    def _search(
-        self, terms: np.ndarray, how: Decoding, prefix: list[int], generator: np.random.Generator
-    ) -> list[Caption]:
-        ratio, once = self.ratio(how), None
-        state = self._initial(terms, shares(ratio, self.trust.strangeness(terms)))
-        weigh: Weigh = as_likely
-        if ratio:
-            once = said_once(self.vocabulary, self.bundle.training["sentences"])
-            weigh = by_ratio(self.model, self.trust.usual_term, across=how.width > 1)
-        limits = prefix, how.max_length, how.no_repeat, once, weigh
-        if how.temperature is not None:
-            found = [[s] for s in sample(self._step, state, generator, how.temperature, *limits)]
-        elif how.width == 1:
-            found = [[s] for s in greedy(self._step, state, *limits)]
-        else:
-            wanted = how.width if how.consensus else max(how.n_best, 1)
-            found = beam(self._step, state, how.width, wanted, *limits)
-        if how.consensus:
-            assert self.bundle.consensus is not None  # noqa: S101 - so says `require`
-            order = self.bundle.consensus.ordered
-            found = [order(term, several) for term, several in zip(terms, found, strict=True)]
-        captions = [[self._caption(sentence) for sentence in sentences] for sentences in found]
-        return [replace(c[0], n_best=tuple(c[: how.n_best])) for c in captions]
-
-    def _initial(self, terms: np.ndarray, ratios: np.ndarray | None = None) -> State:
-        """r(0), the image terms, each one's c of `guidance` and the sentence's part of eq. 3."""
-        each = np.zeros(len(terms), dtype=np.float32) if ratios is None else ratios
-        return self.model.initial_state(len(terms)), terms, each[:, None], np.zeros_like(terms)
-
-    def ratio(self, how: Decoding) -> float:
-        """The c of `model.guidance` by which captions are generated.
-
-        For a beam the model's own is halved: it finds what a ratio favours more surely.
-        """
-        if how.ratio is not None:
-            return how.ratio
-        return self.bundle.ratio / 2 if how.width > 1 else self.bundle.ratio
-
-    def _step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        recurrent, terms, ratio, _ = state
-        logp, recurrent, of_sentence = in_blocks(quick_step(self.model), words, recurrent, terms)
-        return logp, (recurrent, terms, ratio, of_sentence)
-
-    def _caption(self, sentence: Generated) -> Caption:
-        texts = self.vocabulary.decode(sentence.words)
-        words = tuple(
-            self._word(text, logprob, given=i < sentence.given)
-            for i, (text, logprob) in enumerate(zip(texts, sentence.logprobs, strict=True))
-        )
-        spoken = texts[:-1] if sentence.complete else texts
-        return Caption(
-            join(spoken),
-            sentence.logprob,
-            to_perplexity(sentence.logprob, len(words)),
-            sentence.complete,
-            words,
-        )
-
-    def _word(self, text: str, logprob: float, given: bool = False) -> Word:
-        return Word(text, logprob, given, captions=self.vocabulary.captions_with(text))
-
-    def _given(self, sentence: str, feature: np.ndarray, alternatives: int) -> Caption:
-        """A sentence of the caller's, as if it were a caption."""
-        corpus = Corpus([self.vocabulary.encode(sentence)])
-        [scored] = score_words(self.model, Pairs(corpus, np.zeros(1, np.int64), feature[None]))
-        texts, logprobs = (
-            [*self.vocabulary.tokenise(sentence), SIGNS[END]],
-            scored.logprobs.tolist(),
-        )
-        words = tuple(map(self._word, texts, logprobs))
-        logprob = sum(logprobs)
-        perplexity = to_perplexity(logprob, len(words))
-        caption = Caption(join(texts[:-1]), logprob, perplexity, True, words)
-        [caption] = self.trust.judged([caption], self.terms_of_features(feature[None]))
-        return with_alternatives(self.bundle, [caption], feature[None], alternatives)[0]
 
 
 def _require_places(k: int | None) -> None:

@@ -78,10 +78,10 @@ def test_features_are_those_of_the_twin(name, images):
     pixels = draw.standard_normal((images, 3, how.size, how.size), dtype=np.float32)
     weights = random_weights(how, FP32)
     right = np.stack([twin(how, weights, picture) for picture in pixels])
-    [found] = open_transformer(how, FP32).run(None, {"pixels": pixels})
+    found = open_transformer(how, FP32)(pixels)
     assert found.shape == (images, how.feature)
     np.testing.assert_allclose(found, right, atol=1e-5)
-    [rounded] = open_transformer(how, EIGHT_BITS).run(None, {"pixels": pixels})
+    rounded = open_transformer(how, EIGHT_BITS)(pixels)
     # Processors without VNNI instructions add pairs of products in 16 bits, which may saturate.
     assert (cosine(rounded, right) > 0.98).all()
     assert not np.array_equal(rounded, found)

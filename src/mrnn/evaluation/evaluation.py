@@ -103,7 +103,7 @@ def evaluate(
     Raises DataError when no image can be read and DependencyError for a missing package; images
     that cannot be read are left out and returned as errors.
     """
-    captioner.require(plan.decoding)
+    captioner.writer.require(plan.decoding)
     metric = bleu_signature()  # first what may be missing or too little: before minutes of work
     if plan.meteor:
         require_meteor()
@@ -333,7 +333,7 @@ def _describe_decoding(captioner: Captioner, plan: Plan) -> str:
         return f"greedy, as long as the reference, its first {plan.context} words given"
     how = "greedy" if plan.decoding.width == 1 else f"beam {plan.decoding.width}"
     how += " by consensus" if plan.decoding.consensus else ""
-    if ratio := captioner.ratio(plan.decoding):
+    if ratio := captioner.writer.ratio(plan.decoding):
         how += f", by the ratio with c {ratio:g}"
     if plan.decoding.no_repeat:
         how += f", no {plan.decoding.no_repeat} words twice"

@@ -12,7 +12,16 @@ from dataclasses import astuple
 from pathlib import Path
 
 from ..images.finding import printable
-from ..pages.html import Line, escape, figures_table, page, picture, section, table
+from ..pages.html import (
+    Line,
+    embedded,
+    escape,
+    figures_table,
+    page,
+    reduced,
+    section,
+    table,
+)
 from ..results import Evidence, Explanation, Word
 from .heat_map import Heat, label, scales, tint
 
@@ -23,11 +32,13 @@ _STYLE = """
 .explained input { position: absolute; opacity: 0; pointer-events: none; }
 .sentence { font-size: 1.35rem; line-height: 2; margin: 0 0 .75rem; }
 .sentence label { padding: .15em .35em; border-radius: 6px; cursor: pointer; }
+.sentence .unknown { text-decoration: underline dashed 2px; text-underline-offset: .3em;
+  font-style: italic; }
 .sheets { display: grid; gap: 1.25rem; align-items: start;
   grid-template-columns: minmax(0, 3fr) minmax(16rem, 2fr); }
 @media (max-width: 48rem) { .sheets { grid-template-columns: 1fr; } }
 .photo { position: relative; border-radius: 10px; overflow: hidden; line-height: 0;
-  max-height: 80vh; }
+  width: min(100%, 80vh * var(--ratio)); }
 .photo > img:first-child { width: 100%; height: auto; filter: saturate(.25); }
 .photo.plain > img, .photo:hover > img:first-child { filter: none; }
 .heat { position: absolute; opacity: 0; transition: opacity .15s; }
@@ -97,15 +108,23 @@ def _explained(image: Path, explanation: Explanation) -> str:
         checked = " checked" if i == first else ""
         buttons.append(f'<input type="radio" name="word" id="w{i}"{checked}>')
         ground = f"background: rgb(var(--tint) / {0.05 + 0.4 * math.exp(word.logprob):.2f})"
-        labels.append(f'<label for="w{i}" style="{ground}">{escape(label(word.text))}</label>')
+        is_unknown = word.text in explanation.unknown
+        look = ' class="unknown"' if is_unknown else ""
+        labels.append(
+            f'<label for="w{i}"{look} style="{ground}">{escape(label(word.text))}</label>'
+        )
         heat.append(_layer(i, why.heat, scale, explanation.area) if why.heat else "")
-        sheets.append(_sheet(i, word, why))
-    photo = picture(image, caption.text, _SIDE)
+        sheets.append(_sheet(i, word, why, is_unknown))
+    photo = reduced(image, _SIDE)
     look = "photo" if any(heat) else "photo plain"
+    ratio = (
+        f"--ratio: {photo.width / photo.height:.4f}"  # the heat's frame is as large as the photo
+    )
     return (
         f'<section class="explained">{"".join(buttons)}'
         f'<p class="sentence">{" ".join(labels)}</p>'
-        f'<div class="sheets"><div class="{look}">{photo}{"".join(heat)}</div>'
+        f'<div class="sheets"><div class="{look}" style="{ratio}">'
+        f"{embedded(photo, caption.text)}{''.join(heat)}</div>"
         f"<div>{''.join(sheets)}</div></div></section>"
     )
 
@@ -120,7 +139,7 @@ def _layer(number: int, heat: Heat, scale: float, area: tuple[float, float, floa
     return f'<img class="heat h{number}" alt="" style="{place}" src="data:image/png;base64,{data}">'
 
 
-def _sheet(number: int, word: Word, why: Evidence) -> str:
+def _sheet(number: int, word: Word, why: Evidence, is_unknown: bool) -> str:
     parts = zip(_PARTS, astuple(why.contributions), strict=True)
     rows = "".join(
         f'<tr><th scope="row">{name}</th><td>{_pole(nats)}</td>'
@@ -132,15 +151,20 @@ def _sheet(number: int, word: Word, why: Evidence) -> str:
         [(label(t), f"{math.exp(p):.1%}") for t, p in word.alternatives],
     )
     given = ", given" if word.given else ""
+    whose = _UNKNOWN if is_unknown else ""
     return (
         f'<div class="why e{number}"><h2>{escape(label(word.text))}</h2>'
         f'<p class="dim">probability {math.exp(word.logprob):.1%}{given}; '
-        f"{math.exp(why.baseline):.2%} without sentence and image</p>"
+        f"{math.exp(why.baseline):.2%} without sentence and image</p>{whose}"
         f'<table class="parts">{rows}</table>{others}</div>'
     )
 
 
 _PARTS = ("last word", "sentence", "image")
+_UNKNOWN = (
+    "<p>The model does not know this word: figures and heat are those of any word that it does not "
+    "know.</p>"
+)
 
 
 def _pole(nats: float) -> str:

@@ -8,6 +8,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from PIL import Image
+
 from ..errors import ImageError
 from ..images.finding import Picture, printable
 from ..images.reading import read_image
@@ -108,8 +110,18 @@ def escape(text: str) -> str:
 
 def picture(path: Picture, description: str, long_side: int = _LONG_SIDE) -> str:
     """An <img> that carries the picture itself, that many pixels long; raises ImageError."""
+    return embedded(reduced(path, long_side), description)
+
+
+def reduced(path: Picture, long_side: int) -> Image.Image:
+    """A picture, at most that many pixels long; raises ImageError."""
     image = read_image(path, at_least=long_side)
     image.thumbnail((long_side, long_side))
+    return image
+
+
+def embedded(image: Image.Image, description: str) -> str:
+    """An <img> that carries the picture itself."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()

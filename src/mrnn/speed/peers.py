@@ -103,8 +103,7 @@ def _opened(name: str, network: str) -> tuple[Run, int]:
         encoder = load(device="cpu").encoder
         return encoder.encode, encoder.preprocessing.size
     _, how, _ = PEERS[name]
-    session = open_transformer(how, network)
-    return lambda pixels: session.run(None, {"pixels": pixels})[0], how.size
+    return open_transformer(how, network), how.size
 
 
 def _joules() -> float | None:

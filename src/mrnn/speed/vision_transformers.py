@@ -12,12 +12,12 @@ D width, F feature.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from onnxruntime import InferenceSession
 
+from ..images.networks import Run, opened_later
 from ..onnx_graphs import Attribute, bound, constant, graph, node
-from ..onnx_sessions import open_session
 
 EIGHT_BITS = "8 bits"
 PRECISIONS = ("fp32", EIGHT_BITS)
@@ -71,9 +71,10 @@ BLIP = VisionTransformer(384, 16, 768, 12, 12, 3072, "Gelu", normed_patches=Fals
 CLIP = VisionTransformer(224, 32, 768, 12, 12, 3072, "QuickGelu", normed_patches=True, feature=512)
 
 
-def open_transformer(how: VisionTransformer, precision: str) -> InferenceSession:
-    """A session with random weights, from "pixels" (B, 3, S, S) to "feature" (B, F)."""
-    return open_session(onnx_graph(how, precision), random_weights(how, precision))
+def open_transformer(how: VisionTransformer, precision: str) -> Run:
+    """A network with random weights, (B, 3, S, S) to (B, F), shared out among threads as ours."""
+    weights = random_weights(how, precision)
+    return opened_later(partial(onnx_graph, how, precision), weights)("feature")
 
 
 def random_weights(how: VisionTransformer, precision: str) -> dict[str, np.ndarray]:
