@@ -146,7 +146,7 @@ def _rows(document: object) -> Iterator[tuple[str, object]]:
     elif isinstance(document, dict):
         for key, value in document.items():
             place = f"[{shown(repr(key))}]"
-            if isinstance(value, _Row) and not value.images:
+            if isinstance(value, _Row) and not value.images and _texts([*value.captions]):
                 yield place, value._replace(images=(key,))
             elif is_picture(key) and _texts(value):
                 yield place, _Row((key,), (value,), None, _Keys())
