@@ -22,6 +22,7 @@ from .entries import (
 from .examples import Problem
 
 _FOLDER = "annotations"  # of the release, beside the pictures
+_TOKENIZED = "_tokenized"
 _OTHERS = ("instances_", "person_keypoints_")  # in it, and large
 
 
@@ -42,6 +43,8 @@ def _find(listing: Listing, by_content: bool) -> list[Path]:
     if _FOLDER in listing.folders:
         found += Listing.of(listing.folder / _FOLDER).ending(".json")
     captions = [path for path in found if not path.name.startswith(_OTHERS)]
+    texts = {path.name for path in captions}  # STAIR has each file again, its captions in words
+    captions = [p for p in captions if p.name.replace(_TOKENIZED, "") not in texts - {p.name}]
     right = [path for path in captions if is_coco(path)]
     # What is cut short, or has no captions (as test splits are released), is told.
     told = (p for p in captions if _is_captions(p) or is_list_of_pictures(p))
