@@ -39,7 +39,7 @@ from .scoring.runners_up import with_alternatives
 from .scoring.trust import Trust
 from .scoring.word_scores import score_words, to_perplexity
 from .words.packing import Corpus
-from .words.text import END, SIGNS, Vocabulary, join, tokenise
+from .words.text import END, SIGNS, Vocabulary, join
 
 _BATCH = 64  # images that are captioned together
 
@@ -154,7 +154,7 @@ class Captioner:
         for sentence, scored, prior in zip(
             sentences, score_words(self.model, pairs), priors, strict=True
         ):
-            tokens = tokenise(sentence)
+            tokens = self.vocabulary.tokenise(sentence)
             logprobs = scored.logprobs.tolist()
             words = zip([*tokens, SIGNS[END]], logprobs, strict=True)
             logprob = sum(logprobs)
@@ -216,7 +216,9 @@ class Captioner:
 
     def unknown_words(self, sentence: str) -> tuple[str, ...]:
         """The words of a sentence that are not in the vocabulary, and count as the unknown word."""
-        return tuple(word for word in tokenise(sentence) if word not in self.vocabulary)
+        return tuple(
+            word for word in self.vocabulary.tokenise(sentence) if word not in self.vocabulary
+        )
 
     def log_ratios(self, features: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
         """`Score.log_ratio` of every sentence for every feature (I, D): (S, I), nats."""
@@ -320,7 +322,7 @@ class Captioner:
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""
-        tokens = tokenise(word)
+        tokens = self.vocabulary.tokenise(word)
         if len(tokens) != 1 or tokens[0] not in self.vocabulary:
             raise UsageError(f"{word!r} is not a word of this model's vocabulary")
         index = self.vocabulary.index(tokens[0])
@@ -366,7 +368,7 @@ class Captioner:
                 "this model has no consensus: it does not know how training images were described "
                 "(models without images, and those of older versions, do not); use another"
             )
-        words = tokenise(how.prefix)
+        words = self.vocabulary.tokenise(how.prefix)
         for word in words:
             if word not in self.vocabulary:
                 raise UsageError(f"the model does not know the word {word!r} of the prefix")
@@ -451,7 +453,10 @@ class Captioner:
         """A sentence of the caller's, as if it were a caption."""
         corpus = Corpus([self.vocabulary.encode(sentence)])
         [scored] = score_words(self.model, Pairs(corpus, np.zeros(1, np.int64), feature[None]))
-        texts, logprobs = [*tokenise(sentence), SIGNS[END]], scored.logprobs.tolist()
+        texts, logprobs = (
+            [*self.vocabulary.tokenise(sentence), SIGNS[END]],
+            scored.logprobs.tolist(),
+        )
         words = tuple(map(self._word, texts, logprobs))
         logprob = sum(logprobs)
         perplexity = to_perplexity(logprob, len(words))

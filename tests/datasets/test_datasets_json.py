@@ -60,7 +60,7 @@ def test_pictures_without_a_folder_of_their_own(split_file):
         (lambda image: image.update(filename=7), "filename and filepath must be text"),
         (lambda image: image.update(filename=None), "filename and filepath must be text"),
         (lambda image: image.update(filepath=["a"]), "filename and filepath must be text"),
-        (lambda image: image.update(split="training"), "unknown split 'training'"),
+        (lambda image: image.update(split="held-out"), "unknown split 'held-out'"),
         (lambda image: image.update(split=["train"]), "unknown split '['train']'"),
         (lambda image: image.update(split=3), "unknown split '3'"),
         (lambda image: image["sentences"].append(7), "a sentence without raw text or tokens"),

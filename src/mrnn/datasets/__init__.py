@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from ..errors import DataError
@@ -21,6 +22,7 @@ from .parquet import ARROW, PARQUET
 from .records import RECORDS
 from .shards import SHARDS
 from .tables import CSV, IMAGEFOLDER, JSON_LINES, TSV
+from .unused import unused
 
 __all__ = [
     "SPLITS",
@@ -59,13 +61,16 @@ def read_dataset(data: Path, images: Path | None = None, split_seed: int = 1) ->
     `split_seed`. A line or picture that cannot be used becomes a Problem; raises DataError when
     nothing can be used, or when it is not clear what the captions are.
     """
-    kind, files = _recognised(data)
-    return assemble(kind.read(files, images), _name(data), kind.name, split_seed)
-
-
-def _recognised(data: Path) -> _Choice:
-    """The only format that fits the content, or that alone fits the names."""
     listing = Listing.of(data)
+    kind, files = _recognised(data, listing)
+    found = kind.read(files, images)
+    if data.is_dir():
+        found = chain(found, unused(listing, kind, {*files, *kind.also(files)}))
+    return assemble(found, _name(data), kind.name, split_seed)
+
+
+def _recognised(data: Path, listing: Listing) -> _Choice:
+    """The only format that fits the content, or that alone fits the names."""
     for by_content in (True, False):
         fitting = [(kind, files) for kind in _FORMATS if (files := kind.find(listing, by_content))]
         if len(fitting) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,27 +17,46 @@ HINT = "name the folder of the pictures with --images"
 _PICTURES = re.compile(r"image|img|photo|picture|flickr?8k_dataset|flicker8k_dataset")
 IMAGE_NAMES = (  # of a column of a table, or of a key in JSON
     *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
+    *("image_file_name", "file_names", "image_file_names"),  # of imagefolder
     *("img", "photo", "picture"),
 )
 CAPTION_NAMES = (
     *("caption", "captions", "text", "texts", "sentence", "sentences"),
     *("description", "comment", "raw"),
 )
+_LONG = 19  # digits
 _SHOWN = 200  # characters of a name in a message
 _LEADS_OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|.*(://|\0)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
-_SPLIT_WORD = re.compile(r"(?<![a-z])(train|dev|val|valid|validation|test)(?![a-z])")
+_SPLITS = {
+    **{split: split for split in SPLITS},
+    **ALIASES,
+    **dict.fromkeys(("restval", "training", "trn"), "train"),
+    **dict.fromkeys(("validate", "validating", "devel", "development"), "dev"),
+    **dict.fromkeys(("testing", "tst"), "test"),
+}
+_SPLIT_FOLDER = re.compile(
+    rf"({'|'.join(_SPLITS)})(?:[-_ ]?(?:19|20)\d\d|[-_ ]?(?:images?|set|data))?"
+)
+_SPLIT_WORD = re.compile(
+    rf"(?<![a-z])({'|'.join(_SPLITS)})(?:images?|imgs?|names?|ids?|list|set|split|data)?(?![a-z])"
+)
 _PART = re.compile(r"(?<![0-9])[0-9]{5,}(-of-[0-9]{5,})?(?![0-9])|^[0-9]+(?=\.)")
 
 
 class Entry(NamedTuple):
     """A picture with none, some or all of its captions, as one place of the data has it."""
 
-    place: str  # file, and line where there is one
+    place: str  # file, and after a colon the line where there is one
     name: str  # of the picture, as it is written there
-    folders: tuple[Path, ...]  # where it may lie, the first that has it counts; or its shard
+    folders: tuple[Path, ...]  # where it may lie; or its shard
     captions: Sequence[str] = ()
     split: str | None = None  # one of SPLITS
     span: tuple[int, int] | None = None  # offset and size of its bytes in the shard
+
+    @property
+    def file(self) -> str:
+        """The file of the place."""
+        return self.place.rpartition(":")[0] or self.place
 
 
 Found = Entry | Problem
@@ -80,6 +99,8 @@ class Format:
     # Its files in a folder: those whose content is right, or all whose name is.
     find: Callable[[Listing, bool], list[Path]]
     read: Callable[[Sequence[Path], Path | None], Iterator[Found]]  # the files, and --images
+    # What it reads beside them, such as lists of splits.
+    also: Callable[[Sequence[Path]], Sequence[Path]] = lambda files: ()
 
 
 def picture_folders(
@@ -140,15 +161,38 @@ def column_kind(name: str) -> str:
 
 def known_split(word: str) -> str | None:
     """The split that a word of some data means, if it does; restval is more training data."""
-    word = word.strip().lower()
-    word = {"restval": "train"}.get(word, ALIASES.get(word, word))
-    return word if word in SPLITS else None
+    return _SPLITS.get(word.strip().lower())
 
 
 def split_of_file(path: Path) -> str | None:
     """The split that the name of a file tells, as in `captions_val2014.json`."""
     words = {known_split(word) for word in _SPLIT_WORD.findall(path.name.lower())}
     return words.pop() if len(words) == 1 else None
+
+
+def split_of_folders(parts: Sequence[str]) -> str | None:
+    """The split that the first of some folders tells that tells any, as in `images/train2014`."""
+    return next(filter(None, map(_split_of_folder, parts)), None)
+
+
+def _split_of_folder(name: str) -> str | None:
+    match = _SPLIT_FOLDER.fullmatch(name.lower())
+    return match and known_split(match[1])
+
+
+def identity(value: object) -> int | str | None:
+    """An id of some data, the same as text and as number; None for what is no id."""
+    if isinstance(value, float) and value.is_integer():  # as tables of numbers write them
+        value = int(value)
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _LONG:
+        return int(value)
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def shared_names(images: Iterable[tuple[str, int | str | None]]) -> set[str]:
+    """Names of files that images of different ids have: whose picture it is, nobody knows."""
+    first: dict[str, int | str] = {}
+    return {name for name, own in images if own is not None and first.setdefault(name, own) != own}
 
 
 def one_a_split(files: Sequence[Path]) -> list[tuple[Path, str | None]]:

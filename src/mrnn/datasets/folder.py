@@ -6,12 +6,13 @@ that is there: trainers of image generators keep sentences in .caption and tags 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import DataError, UsageError
 from ..images.finding import SIDECAR, SUFFIXES, printable
-from .entries import Entry, Format, Found, Listing, known_split
+from .entries import Entry, Format, Found, Listing, split_of_folders
 from .examples import Problem
 from .lines import numbered_lines
 
@@ -31,7 +32,7 @@ def _find(listing: Listing, by_content: bool) -> list[Path]:
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
-    """Pictures folder by folder; top folders named after splits are splits."""
+    """Pictures folder by folder; folders named after splits are splits."""
     [data] = files
     if images is not None:
         raise UsageError("--images does not go with pictures that lie beside their text files")
@@ -41,7 +42,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
             yield inside
         else:
             parts = inside.folder.relative_to(data).parts
-            yield from _entries(data, inside, known_split(parts[0]) if parts else None, second)
+            yield from _entries(data, inside, split_of_folders(parts), second)
     if second:
         what = f"{len(second):,} texts of pictures that have another are not read, as {second[0]}"
         yield Problem(printable(data), what)
@@ -81,11 +82,18 @@ def _pictures(inside: Listing) -> Iterator[tuple[str, list[str]]]:
         if _is_text(name):
             stem, _, suffix = name.rpartition(".")
             texts[stem, suffix.lower()] = name
+    alike = {
+        (unicodedata.normalize("NFC", stem), kind): name for (stem, kind), name in texts.items()
+    }
     for name in inside.files:
         stem, _, suffix = name.rpartition(".")
         if f".{suffix.lower()}" in SUFFIXES:
-            keys = ((begin, kind) for begin in (stem, name) for kind in _TEXTS)
-            yield name, [texts[key] for key in keys if key in texts]
+            keys = [(begin, kind) for begin in (stem, name) for kind in _TEXTS]
+            own = [texts[key] for key in keys if key in texts]
+            if not own and not name.isascii():  # two systems write é in two ways
+                composite = ((unicodedata.normalize("NFC", begin), kind) for begin, kind in keys)
+                own = [alike[key] for key in composite if key in alike]
+            yield name, own
 
 
 def _is_text(name: str) -> bool:
@@ -111,6 +119,15 @@ def _walk(top: Listing) -> Iterator[Listing | Problem]:
         waiting += [folder / name for name in reversed(listing.folders)]
 
 
+def _texts(files: Sequence[Path]) -> list[Path]:
+    """Texts at the top, each of which is read or reported."""
+    return Listing.of(files[0]).ending(*(f".{kind}" for kind in _TEXTS))
+
+
 FOLDER = Format(
-    "folder of pictures and text files", "photo.jpg with photo.txt or photo.caption", _find, _read
+    "folder of pictures and text files",
+    "photo.jpg with photo.txt or photo.caption",
+    _find,
+    _read,
+    _texts,
 )

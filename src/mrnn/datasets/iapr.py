@@ -37,9 +37,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     [annotations] = files
     folders = picture_folders(annotations.parent, images)
     lists = _Lists()
-    found = Listing.of(annotations.parent).ending("_list.txt")
-    found += Listing.of(annotations).ending("_list.txt")
-    for path, split in one_a_split([path for path in found if split_of_file(path)]):
+    for path, split in one_a_split(_split_lists(files)):
         yield from lists.read(path, split or "")
     for number in Listing.of(annotations).folders:
         for path in Listing.of(annotations / number).ending(".eng"):
@@ -48,6 +46,14 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
                 yield _entry(path, folders, split)
     for place, split in lists.left():
         yield Problem(place, "no annotation of that name; skipped", split)
+
+
+def _split_lists(files: Sequence[Path]) -> list[Path]:
+    """`iaprtc12_train_list.txt` and the like, beside the annotations or in their folder."""
+    [annotations] = files
+    found = Listing.of(annotations.parent).ending("_list.txt")
+    found += Listing.of(annotations).ending("_list.txt")
+    return [path for path in found if split_of_file(path)]
 
 
 class _Lists:
@@ -110,4 +116,4 @@ def _element(tag: str, text: str) -> str | None:
     return match and match[1]
 
 
-IAPR = Format("IAPR TC-12", f"{_ANNOTATIONS}/ (IAPR TC-12)", _find, _read)
+IAPR = Format("IAPR TC-12", f"{_ANNOTATIONS}/ (IAPR TC-12)", _find, _read, _split_lists)

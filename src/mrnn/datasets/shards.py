@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from ..errors import UsageError
 from ..images.finding import SUFFIXES, Member, printable
+from .cells import captions_in
 from .entries import (
     CAPTION_NAMES,
     Entry,
@@ -25,6 +26,7 @@ from .entries import (
     split_of_file,
 )
 from .examples import Problem
+from .lines import split_lines
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
 _MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # of those
@@ -267,18 +269,17 @@ def _captions(file: BinaryIO, member: Member, is_text: bool) -> list[str] | str:
     file.seek(member.offset)
     text = file.read(member.size).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     if is_text:
-        return [line for line in text.split("\n") if line.strip()] or "the text is empty"
+        return [line for line in split_lines(text) if line.strip()] or "the text is empty"
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         return "not JSON" + (f" ({shown(str(error))})" if isinstance(error, ValueError) else "")
     known = document if isinstance(document, dict) else {}
     value = next((known[name] for name in CAPTION_NAMES if name in known), None)
-    given = value if isinstance(value, list) else [value]
-    captions = [caption for caption in given if isinstance(caption, str)]
-    if not captions or len(captions) < len(given):
+    captions = captions_in(value)
+    if not captions or not isinstance(value, str | list):
         return f"no caption; accepted keys are {', '.join(CAPTION_NAMES)}"
-    return captions
+    return captions if isinstance(captions, str) else list(captions)
 
 
 SHARDS = Format("WebDataset shards", "*.tar of key.jpg with key.txt (WebDataset)", _find, _read)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from ..errors import DataError
 from ..images.finding import printable
+from .captions import ABSENT
+from .cells import captions_in
 from .columnar import COLUMNAR, Stored, columnar_rows
 from .entries import (
     CAPTION_NAMES,
@@ -36,6 +37,8 @@ from .naming import Names, is_picture
 _ID = "image_id"
 _SPLIT_NAMES = ("split", "set")
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of Hugging Face's imagefolder
+_DATA = "data"  # the folder that may hold all of it
+_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?', re.IGNORECASE)  # Excel's first line
 
 TAB = "\t"
 _NAMES = {",": "commas", ";": "semicolons", "|": "bars", TAB: "tabs"}  # of delimiters
@@ -72,9 +75,10 @@ def _with_columns(found: Sequence[Path]) -> list[Path]:
 
 
 def _find_metadata(listing: Listing, by_content: bool) -> list[Path]:
-    """The metadata beside the pictures, or in folders named after splits."""
-    inside = [Listing.of(listing.folder / f) for f in listing.folders if known_split(f)]
-    files = [path for place in (listing, *inside) for path in place.ending(*METADATA)]
+    """The metadata beside the pictures, or in folders named after splits, perhaps in `data/`."""
+    tops = [listing, *(Listing.of(listing.folder / f) for f in listing.folders if f == _DATA)]
+    inside = [Listing.of(top.folder / f) for top in tops for f in top.folders if known_split(f)]
+    files = [path for place in (*tops, *inside) for path in place.ending(*METADATA)]
     found = [path for path in files if path.name in METADATA]
     return found if not by_content or any(map(has_columns, found)) else []
 
@@ -93,14 +97,15 @@ def _read_metadata(files: Sequence[Path], images: Path | None) -> Iterator[Found
 def table_entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
     """What the rows of a table of any kind say; raises DataError where the columns are missing."""
     columns: _Columns | None = None
-    pictures = Names(folders)
+    pictures, own = Names(folders), (path,)
     names: set[str] = set()  # the columns as they were chosen from; JSON lines may differ in them
+    file = printable(path)
     for row in _rows(path):
         if isinstance(row, Problem):
             yield row
             continue
         number, cells = row
-        place = f"{printable(path)}:{number}"
+        place = f"{file}:{number}"
         if columns is None or cells.keys() != names:
             found = _columns(list(cells), list(cells.values()))
             if isinstance(found, str) and columns is None:
@@ -111,7 +116,7 @@ def table_entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> I
             columns, names = found, set(cells)
         entry = _entry(place, cells, columns, split, pictures)
         if isinstance(entry, Entry) and entry.span is not None:
-            entry = entry._replace(folders=(path,))
+            entry = entry._replace(folders=own)
         yield entry
 
 
@@ -122,31 +127,35 @@ def _entry(
     split: str | None,
     pictures: Names,
 ) -> Found:
-    image, named = cells.get(columns.image), cells.get(columns.split or "")
-    if isinstance(image, dict):  # as Hugging Face writes it to JSON lines
-        image = image.get("path")
-    is_id = plain_name(columns.image) == _ID and type(image) is int
-    if not (is_id or isinstance(image, Stored) or (isinstance(image, str) and image.strip())):
+    image = _image(cells.get(columns.image), plain_name(columns.image) == _ID)
+    if image is None:
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
-    if isinstance(named, str) and named.strip():
-        split = known_split(named)
-        if split is None:
-            return Problem(place, f"unknown split '{shown(named)}'; skipped")
-    captions = [text for column in columns.captions for text in _captions(cells.get(column))]
-    if not all(isinstance(text, str) for text in captions):
-        return Problem(place, "a caption that is not text; skipped", split)
-    texts = [str(text) for text in captions]
+    if columns.split is not None:
+        named = cells.get(columns.split)
+        if isinstance(named, str) and named.strip().lower() not in ("", *ABSENT):
+            split = known_split(named)
+            if split is None:
+                return Problem(place, f"unknown split '{shown(named)}'; skipped")
+    captions: list[str] = []
+    for column in columns.captions:
+        found = captions_in(cells.get(column))
+        if isinstance(found, str):
+            return Problem(place, f"{found}; skipped", split)
+        captions += found
     if isinstance(image, Stored):
-        return Entry(place, image.name, (), texts, split, image.span)
-    return Entry(place, pictures.meant(image), pictures.folders, texts, split)
+        return Entry(place, image.name, (), captions, split, image.span)
+    return Entry(place, pictures.meant(image), pictures.folders, captions, split)
 
 
-def _captions(cell: object) -> Sequence[object]:
-    """One caption, or several as a list; in a CSV cell the list is written as JSON."""
-    if isinstance(cell, str) and cell.startswith("[") and cell.endswith("]"):
-        with suppress(ValueError, RecursionError):
-            cell = json.loads(cell)
-    return cell if isinstance(cell, list) else (cell,)
+def _image(cell: object, may_be_id: bool) -> Stored | str | int | None:
+    """The picture that a cell names or holds; none where it names several."""
+    if isinstance(cell, dict):  # as Hugging Face writes it to JSON lines
+        cell = cell.get("path")
+    if isinstance(cell, list) and len(cell) == 1:  # as file_names of its imagefolder
+        [cell] = cell
+    if isinstance(cell, str):
+        return cell if cell.strip() else None
+    return cell if isinstance(cell, Stored) or (may_be_id and isinstance(cell, int)) else None
 
 
 def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
@@ -213,11 +222,13 @@ def _json_rows(path: Path) -> Iterator[Row | Problem]:
 
 def _delimited_rows(path: Path) -> Iterator[Row | Problem]:
     """Rows of a CSV or TSV file by the names of its first row."""
-    delimiter = _delimiter(path)
+    delimiter, first = _delimiter(path)
     header: list[str] | None = None
     for row in _cells(path, delimiter):
         if isinstance(row, Problem):
             yield row
+        elif row[0] < first:
+            continue
         elif header is None:
             header = [cell.strip() for cell in row[1]]
         elif len(row[1]) == len(header):
@@ -227,12 +238,19 @@ def _delimited_rows(path: Path) -> Iterator[Row | Problem]:
             yield Problem(f"{printable(path)}:{row[0]}", what)
 
 
-def _delimiter(path: Path) -> str:
-    """What separates the columns; raises DataError where the header has not the right ones."""
-    (number, line), *rest = islice(numbered_lines(path), 2)
-    place = f"{printable(path)}:{number}"
+def _delimiter(path: Path) -> tuple[str, int]:
+    """What separates the columns, and the line of the header.
+
+    Raises DataError where the header has not the right columns.
+    """
+    lines = numbered_lines(path)
+    number, line = next(lines)
     usual = _DELIMITERS[path.suffix.lower()]
-    row = rest[0][1] if rest else ""
+    if told := _SEPARATOR.fullmatch(line.strip("\r\n ")):
+        usual = told[1]
+        number, line = next(lines, (number, line))
+    _, row = next(lines, (0, ""))
+    place = f"{printable(path)}:{number}"
     found = {d: _columns(_header(line, d), _header(row, d)) for d in _NAMES}
     right = [d for d in _NAMES if isinstance(found[d], _Columns)]
     if not right:
@@ -242,7 +260,7 @@ def _delimiter(path: Path) -> str:
             f"{place}: the columns are separated by {_NAMES[right[0]]}, but {path.suffix} stands "
             f"for {_NAMES[usual[0]]}; rename the file to {'.tsv' if right[0] == TAB else '.csv'}"
         )
-    return next(d for d in right if d in usual)
+    return next(d for d in right if d in usual), number
 
 
 def _header(line: str, delimiter: str) -> list[str]:
@@ -253,9 +271,14 @@ def _header(line: str, delimiter: str) -> list[str]:
 
 
 def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
-    """Quotes count in CSV only: TSV has none, and Flickr30K's `|` file has them in captions."""
-    if delimiter in ",;":
-        return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    """Quotes count, but for those of Flickr30K's `|` file, which are in captions."""
+    if delimiter == "|":
+        return _unquoted(lines, delimiter)
+    is_csv = delimiter in ",;"
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=is_csv, strict=True)
+
+
+def _unquoted(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
 
 
@@ -263,19 +286,33 @@ def _cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Probl
     """Rows with the number of their first line.
 
     A row that is not sound is given up as a line, and reading goes on with the line after: a
-    quote that is never closed costs one row.
+    quote that is never closed costs one row. In TSV, where some write quotes as they are, such a
+    line is read without them, and so is one whose quotes would reach over tabs of other lines.
     """
     lines = _Lines(numbered_lines(path))
     reader = _reader(lines, delimiter)
     while True:
         lines.taken.clear()
+        fault: csv.Error | None = None
+        row: list[str] = []
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
+            fault = error
+        several = delimiter == TAB and len(lines.taken) > 1
+        if delimiter == TAB and (fault or (several and any(TAB in cell for cell in row))):
+            taken = lines.take_back()
+            fault = None
+            try:
+                row = next(_unquoted([taken[1]], delimiter))
+            except csv.Error as error:
+                fault = error
+            lines.taken = [taken]
+        if fault:
             number, _ = lines.take_back()
-            yield Problem(f"{printable(path)}:{number}", f"not a sound row ({error}); line skipped")
+            yield Problem(f"{printable(path)}:{number}", f"not a sound row ({fault}); line skipped")
         else:
             yield lines.taken[0][0], row
 

@@ -1,0 +1,46 @@
+"""What looks like captions or a list of a split, and is not read, is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..images.finding import printable
+from .entries import Format, Listing, split_of_file
+from .examples import Problem
+
+_TEXTS = (".txt", ".lst", ".list", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".token")
+_TABLES = (".parquet", ".arrow", ".feather", ".xlsx", ".xls", ".ods")
+_WORDS = ("caption", "metadata", "sentence", "description")
+# Known to be something else: COCO's other annotations, lemmas, what img2dataset counts.
+_OTHERS = ("instances_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")
+_OTHER_ENDS = (".lemma.token.txt", "_stats.json")
+_INSIDE = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of a folder that is a split
+
+
+def unused(listing: Listing, kind: Format, used: set[Path]) -> Iterator[Problem]:
+    """A Problem for each file of a folder that looks so and is not among those that are read."""
+    for path in listing.ending(*_TEXTS, *_TABLES):
+        if path not in used and (what := _looks_like(path)):
+            yield _problem(path, what, kind)
+    for folder in listing.folders:
+        for name in _INSIDE:
+            path = listing.folder / folder / name
+            if path not in used and os.path.isfile(path):  # noqa: PTH113  # whatever may be seen
+                yield _problem(path, "captions", kind)
+
+
+def _problem(path: Path, what: str, kind: Format) -> Problem:
+    message = f"looks like {what}, but is not read: the data is taken for {kind.name}; move it away"
+    return Problem(printable(path), f"{message}, or name the file to be read instead")
+
+
+def _looks_like(path: Path) -> str | None:
+    name = path.name.lower()
+    if name.startswith(_OTHERS) or name.endswith(_OTHER_ENDS):
+        return None
+    if any(word in name for word in _WORDS):
+        return "captions"
+    split = split_of_file(path)
+    return f"a list of the {split} split" if split else None
