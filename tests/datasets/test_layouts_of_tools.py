@@ -260,6 +260,24 @@ def label_studio_json_min(data: Path) -> Path:
     return data
 
 
+def label_studio_csv(data: Path, delimiter: str = ",") -> Path:
+    put_pictures(data / "images")
+    text = io.StringIO()
+    rows = label_studio_rows()
+    writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(sorted(rows[0]))
+    for row in rows:
+        values = [row[name] for name in sorted(row)]
+        writer.writerow([json.dumps(v) if isinstance(v, dict) else v for v in values])
+    put(data / "result.csv", text.getvalue())
+    return data
+
+
+def label_studio_tsv(data: Path) -> Path:
+    """Its name is result.csv, too."""
+    return label_studio_csv(data, "\t")
+
+
 def label_studio_json(data: Path) -> Path:
     """All that Label Studio knows; what was cancelled is no annotation."""
     tasks = [
@@ -304,6 +322,8 @@ LAYOUTS: dict[Callable[[Path], Path], tuple[str, dict[str, tuple[str, ...]]]] = 
     kohya_full_paths: ("JSON records", FIRST),
     captions_by_name: ("JSON records", ALL),
     coco_results: ("JSON records", COCO_NAMES),
+    label_studio_csv: ("CSV", MIXED),
+    label_studio_tsv: ("CSV", MIXED),
     label_studio_json_min: ("JSON records", MIXED),
     label_studio_json: ("JSON records", MIXED),
 }

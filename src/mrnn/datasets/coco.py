@@ -80,7 +80,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         yield Problem(printable(path), what, split_of_file(path))
     for path, split in one_a_split([path for path in files if path not in lists]):
         home = path.parent.parent if path.parent.name == _FOLDER else path.parent
-        folders = picture_folders(home, images, split)
+        folders = picture_folders(home, images)
         document = parse(path, _keep)
         if not isinstance(document, dict):
             raise DataError(f'{printable(path)}: expected lists "images" and "annotations"')

@@ -49,7 +49,7 @@ def _is_pair(line: str) -> bool:
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in one_a_split(files):
-        names = Names(picture_folders(path.parent, images, split))
+        names = Names(picture_folders(path.parent, images))
         for number, line in numbered_lines(path):
             place = f"{printable(path)}:{number}"
             name, tab, caption = line.partition("\t")

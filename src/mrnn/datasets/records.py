@@ -96,7 +96,7 @@ def _has_rows(path: Path, ids_count: bool) -> bool:
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in _parts(files):
         home = path.parent.parent if path.parent.name == _FOLDER else path.parent
-        folders = picture_folders(home, images, split)
+        folders = picture_folders(home, images)
         names = Names(folders)
         count = chats = 0
         others: dict[str, str] = {}
