@@ -253,7 +253,7 @@ def test_a_split_by_the_key_of_an_array(tmp_path):
 
 
 def test_a_test_split_without_captions_beside_the_others(tmp_path):
-    """VizWiz-Captions' annotations/test.json, COCO's image_info_test2014.json."""
+    """VizWiz-Captions' annotations/test.json."""
     vizwiz(tmp_path)
     put_pictures(tmp_path / "test", ("11.jpg",))
     path = put(tmp_path / "annotations" / "test.json", pictures_alone(("11.jpg",)))
@@ -264,14 +264,31 @@ def test_a_test_split_without_captions_beside_the_others(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("annotations", "what"),
+    [
+        (None, "a list of pictures without annotations (captions)"),
+        ([], "a list of pictures without annotations (captions)"),
+        ([{"image_id": 1, "bbox": [0, 0, 1, 1]}], "its annotations are no captions"),
+    ],
+)
 @pytest.mark.parametrize("name", ["nocaps_test_image_info.json", "test.json"])
-def test_a_list_of_pictures_alone_is_refused(tmp_path, name):
+def test_pictures_without_captions_are_refused(tmp_path, name, annotations, what):
     put_pictures(tmp_path / "images")
-    path = put(tmp_path / name, pictures_alone(NAMES))
+    document = json.loads(pictures_alone(NAMES))
+    if annotations is not None:
+        document["annotations"] = annotations
+    path = put(tmp_path / name, json.dumps(document))
     for data in (path, tmp_path):
-        assert refused(data) == (
-            f"{path}: a list of pictures without annotations (captions); name a file that has them"
-        )
+        assert refused(data) == f"{path}: {what}; name a file that has them"
+
+
+def test_the_lists_of_pictures_of_coco_are_nothing_new(tmp_path):
+    """They are released beside the captions."""
+    data = stair(tmp_path)
+    path = data / "annotations" / "image_info_test2014.json"
+    put(path, pictures_alone(("11.jpg",)))
+    assert read_dataset(data).problems == ()
 
 
 def test_coco_in_the_folder_of_all_pictures(tmp_path):

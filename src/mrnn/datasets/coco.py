@@ -25,7 +25,7 @@ from .examples import Problem
 
 _FOLDER = "annotations"  # of the release, beside the pictures
 _TOKENIZED = "_tokenized"
-_OTHERS = ("instances_", "person_keypoints_")  # in it, and large
+_OTHERS = ("instances_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")  # in it
 
 
 # Captions that their data set itself marks as none, as VizWiz does.
@@ -64,9 +64,9 @@ def is_coco(path: Path) -> bool:
 
 
 def is_list_of_pictures(path: Path) -> bool:
-    """Whether a JSON file has COCO's images without annotations."""
-    has_images = mentions(path, "images", "file_name") and not mentions(path, "annotations")
-    return has_images and not _is_captions(path)
+    """Whether a JSON file has COCO's images, and no annotations or an empty list of them."""
+    is_more = any(mentions(path, word) for word in ("image_id", "caption", "captions", "sentences"))
+    return mentions(path, "images", "file_name") and not is_more and not _is_captions(path)
 
 
 def _is_captions(path: Path) -> bool:

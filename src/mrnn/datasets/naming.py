@@ -26,12 +26,19 @@ class Names:
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(folders)
         self._by_number: dict[int, str] | None = None  # "" for several
+        self._last: tuple[object, ...] = ()  # spellings that were asked for, and their name
+        self._meant = ""
 
     def meant(self, *spellings: object) -> str:
         """A picture's name by the first spelling that leads to one, or by the first of all.
 
         A spelling is a name, with folders or without, or the number of a picture of COCO.
         """
+        if spellings != self._last:  # captions of a picture lie together
+            self._last, self._meant = spellings, self._found(spellings)
+        return self._meant
+
+    def _found(self, spellings: Sequence[object]) -> str:
         names = [name for spelling in spellings for name in _readings(spelling)]
         if len(names) > 1:
             exact = (n for name in names for n in (name, with_suffix(name)) if self._has(n))

@@ -132,6 +132,8 @@ def _parts(files: Sequence[Path]) -> list[tuple[Path, str | None]]:
 def _refusal(path: Path) -> str:
     if is_list_of_pictures(path):
         return "a list of pictures without annotations (captions); name a file that has them"
+    if mentions(path, "images", "annotations", "image_id") and not mentions(path, "caption"):
+        return "its annotations are no captions; name a file that has them"
     return (
         "neither Karpathy's JSON (images with sentences) nor COCO's (images and annotations), nor "
         "objects with a picture and its captions"
