@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ..images.finding import SUFFIXES
-from .entries import Listing, leads_outside, with_suffix
+from .entries import Listing, leads_outside
 from .locating import is_file
 
 # Label Studio's paths: what it was given as a file, and what it was told of on a disk.
@@ -41,8 +41,8 @@ class Names:
     def _found(self, spellings: Sequence[object]) -> str:
         names = [name for spelling in spellings for name in _readings(spelling)]
         if len(names) > 1:
-            exact = (n for name in names for n in (name, with_suffix(name)) if self._has(n))
-            if found := next(exact, None):
+            exact = (name if is_picture(name) else f"{name}.jpg" for name in names)
+            if found := next(filter(self._has, exact), None):
                 return found
         numbers = (name for name in names if name.isdecimal() and len(name) < _LONG)
         return next(filter(None, map(self._numbered, numbers)), names[0])
