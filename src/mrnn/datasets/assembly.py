@@ -6,6 +6,7 @@ import posixpath
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .captions import fault, plain
 from .entries import HINT, Entry, Found, shown, split_of_folders
 from .examples import SPLITS, Columns, DataSet, Examples, Problem, Texts
 from .gathered import GatheredCaptions
-from .locating import Located, Locator, agree
+from .locating import Located, Locator, agree, innermost
 from .splits import GIVEN, NO_SPLIT, complete_splits
 
 BY_FOLDERS = "by the folders of the pictures"
@@ -34,6 +35,14 @@ def assemble(found: Iterable[Found], name: str, format_name: str, split_seed: in
     return gathered.dataset(name, format_name, problems, split_seed)
 
 
+class _Known(NamedTuple):
+    """A picture that has a row."""
+
+    row: int
+    name: str  # by which it was found
+    is_exact: bool
+
+
 class _Gathered:
     """Pictures in order of their first entry, and captions in order."""
 
@@ -43,7 +52,7 @@ class _Gathered:
         self._rows: dict[tuple[tuple[Path, ...], str | None], dict[str, int]] = {}
         self._sought: tuple[tuple[Path, ...], str | None] = ((), "")  # by the last entry
         self._named: dict[str, int] = {}  # rows of such
-        self._others: dict[tuple[int, str], tuple[int, str]] = {}  # where the disk has another name
+        self._others: dict[tuple[int, str], _Known] = {}  # files that are named in another way
         self._homes: dict[Path, int] = {}  # folders and shards that have a picture
         self._home = array("q")  # of each picture; -1 for none
         self._reasons: dict[int, str] = {}  # why a picture has none
@@ -118,43 +127,52 @@ class _Gathered:
             found = self._locator.find(entry.name, entry.folders, entry.split)
         if isinstance(found, str):
             return self._new(entry, reason=found)
-        home = self._homes.setdefault(found.home, len(self._homes))
-        row, written = self._of_file(home, found.name)
-        if row is None:
-            return self._new(entry, home, found.name)
-        was_exact = posixpath.normpath(written) == found.name
-        if (found.is_exact and was_exact) or agree(entry.name, written):
-            return row
+        inner = innermost(found, entry.folders)
+        place = self._homes.setdefault(inner.home, len(self._homes)), inner.name
+        known = self._of_file(place)
+        if known is None:
+            return self._new(entry, found, place)
+        if (found.is_exact and known.is_exact) or agree(entry.name, known.name):
+            return known.row
         # Two names that mean two pictures, and one file: who names it otherwise is wrong.
         file = printable(found.home / found.name)
-        if not was_exact:
-            self._home[row] = -1
-            self._reasons[row] = _shared(written, file, entry.name)
+        if not known.is_exact:
+            self._home[known.row] = -1
+            self._reasons[known.row] = _shared(known.name, file, entry.name)
         if found.is_exact:
-            return self._new(entry, home, found.name)
-        return self._new(entry, reason=_shared(entry.name, file, written))
+            return self._new(entry, found, place)
+        return self._new(entry, reason=_shared(entry.name, file, known.name))
 
-    def _of_file(self, home: int, name: str) -> tuple[int | None, str]:
-        """The row of a file, if it has one, and the name by which it was found."""
+    def _of_file(self, place: tuple[int, str]) -> _Known | None:
+        """The row of a file, if it has one."""
+        home, name = place
         for rows in self._rows.values():
             row = rows.get(name)
             if row is not None and self._home[row] == home and self._names[row] == name:
-                return row, name
-        return self._others.get((home, name), (None, ""))
+                return _Known(row, name, True)
+        return self._others.get(place)
 
-    def _new(self, entry: Entry, home: int = -1, name: str = "", reason: str = "") -> int:
-        """A row for a picture, which lies in a home or is missing for a reason."""
+    def _new(
+        self,
+        entry: Entry,
+        found: Located | None = None,
+        place: tuple[int, str] = (-1, ""),
+        reason: str = "",
+    ) -> int:
+        """A row for a picture, which is found in a place or missing for a reason."""
         row = len(self._names)
+        name = found.name if found else entry.name
+        home = self._homes.setdefault(found.home, len(self._homes)) if found else -1
         self._home.append(home)
-        self._names.append(name or entry.name)
+        self._names.append(name)
         self._places.append(entry.place)
         self._splits.append(NO_SPLIT)
         self._spans.extend(entry.span or _NO_SPAN)
         self._blamed.append(0)
-        if reason:
+        if found is None:
             self._reasons[row] = reason
-        elif name != entry.name:
-            self._others[home, name] = row, entry.name
+        elif place != (home, entry.name):
+            self._others[place] = _Known(row, entry.name, found.is_exact)
         return row
 
     def _left_out(self, counts: np.ndarray) -> Iterator[Problem]:
@@ -214,8 +232,12 @@ def _shared(name: str, file: str, other: str) -> str:
     )
 
 
+def _is_missing(message: str) -> bool:
+    return message.startswith("no picture ") or "leads outside the data folder" in message
+
+
 def _nothing(name: str, problems: list[Problem]) -> str:
-    missing = next((p for p in problems if p.message.startswith("no picture ")), None)
+    missing = next((p for p in problems if _is_missing(p.message)), None)
     if missing is not None:
         return f"{name}: none of the captions has a picture ({missing}); {HINT}"
     return f"{name}: no picture has a caption that can be used" + (

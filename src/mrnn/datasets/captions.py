@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from html.entities import html5
 
 from ..words.text import tokenise
 
@@ -31,12 +32,17 @@ def plain(caption: str) -> str:
     for _ in range(_TIMES):
         before = caption
         if "&" in caption:
-            caption = _ENTITY.sub(lambda found: html.unescape(found[0]), caption)
+            caption = _ENTITY.sub(_character, caption)
         if "<" in caption:
             caption = _TAG.sub(" ", caption)
         if caption == before:
             break
     return caption.strip()
+
+
+def _character(entity: re.Match[str]) -> str:
+    text = entity[0]
+    return html.unescape(text) if text[1] == "#" else html5.get(text[1:], text)
 
 
 def fault(caption: str) -> str | None:

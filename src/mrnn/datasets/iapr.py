@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..images.finding import printable
+from .captions import plain
 from .entries import (
     Entry,
     Format,
@@ -105,7 +106,7 @@ def _entry(path: Path, folders: tuple[Path, ...], split: str | None) -> Found:
     image, description = (_element(tag, text) for tag in ("IMAGE", "DESCRIPTION"))
     if description is None:
         return Problem(place, "no <DESCRIPTION>; skipped", split)
-    captions = [" ".join(part.split()) for part in description.split(";")]
+    captions = [" ".join(part.split()) for part in plain(description).split(";")]
     name = (image or "").strip() or f"{path.parent.name}/{path.stem}.jpg"
     return Entry(place, name.removeprefix("images/"), folders, [*filter(None, captions)], split)
 

@@ -121,6 +121,16 @@ class _Folder:
             pass
 
 
+def innermost(located: Located, folders: Sequence[Path]) -> Located:
+    """The same picture seen from the innermost folder that holds it: one place, one name."""
+    if "/" not in located.name:
+        return located
+    path = located.home / located.name
+    holding = [folder for folder in folders if folder in path.parents]
+    home = max(holding, key=lambda folder: len(folder.parts), default=located.home)
+    return located._replace(home=home, name=path.relative_to(home).as_posix())
+
+
 def agree(one: str, other: str) -> bool:
     """Whether two names mean the same picture, if one file fits both."""
     first, second = (_key(next(iter(_spellings(name)), name)) for name in (one, other))

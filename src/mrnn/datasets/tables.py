@@ -127,7 +127,7 @@ def _entry(
     split: str | None,
     pictures: Names,
 ) -> Found:
-    image = _image(cells.get(columns.image), plain_name(columns.image) == _ID)
+    image = _image(cells.get(columns.image), columns.image)
     if image is None:
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
     if columns.split is not None:
@@ -136,26 +136,28 @@ def _entry(
             split = known_split(named)
             if split is None:
                 return Problem(place, f"unknown split '{shown(named)}'; skipped")
-    captions: list[str] = []
+    captions: Sequence[str] = ()
     for column in columns.captions:
         found = captions_in(cells.get(column))
         if isinstance(found, str):
             return Problem(place, f"{found}; skipped", split)
-        captions += found
+        captions = (*captions, *found) if captions else found
     if isinstance(image, Stored):
         return Entry(place, image.name, (), captions, split, image.span)
     return Entry(place, pictures.meant(image), pictures.folders, captions, split)
 
 
-def _image(cell: object, may_be_id: bool) -> Stored | str | int | None:
+def _image(cell: object, column: str) -> Stored | str | int | None:
     """The picture that a cell names or holds; none where it names several."""
     if isinstance(cell, dict):  # as Hugging Face writes it to JSON lines
         cell = cell.get("path")
-    if isinstance(cell, list) and len(cell) == 1:  # as file_names of its imagefolder
+    elif isinstance(cell, list) and len(cell) == 1:  # as file_names of its imagefolder
         [cell] = cell
     if isinstance(cell, str):
         return cell if cell.strip() else None
-    return cell if isinstance(cell, Stored) or (may_be_id and isinstance(cell, int)) else None
+    if isinstance(cell, Stored):
+        return cell
+    return cell if type(cell) is int and plain_name(column) == _ID else None
 
 
 def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
