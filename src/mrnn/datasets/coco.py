@@ -24,7 +24,8 @@ from .entries import (
 from .examples import Problem
 
 _FOLDER = "annotations"  # of the release, beside the pictures
-_OTHERS = ("instances_", "person_keypoints_")  # in it, and large
+_TOKENIZED = "_tokenized"
+_OTHERS = ("instances_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")  # in it
 
 
 # Captions that their data set itself marks as none, as VizWiz does.
@@ -49,6 +50,8 @@ def _find(listing: Listing, by_content: bool) -> list[Path]:
     if _FOLDER in listing.folders:
         found += Listing.of(listing.folder / _FOLDER).ending(".json")
     captions = [path for path in found if not path.name.startswith(_OTHERS)]
+    texts = {path.name for path in captions}  # STAIR has each file again, its captions in words
+    captions = [p for p in captions if p.name.replace(_TOKENIZED, "") not in texts - {p.name}]
     right = [path for path in captions if is_coco(path)]
     # What is cut short, or has no captions (as test splits are released), is told.
     told = (p for p in captions if _is_captions(p) or is_list_of_pictures(p))
@@ -61,9 +64,9 @@ def is_coco(path: Path) -> bool:
 
 
 def is_list_of_pictures(path: Path) -> bool:
-    """Whether a JSON file has COCO's images without annotations."""
-    has_images = mentions(path, "images", "file_name") and not mentions(path, "annotations")
-    return has_images and not _is_captions(path)
+    """Whether a JSON file has COCO's images, and no annotations or an empty list of them."""
+    is_more = any(mentions(path, word) for word in ("image_id", "caption", "captions", "sentences"))
+    return mentions(path, "images", "file_name") and not is_more and not _is_captions(path)
 
 
 def _is_captions(path: Path) -> bool:
@@ -77,7 +80,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         yield Problem(printable(path), what, split_of_file(path))
     for path, split in one_a_split([path for path in files if path not in lists]):
         home = path.parent.parent if path.parent.name == _FOLDER else path.parent
-        folders = picture_folders(home, images, split)
+        folders = picture_folders(home, images)
         document = parse(path, _keep)
         if not isinstance(document, dict):
             raise DataError(f'{printable(path)}: expected lists "images" and "annotations"')

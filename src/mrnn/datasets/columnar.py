@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..errors import DataError, DependencyError
 from ..images.finding import printable
 from ..images.parquet_pictures import LARGEST_GROUP, bytes_of, picture_column, pieces
-from .entries import IMAGE_NAMES, plain_name
+from .entries import CAPTION_NAMES, IMAGE_NAMES, column_kind, plain_name
 
 COLUMNAR = (".parquet", ".arrow")
 _FEW, _MANY = 64, 4096  # rows that are read together, with pictures and without
@@ -165,7 +165,7 @@ def _part(
 
 
 def _plain_columns(schema: Any) -> list[str]:
-    """Columns of texts, whole numbers, and lists of texts: what captions and names can be."""
+    """Columns of texts, whole numbers, and lists of texts; captions may be of any kind."""
     from pyarrow import types
 
     def is_text(kind: Any) -> bool:
@@ -178,7 +178,12 @@ def _plain_columns(schema: Any) -> list[str]:
             return is_text(kind.value_type)
         return is_text(kind) or types.is_integer(kind)
 
-    return [field.name for field in schema if is_plain(field.type)]
+    return [
+        field.name
+        for field in schema
+        if is_plain(field.type)
+        or (column_kind(field.name) in CAPTION_NAMES and not types.is_binary(field.type))
+    ]
 
 
 def _refuse_large_groups(path: Path, metadata: Any, column: str) -> None:

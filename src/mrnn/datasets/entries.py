@@ -103,14 +103,12 @@ class Format:
     also: Callable[[Sequence[Path]], Sequence[Path]] = lambda files: ()
 
 
-def picture_folders(
-    beside: Path, images: Path | None, split: str | None = None
-) -> tuple[Path, ...]:
+def picture_folders(beside: Path, images: Path | None) -> tuple[Path, ...]:
     """The folders to look in for pictures that a file in the folder `beside` names.
 
-    They are the usual ones in it, then itself: folders of pictures by their names (`images/`),
-    folders of splits (`train2017/`), also those inside of the former; those of the file's own
-    `split` come first. With `images` they are sought there; raises DataError when it is not there.
+    They are the usual ones in it, then itself: folders of pictures by their names (`images/`) and
+    of splits (`train2017/`), also inside of the former. With `images` they are sought there; raises
+    DataError when it is not there.
     """
     if images is not None and not images.is_dir():
         raise DataError(f"{printable(images)}: no such folder; " + HINT)
@@ -122,21 +120,12 @@ def picture_folders(
             folders += [home / name, *(path for path in inside if split_of_file(path))]
         elif split_of_file(home / name):
             folders.append(home / name)
-    own = [path for path in folders if split and split_of_file(path) == split]
-    return (*own, *(path for path in folders if path not in own), home)
+    return (*folders, home)
 
 
 def leads_outside(name: str) -> bool:
     """Whether a name in a data set could mean something that is not in it."""
     return not name or bool(_LEADS_OUTSIDE.match(name))
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there and may be seen."""
-    try:
-        return path.is_file()
-    except OSError:  # a name too long, or inside a folder that may not be entered
-        return False
 
 
 def shown(text: str) -> str:

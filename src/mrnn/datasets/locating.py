@@ -52,10 +52,10 @@ class Locator:
             name = posixpath.normpath(name)
             top = name.partition("/")[0]
             may_have = [f for f in folders if (few := self._few(f)) is None or top in few]
-            if found := [Located(f, name, True) for f in may_have if _is_file(f, name)]:
+            if found := [Located(f, name, True) for f in may_have if is_file(f, name)]:
                 return found[0] if len(found) == 1 else _the_one(found, split, name)
         for written in _endings(name) if outside else _spellings(name):
-            found = [Located(f, written, False) for f in folders if _is_file(f, written)]
+            found = [Located(f, written, False) for f in folders if is_file(f, written)]
             if found:
                 return _the_one(found, split, name)
         for written in _endings(name) if outside else _spellings(name):
@@ -65,7 +65,7 @@ class Locator:
                     Located(folder, near, False)
                     for folder in folders
                     for near in self._near(str(folder), "", parts, by_suffix)
-                    if _is_file(folder, near)
+                    if is_file(folder, near)
                 ]
                 if found:
                     return _the_one(found, split, name)
@@ -168,7 +168,8 @@ def _are_same(one: Located, other: Located) -> bool:
         return False
 
 
-def _is_file(folder: Path, name: str) -> bool:
+def is_file(folder: Path, name: str) -> bool:
+    """Whether a file of a name is in a folder and may be seen."""
     try:
         return os.path.isfile(f"{folder}/{name}")  # noqa: PTH113  # in a third of Path's time
     except ValueError:  # a NUL character

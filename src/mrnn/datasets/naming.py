@@ -1,4 +1,4 @@
-"""Which picture is meant by an id, a name without its suffix, or an exporter's path."""
+"""Which picture is meant by an id, by an exporter's path, or by several spellings of its name."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ..images.finding import SUFFIXES
-from .entries import Listing, is_file, leads_outside, with_suffix
+from .entries import Listing, leads_outside
+from .locating import is_file
 
 # Label Studio's paths: what it was given as a file, and what it was told of on a disk.
 _UPLOADED = re.compile(r"/?(?:data/)?upload/\d+/([0-9a-f]{8}-(.+))", re.DOTALL)
 _LOCAL = re.compile(r"/?data/local-files/\?d=(.+)", re.DOTALL)
 # A picture of Hugging Face's datasets in CSV.
 _WRITTEN_OUT = re.compile(r"\{'bytes': None, 'path': '([^']+)'\}")
-_COCO_ID = re.compile(r"(?:COCO_\w+_)?(\d+)")  # the name of a picture of COCO, without suffix
+_COCO = re.compile(r"(?:COCO_\w+_)?(\d+)")  # the name of a picture of COCO, without suffix
+_LONG = 19  # digits
 
 
 class Names:
-    """The pictures in some folders by what data sets call them; a folder is listed when needed."""
+    """The pictures in some folders by what exporters call them."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(folders)
-        self._by_stem: dict[str, str] | None = None
-        self._by_number: dict[int, str] = {}
+        self._by_number: dict[int, str] | None = None  # "" for several
         self._last: tuple[object, ...] = ()  # spellings that were asked for, and their name
         self._meant = ""
 
     def meant(self, *spellings: object) -> str:
-        """The name of the picture that is there, by the first spelling that leads to one.
+        """A picture's name by the first spelling that leads to one, or by the first of all.
 
-        A spelling is a name, with folders or without, or an id. Where none leads to a picture it is
-        the name by the first.
+        A spelling is a name, with folders or without, or the number of a picture of COCO.
         """
         if spellings != self._last:  # captions of a picture lie together
             self._last, self._meant = spellings, self._found(spellings)
@@ -40,33 +40,26 @@ class Names:
 
     def _found(self, spellings: Sequence[object]) -> str:
         names = [name for spelling in spellings for name in _readings(spelling)]
-        if len(names) == 1 and is_picture(names[0]):
-            return names[0]
-        for name in names:
-            if not leads_outside(name) and any(is_file(f / name) for f in self.folders):
-                return name
-        first = names[0] if leads_outside(names[0]) else with_suffix(names[0])
-        return next(filter(None, map(self._by_id, names)), first)
+        if len(names) > 1:
+            exact = (name if is_picture(name) else f"{name}.jpg" for name in names)
+            if found := next(filter(self._has, exact), None):
+                return found
+        numbers = (name for name in names if name.isdecimal() and len(name) < _LONG)
+        return next(filter(None, map(self._numbered, numbers)), names[0])
 
-    def _by_id(self, name: str) -> str | None:
-        if self._by_stem is None:
-            self._by_stem = {}
-            for folder in reversed(self.folders):  # the first that has one counts
-                self._take(Listing.of(folder).files, self._by_stem)
-        found = self._by_stem.get(name)
-        if found is None and name.isdecimal() and len(name) < 19:
-            found = self._by_number.get(int(name))
-        return found
+    def _has(self, name: str) -> bool:
+        return not leads_outside(name) and any(is_file(f, name) for f in self.folders)
 
-    def _take(self, files: Sequence[str], by_stem: dict[str, str]) -> None:
-        for name in filter(is_picture, files):
-            stem = name.rpartition(".")[0]
-            # Several pictures that could be meant are left for whoever finds them to name.
-            by_stem[stem] = name if by_stem.get(stem, name) == name else stem
-            if match := _COCO_ID.fullmatch(stem):
-                number = int(match[1])
-                known = self._by_number.setdefault(number, name)
-                self._by_number[number] = name if known == name else str(number)
+    def _numbered(self, number: str) -> str | None:
+        """The only picture of a number, unless one is called by just these digits."""
+        if self._by_number is None:
+            self._by_number = {}
+            for name in (name for f in self.folders for name in Listing.of(f).files):
+                if is_picture(name) and (match := _COCO.fullmatch(name.rpartition(".")[0])):
+                    value = int(match[1])
+                    is_other = self._by_number.setdefault(value, name) != name
+                    self._by_number[value] = "" if is_other else name
+        return self._by_number.get(int(number))
 
 
 def is_picture(cell: object) -> bool:

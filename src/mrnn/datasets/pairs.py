@@ -49,10 +49,10 @@ def _is_pair(line: str) -> bool:
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in one_a_split(files):
-        names = Names(picture_folders(path.parent, images, split))
+        names = Names(picture_folders(path.parent, images))
         for number, line in numbered_lines(path):
             place = f"{printable(path)}:{number}"
-            name, tab, caption = line.strip().partition("\t")
+            name, tab, caption = line.partition("\t")
             name = _NUMBER.sub("", name.strip())
             if not tab or not name:
                 what = "expected a picture's name, a tab and a caption; line skipped"

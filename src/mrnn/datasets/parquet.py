@@ -45,7 +45,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         home = folder.parent if folder.name == _DATA else folder
         for path, of_file in one_a_split(inside):
             split = of_folder or of_file
-            folders = picture_folders(home, images, split)
+            folders = picture_folders(home, images)
             for found in table_entries(path, split, folders):
                 if images is not None and isinstance(found, Entry) and found.span is not None:
                     raise UsageError(f"--images does not go with {path.name}, which has pictures")

@@ -96,7 +96,7 @@ def _has_rows(path: Path, ids_count: bool) -> bool:
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in _parts(files):
         home = path.parent.parent if path.parent.name == _FOLDER else path.parent
-        folders = picture_folders(home, images, split)
+        folders = picture_folders(home, images)
         names = Names(folders)
         count = chats = 0
         others: dict[str, str] = {}
@@ -132,6 +132,8 @@ def _parts(files: Sequence[Path]) -> list[tuple[Path, str | None]]:
 def _refusal(path: Path) -> str:
     if is_list_of_pictures(path):
         return "a list of pictures without annotations (captions); name a file that has them"
+    if mentions(path, "images", "annotations", "image_id") and not mentions(path, "caption"):
+        return "its annotations are no captions; name a file that has them"
     return (
         "neither Karpathy's JSON (images with sentences) nor COCO's (images and annotations), nor "
         "objects with a picture and its captions"
@@ -146,7 +148,7 @@ def _rows(document: object) -> Iterator[tuple[str, object]]:
     elif isinstance(document, dict):
         for key, value in document.items():
             place = f"[{shown(repr(key))}]"
-            if isinstance(value, _Row) and not value.images:
+            if isinstance(value, _Row) and not value.images and _texts([*value.captions]):
                 yield place, value._replace(images=(key,))
             elif is_picture(key) and _texts(value):
                 yield place, _Row((key,), (value,), None, _Keys())

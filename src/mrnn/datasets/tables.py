@@ -42,7 +42,7 @@ _SEPARATOR = re.compile(r'"?sep=([,;|\t])"?', re.IGNORECASE)  # Excel's first li
 
 TAB = "\t"
 _NAMES = {",": "commas", ";": "semicolons", "|": "bars", TAB: "tabs"}  # of delimiters
-_DELIMITERS = {".csv": ",;|", ".tsv": TAB, ".txt": ","}
+_DELIMITERS = {".csv": ",;|\t", ".tsv": TAB, ".txt": ","}
 
 Row = tuple[int, Mapping[str, object]]  # number of its first line, cells by column
 
@@ -85,7 +85,7 @@ def _find_metadata(listing: Listing, by_content: bool) -> list[Path]:
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in one_a_split(files):
-        yield from table_entries(path, split, picture_folders(path.parent, images, split))
+        yield from table_entries(path, split, picture_folders(path.parent, images))
 
 
 def _read_metadata(files: Sequence[Path], images: Path | None) -> Iterator[Found]:

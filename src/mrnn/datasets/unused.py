@@ -13,9 +13,10 @@ from .examples import Problem
 _TEXTS = (".txt", ".lst", ".list", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".token")
 _TABLES = (".parquet", ".arrow", ".feather", ".xlsx", ".xls", ".ods")
 _WORDS = ("caption", "metadata", "sentence", "description")
-# Known to be something else: COCO's other annotations, lemmas, what img2dataset counts.
+# Known to be something else: COCO's other annotations, lemmas, what img2dataset counts, and what
+# STAIR has in words beside the captions.
 _OTHERS = ("instances_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")
-_OTHER_ENDS = (".lemma.token.txt", "_stats.json")
+_OTHER_ENDS = (".lemma.token.txt", "_stats.json", "_tokenized.json")
 _INSIDE = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of a folder that is a split
 
 
