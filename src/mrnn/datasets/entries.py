@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -116,8 +117,10 @@ def picture_folders(beside: Path, images: Path | None) -> tuple[Path, ...]:
     folders = []
     for name in Listing.of(home).folders:
         if _PICTURES.search(name.lower()):
-            inside = [home / name / one for one in Listing.of(home / name).folders]
-            folders += [home / name, *(path for path in inside if split_of_file(path))]
+            folders.append(home / name)
+            with suppress(DataError):  # what may not be entered has no picture either
+                inside = Listing.of(home / name).folders
+                folders += [home / name / one for one in inside if split_of_file(Path(one))]
         elif split_of_file(home / name):
             folders.append(home / name)
     return (*folders, home)
@@ -144,8 +147,8 @@ def plain_name(name: str) -> str:
 
 
 def column_kind(name: str) -> str:
-    """Such a name without its number, as of caption_2."""
-    return re.sub(r"_?\d+$", "", plain_name(name))
+    """Such a name without its number, as of caption_2 and pandas' caption.1."""
+    return re.sub(r"[_.]?\d+$", "", plain_name(name))
 
 
 def known_split(word: str) -> str | None:
