@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,7 +89,12 @@ class Listing:
 
     def ending(self, *suffixes: str) -> list[Path]:
         """Files whose names end so, in lower or upper case."""
-        return [self.folder / name for name in self.files if name.lower().endswith(suffixes)]
+        names = zip(self.files, self._lowered, strict=True)
+        return [self.folder / name for name, lowered in names if lowered.endswith(suffixes)]
+
+    @cached_property
+    def _lowered(self) -> tuple[str, ...]:
+        return tuple(map(str.lower, self.files))
 
 
 @dataclass(frozen=True)
