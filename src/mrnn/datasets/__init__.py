@@ -65,7 +65,7 @@ def read_dataset(data: Path, images: Path | None = None, split_seed: int = 1) ->
     kind, files = _recognised(data, listing)
     found = kind.read(files, images)
     if data.is_dir():
-        found = chain(found, unused(listing, kind, {*files, *kind.also(files)}))
+        found = chain(found, unused(listing, kind, files))
     return assemble(found, _name(data), kind.name, split_seed)
 
 

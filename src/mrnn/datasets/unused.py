@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..images.finding import printable
@@ -20,16 +20,18 @@ _OTHER_ENDS = (".lemma.token.txt", "_stats.json", "_tokenized.json")
 _INSIDE = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of a folder that is a split
 
 
-def unused(listing: Listing, kind: Format, used: set[Path]) -> Iterator[Problem]:
-    """A Problem for each file of a folder that looks so and is not among those that are read."""
-    for name in listing.files:
-        if (what := _looks_like(name)) and (path := listing.folder / name) not in used:
-            yield _problem(path, what, kind)
-    for folder in listing.folders:
-        for name in _INSIDE:
-            path = listing.folder / folder / name
-            if path not in used and os.path.isfile(path):  # noqa: PTH113  # whatever may be seen
-                yield _problem(path, "captions", kind)
+def unused(listing: Listing, kind: Format, files: Sequence[Path]) -> Iterator[Problem]:
+    """A Problem for each file of a folder that looks so and is not among the `files` of its kind.
+
+    What is read beside those is asked for only where anything looks so.
+    """
+    names = ((name, _looks_like(name)) for name in listing.files)
+    found = [(listing.folder / name, what) for name, what in names if what]
+    inside = (listing.folder / folder / name for folder in listing.folders for name in _INSIDE)
+    # Whatever may not be seen is passed over.
+    found += [(path, "captions") for path in inside if os.path.isfile(path)]  # noqa: PTH113
+    used = {*files, *kind.also(files)} if found else set()
+    yield from (_problem(path, what, kind) for path, what in found if path not in used)
 
 
 def _problem(path: Path, what: str, kind: Format) -> Problem:
