@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import DataError
 from ..images.finding import printable
 from .captions import fault, plain
+from .cells import BEGINNINGS, captions_in
 from .entries import HINT, Entry, Found, shown, split_of_folders
 from .examples import SPLITS, Columns, DataSet, Examples, Problem, Texts
 from .gathered import GatheredCaptions
@@ -65,32 +66,44 @@ class _Gathered:
 
     def add(self, entry: Entry) -> Iterator[Problem]:
         """Take an entry, yielding what cannot be used of it."""
+        row = self._row_of(entry)
+        if refusal := self._refusal(entry, row):
+            yield Problem(entry.place, f"{shown(entry.name)} {refusal}; skipped", entry.split)
+            return
+        if entry.captions:
+            self._captions.come_from(entry)
+        for written in map(plain, entry.captions):
+            found = captions_in(written) if written.startswith(BEGINNINGS) else (written,)
+            wrong = [found] if isinstance(found, str) else []
+            for caption in () if wrong else found:
+                if what := fault(caption):
+                    wrong.append(what)
+                else:
+                    self._captions.append(caption.strip(), row)
+            for what in wrong:
+                self._blamed[row] = 1
+                yield Problem(entry.place, f"{what}; skipped", entry.split)
+
+    def _row_of(self, entry: Entry) -> int:
+        """The row of an entry's picture."""
         if entry.folders is not self._sought[0] or entry.split != self._sought[1]:
             self._sought = entry.folders, entry.split
             self._named = self._rows.setdefault(self._sought, {})
         row = self._named.get(entry.name)
         if row is None:
             row = self._named[entry.name] = self._row(entry)
+        return row
+
+    def _refusal(self, entry: Entry, row: int) -> str | None:
+        """What an entry contradicts, if so; else the picture is in its split."""
         if entry.span not in (None, self._span(row)):
-            message = f"{shown(entry.name)} stands twice in the shard; skipped"
-            yield Problem(entry.place, message, entry.split)
-            return
+            return "stands twice in the shard"
         given = NO_SPLIT if entry.split is None else SPLITS.index(entry.split)
         if self._splits[row] == NO_SPLIT:
             self._splits[row] = given
         elif given not in (NO_SPLIT, self._splits[row]):
-            other = SPLITS[self._splits[row]]
-            message = f"{shown(entry.name)} is already in the {other} split; skipped"
-            yield Problem(entry.place, message, entry.split)
-            return
-        if entry.captions:
-            self._captions.come_from(entry)
-        for caption in map(plain, entry.captions):
-            if what := fault(caption):
-                self._blamed[row] = 1
-                yield Problem(entry.place, f"{what}; skipped", entry.split)
-            else:
-                self._captions.append(caption, row)
+            return f"is already in the {SPLITS[self._splits[row]]} split"
+        return None
 
     def dataset(
         self, name: str, format_name: str, problems: list[Problem], split_seed: int
