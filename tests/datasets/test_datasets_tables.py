@@ -46,7 +46,7 @@ def test_names_of_columns(data, image, caption):
 
 
 @pytest.mark.parametrize(
-    "header", ["caption_1,caption_2", "caption1,caption2", "Caption,Caption 2", "caption,caption_3"]
+    "header", ["caption_1,caption_2", "caption1,caption2", "Caption,Caption 2", "caption,caption.1"]
 )
 def test_several_columns_of_captions(data, header):
     put(data / "a.csv", f"image,{header}\n0.jpg,A dog,The dog\n1.jpg,A cat,\n")

@@ -480,6 +480,17 @@ def test_an_array_that_is_cut_short(tmp_path):
         assert refused(tmp_path).startswith(f"{path}:1: not JSON (")
 
 
+def test_json_lines_that_are_called_json(tmp_path):
+    put_pictures(tmp_path)
+    lines = [json.dumps({"image": name, "caption": "A dog"}) + "\n" for name in NAMES]
+    path = put(tmp_path / "captions.json", "".join(lines))
+    message = refused(path)
+    assert message.startswith(f"{path}:2: not JSON (Extra data, column 1, byte ")
+    assert message.endswith("; if it has an object a line, rename it to .jsonl")
+    path.rename(path.with_suffix(".jsonl"))
+    assert len(read_dataset(tmp_path).examples) == 11
+
+
 def test_bytes_of_an_arrow_stream_are_read_where_they_lie(tmp_path):
     """save_to_disk of Hugging Face datasets 5.2.0: no pyarrow is needed to read the picture."""
     path = tmp_path / "data-00000-of-00001.arrow"

@@ -286,8 +286,8 @@ def test_pictures_without_captions_are_refused(tmp_path, name, annotations, what
 def test_the_lists_of_pictures_of_coco_are_nothing_new(tmp_path):
     """They are released beside the captions."""
     data = stair(tmp_path)
-    path = data / "annotations" / "image_info_test2014.json"
-    put(path, pictures_alone(("11.jpg",)))
+    for name in ("image_info_test2014.json", "nocaps_test_image_info.json"):
+        put(data / "annotations" / name, pictures_alone(("11.jpg",)))
     assert read_dataset(data).problems == ()
 
 

@@ -24,8 +24,9 @@ from .entries import (
 from .examples import Problem
 
 _FOLDER = "annotations"  # of the release, beside the pictures
+_INFO = "image_info"  # of the pictures of a test split, as everybody knows
 _TOKENIZED = "_tokenized"
-_OTHERS = ("instances_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")  # in it
+_OTHERS = ("instances_", "person_keypoints_", "stuff_", "panoptic_")  # in it
 
 
 # Captions that their data set itself marks as none, as VizWiz does.
@@ -55,6 +56,7 @@ def _find(listing: Listing, by_content: bool) -> list[Path]:
     right = [path for path in captions if is_coco(path)]
     # What is cut short, or has no captions (as test splits are released), is told.
     told = (p for p in captions if _is_captions(p) or is_list_of_pictures(p))
+    told = (path for path in told if _INFO not in path.name)
     return [*right, *(path for path in told if path not in right)] if right else []
 
 

@@ -13,6 +13,7 @@ from ..errors import DataError
 from ..images.finding import printable
 
 _BEGINNING = 1 << 20  # bytes of a file that tell what it is
+_REMEDY = "get a fresh copy"
 _FIRST_KEYS = 100  # of an object
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -35,9 +36,11 @@ def parse(path: Path, keep: Callable[[dict[str, Any]], Any]) -> Any:
         ) from None
     except json.JSONDecodeError as error:
         byte = len(error.doc[: error.pos].encode("utf-8", "surrogatepass"))
+        is_lines = error.msg == "Extra data" and error.colno == 1
+        remedy = "if it has an object a line, rename it to .jsonl" if is_lines else _REMEDY
         raise DataError(
             f"{name}:{error.lineno}: not JSON ({error.msg}, column {error.colno}, byte {byte:,}); "
-            "get a fresh copy"
+            + remedy
         ) from None
     except RecursionError:
         raise DataError(f"{name}: not a caption file (nested too deeply)") from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,7 +89,12 @@ class Listing:
 
     def ending(self, *suffixes: str) -> list[Path]:
         """Files whose names end so, in lower or upper case."""
-        return [self.folder / name for name in self.files if name.lower().endswith(suffixes)]
+        names = zip(self.files, self._lowered, strict=True)
+        return [self.folder / name for name, lowered in names if lowered.endswith(suffixes)]
+
+    @cached_property
+    def _lowered(self) -> tuple[str, ...]:
+        return tuple(map(str.lower, self.files))
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,10 @@ def picture_folders(beside: Path, images: Path | None) -> tuple[Path, ...]:
     folders = []
     for name in Listing.of(home).folders:
         if _PICTURES.search(name.lower()):
-            inside = [home / name / one for one in Listing.of(home / name).folders]
-            folders += [home / name, *(path for path in inside if split_of_file(path))]
+            folders.append(home / name)
+            with suppress(DataError):  # what may not be entered has no picture either
+                inside = Listing.of(home / name).folders
+                folders += [home / name / one for one in inside if split_of_file(Path(one))]
         elif split_of_file(home / name):
             folders.append(home / name)
     return (*folders, home)
@@ -144,8 +153,8 @@ def plain_name(name: str) -> str:
 
 
 def column_kind(name: str) -> str:
-    """Such a name without its number, as of caption_2."""
-    return re.sub(r"_?\d+$", "", plain_name(name))
+    """Such a name without its number, as of caption_2 and pandas' caption.1."""
+    return re.sub(r"[_.]?\d+$", "", plain_name(name))
 
 
 def known_split(word: str) -> str | None:

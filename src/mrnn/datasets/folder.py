@@ -16,7 +16,7 @@ from .entries import Entry, Format, Found, Listing, split_of_folders
 from .examples import Problem
 from .lines import numbered_lines
 
-_TEXTS = ("caption", "txt")  # kinds of text, the one that counts first
+_TEXTS = ("caption", "txt")  # kinds of text
 # Texts about the folder, not about a picture.
 _NOTICES = {"readme", "license", "licence", "copying", "notice", "changelog", "citation"}
 
@@ -26,7 +26,7 @@ def _find(listing: Listing, by_content: bool) -> list[Path]:
     if not by_content:
         return []
     for inside in _walk(listing):
-        if isinstance(inside, Listing) and any(texts for _, texts in _pictures(inside)):
+        if isinstance(inside, Listing) and any(_pictures(inside)[0].values()):
             return [listing.folder]
     return []
 
@@ -49,19 +49,21 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
 
 
 def _entries(data: Path, inside: Listing, split: str | None, second: list[str]) -> Iterator[Found]:
+    home = "/".join(inside.folder.relative_to(data).parts)
     used: set[str] = set()
-    for name, texts in _pictures(inside):
-        path = inside.folder / name
+    pictures, all_texts = _pictures(inside)
+    for name, texts in pictures.items():
         if texts:
-            own = str(path.relative_to(data))
+            own = f"{home}/{name}" if home else name
             yield from _captions(inside.folder / texts[0], own, data, split)
             second += (f"{printable(other)} (but {printable(texts[0])})" for other in texts[1:])
         else:
+            path = inside.folder / name
             what = f"no {printable(path.stem)}.txt with captions beside it; skipped"
             yield Problem(printable(path), what, split)
         used.update(texts)
-    for text in inside.files:
-        if _is_text(text) and text not in used and Path(text).stem.lower() not in _NOTICES:
+    for text in all_texts:
+        if text not in used and Path(text).stem.lower() not in _NOTICES:
             what = "no picture of that name beside it; skipped"
             yield Problem(printable(inside.folder / text), what, split)
 
@@ -75,29 +77,30 @@ def _captions(text: Path, picture: str, data: Path, split: str | None) -> Iterat
         yield Problem(place, f"{str(error).removeprefix(place + ': ')}; skipped", split)
 
 
-def _pictures(inside: Listing) -> Iterator[tuple[str, list[str]]]:
-    """Pictures of a folder, each with its texts, the one that counts first."""
-    texts: dict[tuple[str, str], str] = {}  # by name without suffix and by suffix
-    for name in inside.files:
-        if _is_text(name):
-            stem, _, suffix = name.rpartition(".")
-            texts[stem, suffix.lower()] = name
-    alike = {
-        (unicodedata.normalize("NFC", stem), kind): name for (stem, kind), name in texts.items()
-    }
+def _pictures(inside: Listing) -> tuple[dict[str, list[str]], list[str]]:
+    """Pictures of a folder, each with its texts, the one that counts first; and all texts."""
+    pictures: dict[str, str] = {}  # with the name without suffix
+    texts: dict[str, list[str]] = {}  # by that; .caption comes before .txt in a folder's order
     for name in inside.files:
         stem, _, suffix = name.rpartition(".")
-        if f".{suffix.lower()}" in SUFFIXES:
-            keys = [(begin, kind) for begin in (stem, name) for kind in _TEXTS]
-            own = [texts[key] for key in keys if key in texts]
-            if not own and not name.isascii():  # two systems write é in two ways
-                composite = ((unicodedata.normalize("NFC", begin), kind) for begin, kind in keys)
-                own = [alike[key] for key in composite if key in alike]
-            yield name, own
+        suffix = suffix.lower()
+        if f".{suffix}" in SUFFIXES:
+            pictures[name] = stem
+        elif suffix in _TEXTS and not name.endswith(SIDECAR):
+            texts.setdefault(stem, []).append(name)
+    found = {name: [*texts.get(stem, ()), *texts.get(name, ())] for name, stem in pictures.items()}
+    alike = {_composed(stem): own for stem, own in texts.items() if not stem.isascii()}
+    for name, own in found.items():
+        if alike and not own:
+            own += [
+                text for one in (pictures[name], name) for text in alike.get(_composed(one), ())
+            ]
+    return found, [text for own in texts.values() for text in own]
 
 
-def _is_text(name: str) -> bool:
-    return name.rpartition(".")[2].lower() in _TEXTS and not name.endswith(SIDECAR)
+def _composed(name: str) -> str:
+    """A name as one of the two ways to write an accent has it; systems differ in them."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _walk(top: Listing) -> Iterator[Listing | Problem]:

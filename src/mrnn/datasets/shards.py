@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from ..errors import UsageError
 from ..images.finding import SUFFIXES, Member, printable
@@ -40,15 +40,23 @@ _GLANCE = 200  # samples that tell whether a tar file is a shard
 _BLOCK = 512  # bytes of a tar file
 
 
+class _Piece(NamedTuple):
+    """A member, without the rest of its header."""
+
+    name: str
+    offset: int
+    size: int
+
+
 @dataclass
 class _Sample:
     """Members of the same key."""
 
-    pictures: list[Member] = field(default_factory=list)
-    texts: list[Member] = field(default_factory=list)
-    documents: list[Member] = field(default_factory=list)
+    pictures: list[_Piece] = field(default_factory=list)
+    texts: list[_Piece] = field(default_factory=list)
+    documents: list[_Piece] = field(default_factory=list)
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[_Piece]:
         """All that can be read."""
         return [*self.pictures, *self.texts, *self.documents]
 
@@ -123,7 +131,7 @@ def _samples(path: Path, file: BinaryIO, ignored: Counter[str]) -> Iterator[_Sam
                 continue
             stem, _, kind = member.name.rpartition(".")
             sample = by_stem.setdefault(stem, _Sample())
-            if not _put(Member(path, member.name, member.offset_data, member.size), kind, sample):
+            if not _put(_Piece(member.name, member.offset_data, member.size), kind, sample):
                 ignored[member.name[len(key) + 1 :].lower()] += 1
         yield from _whole(key, by_stem, ignored)
         for stem, sample in by_stem.items():
@@ -137,7 +145,7 @@ def _samples(path: Path, file: BinaryIO, ignored: Counter[str]) -> Iterator[_Sam
         yield from by_stem.values()
 
 
-def _put(member: Member, kind: str, sample: _Sample) -> bool:
+def _put(member: _Piece, kind: str, sample: _Sample) -> bool:
     """Add a member to its sample, if it is of a kind that is read."""
     match kind.lower():
         case "txt" | "caption":
@@ -158,6 +166,9 @@ def _whole(key: str, by_stem: dict[str, _Sample], ignored: Counter[str]) -> Iter
     a word between (`key.image.jpg`, `key.caption.txt`). What else there is of a key that is whole
     in itself is of another kind (`key.seg.png`).
     """
+    if len(by_stem) == 1 and key in by_stem and by_stem[key].is_whole():  # nearly always
+        yield by_stem.pop(key)
+        return
     whole = {stem: sample for stem, sample in by_stem.items() if sample.is_whole()}
     if not whole and (sample := _with_words(key, by_stem)).is_whole():
         whole[key] = sample
@@ -182,7 +193,7 @@ def _with_words(key: str, by_stem: Mapping[str, _Sample]) -> _Sample:
     )
 
 
-def _meant(found: list[tuple[str, list[Member]]], known: Sequence[str]) -> list[Member]:
+def _meant(found: list[tuple[str, list[_Piece]]], known: Sequence[str]) -> list[_Piece]:
     """All members, or those of a known word where there are several."""
     some = [(word, members) for word, members in found if members]
     if len(some) > 1:
@@ -262,7 +273,7 @@ def _entry(path: Path, file: BinaryIO, sample: _Sample) -> Found:
     return Entry(place, picture.name, (path,), captions, split, span)
 
 
-def _captions(file: BinaryIO, member: Member, is_text: bool) -> list[str] | str:
+def _captions(file: BinaryIO, member: _Piece, is_text: bool) -> list[str] | str:
     """The captions of a text, one a line, or of a JSON object; or why there are none."""
     if member.size > _LARGEST:
         return f"larger than {_LARGEST:,} bytes"

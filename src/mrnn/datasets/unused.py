@@ -22,8 +22,8 @@ _INSIDE = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of a folder 
 
 def unused(listing: Listing, kind: Format, used: set[Path]) -> Iterator[Problem]:
     """A Problem for each file of a folder that looks so and is not among those that are read."""
-    for path in listing.ending(*_TEXTS, *_TABLES):
-        if path not in used and (what := _looks_like(path)):
+    for name in listing.files:
+        if (what := _looks_like(name)) and (path := listing.folder / name) not in used:
             yield _problem(path, what, kind)
     for folder in listing.folders:
         for name in _INSIDE:
@@ -37,11 +37,13 @@ def _problem(path: Path, what: str, kind: Format) -> Problem:
     return Problem(printable(path), f"{message}, or name the file to be read instead")
 
 
-def _looks_like(path: Path) -> str | None:
-    name = path.name.lower()
+def _looks_like(file: str) -> str | None:
+    name = file.lower()
+    if not name.endswith((*_TEXTS, *_TABLES)):
+        return None
     if name.startswith(_OTHERS) or name.endswith(_OTHER_ENDS):
         return None
     if any(word in name for word in _WORDS):
         return "captions"
-    split = split_of_file(path)
+    split = split_of_file(Path(name))
     return f"a list of the {split} split" if split else None
