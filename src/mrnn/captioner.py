@@ -141,7 +141,11 @@ class Captioner:
         return self.trust.judged(found, terms) if sure else found
 
     def score(self, image: ImagePath, sentences: Sequence[str]) -> list[Score]:
-        """Score sentences against one image, in order; raises ImageError."""
+        """Score sentences against one image, in order; raises ImageError.
+
+        Words outside the vocabulary count as the unknown word in log P(s | I), and not at all in
+        the log-ratio.
+        """
         return self.score_feature(self._feature(image), sentences)
 
     def score_feature(self, feature: np.ndarray, sentences: Sequence[str]) -> list[Score]:
@@ -150,10 +154,10 @@ class Captioner:
             return []
         corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
         pairs = Pairs(corpus, np.zeros(len(sentences), dtype=np.int64), feature[None])
-        priors = log_prior(self.model, corpus, self.prior_terms).tolist()
+        ratios = self.log_ratios(feature[None], sentences)[:, 0].tolist()
         results = []
-        for sentence, scored, prior in zip(
-            sentences, score_words(self.model, pairs), priors, strict=True
+        for sentence, scored, ratio in zip(
+            sentences, score_words(self.model, pairs), ratios, strict=True
         ):
             tokens = self.vocabulary.tokenise(sentence)
             logprobs = scored.logprobs.tolist()
@@ -164,7 +168,7 @@ class Captioner:
                     sentence,
                     logprob,
                     to_perplexity(logprob, len(logprobs)),
-                    logprob - prior,
+                    ratio,
                     tuple(self.writer.word(word, p) for word, p in words),
                     self.unknown_words(sentence),
                 )
@@ -218,14 +222,22 @@ class Captioner:
         return Explanation(caption, evidence, method, area, self.unknown_words(sentence or ""))
 
     def unknown_words(self, sentence: str) -> tuple[str, ...]:
-        """The words of a sentence that are not in the vocabulary, and count as the unknown word."""
+        """The words of a sentence that are not in the vocabulary."""
         return tuple(
             word for word in self.vocabulary.tokenise(sentence) if word not in self.vocabulary
         )
 
+    def understands(self, sentence: str) -> bool:
+        """Whether pictures can be told apart by what the model knows of a sentence.
+
+        Not if it lacks words, and those that it knows are as likely of any picture.
+        """
+        known = self.vocabulary.encode_known(sentence)
+        return not self.unknown_words(sentence) or bool(self.trust.content_words[known].any())
+
     def log_ratios(self, features: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
         """`Score.log_ratio` of every sentence for every feature (I, D): (S, I), nats."""
-        corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
+        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
         scores = log_likelihoods(self.model, corpus, image_terms(self.model, features))
         prior = log_prior(self.model, corpus, self.prior_terms)
         return scores - prior[:, None]
@@ -235,7 +247,8 @@ class Captioner:
     ) -> Ranking:
         """The k sentences (or all) that fit an image best, by P(s|I)/P(s) (paper sec. 6).
 
-        Equals stay in the given order. Raises ImageError if the image cannot be read.
+        Words outside the vocabulary are left out, of log P, too. Equals stay in the given order.
+        Raises ImageError if the image cannot be read.
         """
         _require_places(k)  # before the image is read
         return self.rank_sentences_for(os.fspath(image), self.terms_of(image), sentences, k)
@@ -245,7 +258,7 @@ class Captioner:
     ) -> Ranking:
         """What `rank_sentences` gives for an image's terms (1, M); `query` names the image."""
         _require_places(k)
-        corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
+        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
         found = zip(*sentences_for(self.model, corpus, terms, self.prior_terms, k), strict=True)
         matches = [
             Match(
@@ -268,7 +281,9 @@ class Captioner:
     ) -> Ranking:
         """The k images (or all) that a sentence fits best, by perplexity.
 
-        Equals stay in the given order; images that cannot be read are returned as errors.
+        Words outside the vocabulary are left out; there is no match where nothing is left that
+        tells pictures apart. Equals stay in the given order; images that cannot be read are
+        returned as errors.
         """
         _require_places(k)
         images = list(images)
@@ -295,14 +310,15 @@ class Captioner:
         k: int | None = None,
     ) -> Ranking:
         """What `rank_images` gives for encoder features (D,) of images with these names."""
-        if not features:
-            return Ranking(sentence, ())
+        unknown = self.unknown_words(sentence)
+        if not features or not self.understands(sentence):
+            return Ranking(sentence, (), unknown=unknown)
         terms = self.terms_of_features(np.stack(features))
         matches = [
             Match(rank, names[i], *figures)
             for rank, (i, *figures) in enumerate(self.rank_terms(sentence, terms, k), 1)
         ]
-        return Ranking(sentence, tuple(matches))
+        return Ranking(sentence, tuple(matches), unknown=unknown)
 
     def rank_terms(
         self, sentence: str, terms: np.ndarray, k: int | None = None
@@ -314,8 +330,11 @@ class Captioner:
         return self.query(sentence).ranked(terms, self.prior_terms, k)
 
     def query(self, sentence: str, centres: np.ndarray | None = None) -> Query:
-        """A sentence that looks for images, linearised at centres (A, M) or where that is usual."""
-        words = self.vocabulary.encode(sentence)
+        """A sentence that looks for images, linearised at centres (A, M) or where that is usual.
+
+        Words outside the vocabulary are left out.
+        """
+        words = self.vocabulary.encode_known(sentence)
         return open_query(self.model, words, self.anchors if centres is None else centres)
 
     def begin(self, features: np.ndarray) -> tuple[Step, State]:

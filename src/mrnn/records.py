@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -53,8 +53,10 @@ def explanation_document(image: str, explanation: Explanation, n_best: bool) -> 
 
 def ranking_document(ranking: Ranking, item: Literal["sentence", "image"]) -> dict[str, Any]:
     """The JSON object of the best sentences of an image, or images of a sentence."""
+    unknown = {"unknown": list(ranking.unknown)} if item == "image" else {}
     return {
         "query": ranking.query,
+        **unknown,
         "results": [
             {
                 "rank": m.rank,
@@ -70,6 +72,13 @@ def ranking_document(ranking: Ranking, item: Literal["sentence", "image"]) -> di
             for path, error in ranking.errors
         ],
     }
+
+
+def unknown_line(words: Sequence[str], has_found: bool) -> str:
+    """What words outside the vocabulary mean for a search."""
+    named = ", ".join(map(printable, words))
+    left = "left out" if has_found else "nothing else in the sentence tells pictures apart"
+    return f"not in the vocabulary (mrnn words --list): {named}; {left}"
 
 
 def evaluation_lines(document: Mapping[str, Any]) -> list[str]:

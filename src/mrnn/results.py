@@ -59,9 +59,10 @@ class Score:
     sentence: str
     logprob: float  # log P(s | I), nats
     perplexity: float
-    log_ratio: float  # log P(s | I) - log P(s): above 0, the image makes the sentence likelier
+    # log P(s | I) - log P(s) of the known words: above 0, the image makes the sentence likelier
+    log_ratio: float
     words: tuple[Word, ...]
-    unknown: tuple[str, ...]  # words outside the vocabulary, scored as the unknown word
+    unknown: tuple[str, ...]  # words outside the vocabulary: the unknown word in log P(s | I)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Ranking:
     query: str
     matches: tuple[Match, ...]
     errors: tuple[tuple[str, ImageError], ...] = ()  # by path
+    unknown: tuple[str, ...] = ()  # words of a sentence outside the vocabulary, which were left out
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def test_search_prints_a_table(library, photos):
         assert float(logprob) == pytest.approx(one["logprob"], abs=0.01)
         assert float(perplexity) == pytest.approx(one["perplexity"], abs=0.01)
         assert float(ratio) == pytest.approx(one["log_ratio"], abs=0.01)
-        assert match == ("yes" if one["match"] else "no")
+        assert match == ("yes" if one["match"] else "-")
         more = " (and 1 more of it)" if one["copies"] else ""
         assert rest == f"{one['image']}{more}: {one['caption']}"
     assert ("none of 4 pictures" in err) == (not any(one["match"] for one in found))
@@ -249,14 +249,21 @@ def test_search_like(library, photos, picture):
 
 
 def test_unknown_words_are_named(library):
-    _, _, err = run("search", "-l", library, "a dogs zzzz\x1b")
-    assert "not in the vocabulary: dogs; did you mean 'dog'?" in err
-    assert "not in the vocabulary: zzzz\n" in err
-    found = document("search", "-l", library, "dogs zzzz")
-    assert found["unknown"] == [
-        {"word": "dogs", "nearest": "dog"},
-        {"word": "zzzz", "nearest": None},
+    _, _, err = run("search", "-l", library, "the cat runs in dogs zzzz\x1b")
+    assert "not in the vocabulary (mrnn words --list): dogs, zzzz; left out\n" in err
+    assert document("search", "-l", library, "the cat runs in dogs zzzz")["unknown"] == [
+        "dogs",
+        "zzzz",
     ]
+
+
+def test_words_that_say_nothing_find_nothing(library):
+    code, out, err = run("search", "-l", library, "zzzz")
+    assert (code, out) == (1, "")
+    assert "zzzz; nothing else in the sentence tells pictures apart\n" in err
+    code, out, _ = run("search", "-l", library, "zzzz", "--json")
+    found = json.loads(out)
+    assert (code, found["results"], found["unknown"]) == (1, [], ["zzzz"])
 
 
 def test_no_good_match_is_said(photos, tmp_path):
@@ -267,12 +274,12 @@ def test_no_good_match_is_said(photos, tmp_path):
     assert "none of 4 pictures" in err
     assert "log-ratio of +50.00" in err
     assert f"(best {best:+.2f})" in err
-    assert out.count(" no ") == 4
+    assert out.count(" - ") == 4
 
 
 def test_a_page_carries_its_pictures(library, photos, tmp_path):
     page = tmp_path / "page.html"
-    code, _, err = run("search", "-l", library, "a dog & <b>", "-o", page)
+    code, _, err = run("search", "-l", library, "the cat runs in & <b>", "-o", page)
     assert code == 0
     assert f"page: {page}" in err
     text = page.read_text()
@@ -280,7 +287,7 @@ def test_a_page_carries_its_pictures(library, photos, tmp_path):
     assert "http://" not in text
     assert "https://" not in text
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in text
-    assert "a dog &amp; &lt;b&gt;" in text
+    assert "the cat runs in &amp; &lt;b&gt;" in text
     assert f"{photos}/copy.png" in text
     assert not re.search(r"<(script|link|iframe)", text)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_layouts import put, put_pictures
+from dataset_layouts import LAYOUTS, put, put_pictures
 from mrnn.datasets import read_dataset
 from mrnn.datasets.cells import captions_in
 
@@ -75,6 +75,23 @@ def test_what_a_cell_holds(cell, found):
 def test_a_long_cell_takes_no_longer_than_its_length():
     assert captions_in("['a'" + " ," * 60_000 + "x") == ODD
     assert captions_in("['" + "a" * 120_000) == ODD
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in LAYOUTS if n not in ("Karpathy JSON", "IAPR TC-12", "WebDataset shards")]
+)
+def test_a_list_is_several_captions_in_every_layout(tmp_path, name):
+    """What a caption of a file says if it is a list of captions that was written as text."""
+    data = LAYOUTS[name](tmp_path / "birds")
+    texts = {".csv", ".tsv", ".jsonl", ".json", ".txt", ".caption"}
+    for path in (p for p in data.rglob("*") if p.suffix in texts and p.is_file()):
+        said = path.read_text()
+        path.write_text(said.replace("The dog runs in the snow .", "('The dog' 'Snow')"))
+    sentences = [s for e in read_dataset(data).examples for s in e.sentences]
+    if "The dog runs in the snow ." not in sentences:  # it is binary
+        assert "The dog" in sentences
+        assert "Snow" in sentences
+    assert not any(sentence.startswith("(") for sentence in sentences)
 
 
 def test_three_captions_of_a_cell_are_three(tmp_path):

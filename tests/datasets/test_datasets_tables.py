@@ -310,6 +310,7 @@ def test_a_header_without_rows(data):
         ('{"image": "1.jpg", "captions": ["A", null]}', "a caption that is not text; skipped"),
         ('{"image": "1.jpg", "captions": []}', "1.jpg has no caption; skipped"),
         ('{"image": "1.jpg", "captions": ["A", "B"], "split": "x"}', "unknown split 'x'; skipped"),
+        ('{"image": "1.jpg", "captions": "A", "split": 2}', "unknown split '2'; skipped"),
     ],
 )
 def test_odd_lines_of_json(data, line, message):

@@ -578,7 +578,9 @@ def test_a_search_ranks_as_the_captioner_does(library, photos, sight, sentence):
         assert one.logprob == pytest.approx(match.logprob, abs=1e-2)
         assert one.log_ratio == pytest.approx(match.log_ratio, abs=1e-2)
         assert one.perplexity == pytest.approx(match.perplexity, rel=1e-2)
-        [score] = sight.score(one.picture, [sentence])
+        [score] = sight.score(
+            one.picture, [sentence.replace("zebra ", "")]
+        )  # not in the vocabulary
         assert one.logprob == pytest.approx(score.logprob, abs=1e-2)
         assert (one.match, one.similarity) == (None, None)
         assert one.caption == captioned(sight, one.picture).text
@@ -634,8 +636,19 @@ def test_an_empty_library(library, tmp_path, photos):
 def test_words_that_the_model_lacks(library, photos):
     library.add([photos])
     results = library.search("a dogs runs in zzzzzz")
-    assert results.unknown == (("dogs", "dog"), ("zzzzzz", None))
-    assert library.search("a dog").unknown == ()
+    assert results.unknown == ("dogs", "zzzzzz")
+    assert {one.match for one in results.found} == {None}
+    known = library.search("a runs in")
+    assert (results.found, known.unknown) == (known.found, ())
+
+
+def test_nothing_is_found_by_words_that_say_nothing(photos, tmp_path):
+    with Library.open(tmp_path / "library", load(device="cpu")) as library:
+        library.add([photos])
+        results = library.search("a zzyzx on a quxquux")
+        assert (results.found, results.unknown) == ((), ("zzyzx", "quxquux"))
+        assert results.pictures == 6
+        assert library.search("a dog").found
 
 
 @pytest.mark.parametrize("sentence", ["", " ", "?!"])

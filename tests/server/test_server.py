@@ -198,15 +198,23 @@ def test_rankings_are_those_of_the_captioner(client, captioner, photos, tmp_path
     )
 
 
+def test_search_leaves_out_what_the_model_does_not_know(client):
+    found = client.post("/v1/search", json={"query": "the dog dogg sits", "k": 3}).json()
+    assert found["unknown"] == ["dogg"]
+    assert [r["match"] for r in found["results"]] == [None] * 3
+    found = client.post("/v1/search", json={"query": "dogg", "k": 3}).json()
+    assert (found["unknown"], found["results"]) == (["dogg"], [])
+
+
 def test_search_finds_ids_and_no_path(client, photos):
-    response = client.post("/v1/search", json={"query": "the dogg sits", "k": 3})
+    response = client.post("/v1/search", json={"query": "the dog sits", "k": 3})
     found = response.json()
     assert found["pictures"] == 5
     assert [r["rank"] for r in found["results"]] == [1, 2, 3]
     perplexities = [r["perplexity"] for r in found["results"]]
     assert perplexities == sorted(perplexities)
     assert all(r["match"] is True and r["similarity"] is None for r in found["results"])
-    assert found["unknown"] == [{"word": "dogg", "nearest": "dog"}]
+    assert found["unknown"] == []
     assert str(photos[0].parent) not in response.text
     best = found["results"][0]
     assert best["name"] in {path.name for path in photos}

@@ -114,14 +114,16 @@ def test_more_like_this_and_like_a_photo_of_ones_own(page, photos):
     assert page.texts(".tile button")[0] == "Explain"  # there is no sentence to give a reason for
 
 
-def test_an_unknown_word_comes_with_a_suggestion(page):
+def test_unknown_words_are_left_out_and_find_nothing_alone(page):
     page.go("#search")
-    page.one("#query-text").send_keys("A womann smiles" + Keys.ENTER)
-    page.until_text("#found-note", "does not know “womann”")
-    page.one(".suggestion").click()
-    page.until_text("#found-note", "“A woman smiles”")
-    assert page.one("#query-text").get_property("value") == "A woman smiles"
-    assert not page.all(".suggestion")
+    page.one("#query-text").send_keys("A womann with a dog" + Keys.ENTER)
+    page.until_text("#found-note", "does not know “womann”: it was left out")
+    assert page.seen(".tile")
+    assert not page.all(".badge")
+    page.one("#query-text").clear()
+    page.one("#query-text").send_keys("the womann" + Keys.ENTER)
+    page.until_text("#found-note", "“womann”: nothing else tells pictures apart")
+    assert not page.all(".tile")
 
 
 def test_pictures_that_are_gone_take_no_memory(browser, server, photos):

@@ -231,35 +231,8 @@ def test_bad_vocabulary_files_say_what_is_wrong(text, message):
         Vocabulary.from_json(text)
 
 
-SPELLED = Vocabulary((*SIGNS, "dog", "dogs", "snowboard", "surfboard", "beach", "bench", "小"))
-
-
-@pytest.mark.parametrize(
-    ("word", "nearest"),
-    [
-        ("dogz", "dog"),  # as near as "dogs", and more frequent
-        ("beech", "beach"),
-        ("benches", "bench"),
-        ("snowbord", "snowboard"),
-        ("surfbaord", "surfboard"),
-        ("zebra", None),
-        ("", None),
-        ("狗", None),
-        ("dog", "dog"),
-    ],
-)
-def test_nearest_spelling(word, nearest):
-    assert SPELLED.nearest_spelling(word) == nearest
-
-
-def test_signs_are_no_spelling():
-    assert SPELLED.nearest_spelling("##UNK##") is None
-    assert Vocabulary(SIGNS).nearest_spelling("end") is None
-
-
-@given(st.text(st.sampled_from("abdegnos"), max_size=12))
-@fast
-def test_the_nearest_spelling_is_a_word_of_the_vocabulary(word):
-    found = SPELLED.nearest_spelling(word)
-    assert found is None or (found in SPELLED and found not in SIGNS)
-    assert word not in SPELLED or found == word
+def test_known_words_are_encoded_alone():
+    known = Vocabulary((*SIGNS, "a", "dog"))
+    assert known.decode(known.encode_known("A zebra, a DOG and ##UNK##!")) == ["a", "a", "dog"]
+    assert known.encode_known("") == known.encode_known("zebra") == []
+    assert known.encode_known("a dog") == known.encode("a dog")

@@ -13,7 +13,7 @@ from ..devices import require_device, require_precision
 from ..errors import DataError, ImageError, MrnnError, UsageError
 from ..images.finding import Member, check_file, printable
 from .beforehand import require_library, require_model, require_output
-from .console import emit, exit_code, note, progress, reporting_errors
+from .console import FAILED, emit, exit_code, note, progress, reporting_errors
 from .options import Device, Json, Precision
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ def search(
     if json:
         emit(search_document(results))
     else:
-        print("\n".join(search_lines(results)))
+        for line in search_lines(results):
+            print(line)
     for line in search_notes(results):
         note(line)
     if output is not None:
@@ -146,7 +147,7 @@ def search(
         except OSError as error:
             raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
         note(f"page: {printable(output)}")
-    return 0
+    return FAILED if results.unknown and not results.found else 0
 
 
 def _require_model(model: str | None, device: str, precision: int | None) -> None:

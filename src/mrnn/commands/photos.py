@@ -14,7 +14,7 @@ from ..config import MAX_LENGTH, Decoding
 from ..errors import DataError, ImageError, UsageError
 from ..images.finding import SUFFIXES, FoundImages, check_file, find_images, printable
 from .beforehand import require_model, require_output, require_readable, unreadable
-from .console import emit, exit_code, note, note_problems, progress, reporting_errors
+from .console import FAILED, emit, exit_code, note, note_problems, progress, reporting_errors
 from .options import Consensus, Device, Json, Model, NoRepeat, Precision, Ratio
 from .samples import sample_photos
 
@@ -262,7 +262,10 @@ def rank_images(
     else:
         _print_ranking(ranking)
     tried = len(found.images) + len(found.errors)
-    return exit_code(tried - len(ranking.errors), len(ranking.errors))
+    done = tried - len(ranking.errors)
+    if done and not ranking.matches:  # of words that the model does not know
+        return FAILED
+    return exit_code(done, len(ranking.errors))
 
 
 def _ranked(
@@ -274,13 +277,14 @@ def _ranked(
     precision: int | None,
 ) -> Ranking:
     from ..captioner import load
+    from ..records import unknown_line
 
     captioner = load(model, device, precision)
-    unknown = captioner.unknown_words(sentence)
-    if unknown:
-        note(f"not in the vocabulary: {', '.join(unknown)}")
     with progress("encoding") as on_progress:
-        return captioner.rank_images(sentence, images, k, on_progress)
+        ranking = captioner.rank_images(sentence, images, k, on_progress)
+    if ranking.unknown:
+        note(unknown_line(ranking.unknown, bool(ranking.matches)))
+    return ranking
 
 
 @reporting_errors
@@ -362,15 +366,28 @@ def _write_explanation(output: Path, image: Path, explanation: Explanation) -> N
 
 @reporting_errors
 def words(
-    word: Annotated[str, typer.Argument(help="A word.", metavar="WORD")],
+    word: Annotated[Optional[str], typer.Argument(help="A word.", metavar="WORD")] = None,
+    everything: Annotated[
+        bool, typer.Option("--list", help="List all words that the model knows instead.")
+    ] = False,
     k: Annotated[int, typer.Option("-k", help="How many.", metavar="N", min=1)] = 10,
     model: Model = "default",
     json: Json = False,
 ) -> int:
-    """Nearest words in word embedding II, by Euclidean distance."""
+    """Nearest words in word embedding II, by Euclidean distance; or all words."""
+    if everything == (word is not None):
+        raise UsageError("give either a WORD or --list")
     require_model(model)
     from ..captioner import load
+    from ..words.text import SIGNS
 
+    if word is None:
+        known = load(model, "cpu").vocabulary.words[len(SIGNS) :]
+        if json:
+            emit({"words": known})
+        else:
+            print("\n".join(known))
+        return 0
     nearest = load(model, "cpu").nearest_words(word, k)
     if json:
         results = [{"word": text, "distance": distance} for text, distance in nearest]
@@ -418,7 +435,8 @@ def _require_images(found: FoundImages, paths: list[Path] | None) -> None:
 
 
 def _print_ranking(ranking: Ranking) -> None:
-    print(_SCORE_HEADER)
+    if ranking.matches:
+        print(_SCORE_HEADER)
     for match in ranking.matches:
         print(_score_line(match, match.item))
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import DataError
 from ..images.finding import printable
 from .captions import fault, plain
+from .cells import BEGINNINGS, captions_in
 from .entries import HINT, Entry, Found, shown, split_of_folders
 from .examples import SPLITS, Columns, DataSet, Examples, Problem, Texts
 from .gathered import GatheredCaptions
@@ -50,8 +51,11 @@ class _Gathered:
         self._locator = Locator()
         # Rows by name as it is written, for the folders and the split that it is sought for.
         self._rows: dict[tuple[tuple[Path, ...], str | None], dict[str, int]] = {}
-        self._sought: tuple[tuple[Path, ...], str | None] = ((), "")  # by the last entry
-        self._named: dict[str, int] = {}  # rows of such
+        # Where the last entry was sought, its split, and rows of such names.
+        self._folders: tuple[Path, ...] | None = None
+        self._split: str | None = None
+        self._given = NO_SPLIT
+        self._named: dict[str, int] = {}
         self._others: dict[tuple[int, str], _Known] = {}  # files that are named in another way
         self._homes: dict[Path, int] = {}  # folders and shards that have a picture
         self._home = array("q")  # of each picture; -1 for none
@@ -65,32 +69,45 @@ class _Gathered:
 
     def add(self, entry: Entry) -> Iterator[Problem]:
         """Take an entry, yielding what cannot be used of it."""
-        if entry.folders is not self._sought[0] or entry.split != self._sought[1]:
-            self._sought = entry.folders, entry.split
-            self._named = self._rows.setdefault(self._sought, {})
+        if entry.folders is not self._folders or entry.split != self._split:
+            self._seek(entry)
         row = self._named.get(entry.name)
         if row is None:
             row = self._named[entry.name] = self._row(entry)
-        if entry.span not in (None, self._span(row)):
-            message = f"{shown(entry.name)} stands twice in the shard; skipped"
-            yield Problem(entry.place, message, entry.split)
-            return
-        given = NO_SPLIT if entry.split is None else SPLITS.index(entry.split)
-        if self._splits[row] == NO_SPLIT:
-            self._splits[row] = given
-        elif given not in (NO_SPLIT, self._splits[row]):
-            other = SPLITS[self._splits[row]]
-            message = f"{shown(entry.name)} is already in the {other} split; skipped"
-            yield Problem(entry.place, message, entry.split)
+        # Nearly always it is already known that this is the picture's split.
+        is_sure = self._splits[row] == self._given and entry.span is None
+        if not is_sure and (refusal := self._refusal(entry, row)):
+            yield Problem(entry.place, f"{shown(entry.name)} {refusal}; skipped", entry.split)
             return
         if entry.captions:
             self._captions.come_from(entry)
-        for caption in map(plain, entry.captions):
-            if what := fault(caption):
+        for written in map(plain, entry.captions):
+            found = captions_in(written) if written.startswith(BEGINNINGS) else (written,)
+            wrong = [found] if isinstance(found, str) else []
+            for caption in () if wrong else found:
+                if what := fault(caption):
+                    wrong.append(what)
+                else:
+                    self._captions.append(caption.strip(), row)
+            for what in wrong:
                 self._blamed[row] = 1
                 yield Problem(entry.place, f"{what}; skipped", entry.split)
-            else:
-                self._captions.append(caption, row)
+
+    def _seek(self, entry: Entry) -> None:
+        """Take the names of this entry, and of those that follow, as sought where it is sought."""
+        self._folders, self._split = entry.folders, entry.split
+        self._given = NO_SPLIT if entry.split is None else SPLITS.index(entry.split)
+        self._named = self._rows.setdefault((entry.folders, entry.split), {})
+
+    def _refusal(self, entry: Entry, row: int) -> str | None:
+        """What an entry contradicts, if so; else the picture is in its split."""
+        if entry.span not in (None, self._span(row)):
+            return "stands twice in the shard"
+        if self._splits[row] == NO_SPLIT:
+            self._splits[row] = self._given
+        elif self._given not in (NO_SPLIT, self._splits[row]):
+            return f"is already in the {SPLITS[self._splits[row]]} split"
+        return None
 
     def dataset(
         self, name: str, format_name: str, problems: list[Problem], split_seed: int

@@ -29,6 +29,8 @@ ABSENT = ("nan", "none", "null", "<na>", "n/a", "#n/a")  # what programs write f
 
 def plain(caption: str) -> str:
     """A caption without HTML: entities are what they stand for, tags are spaces."""
+    if "&" not in caption and "<" not in caption:  # nearly always
+        return caption.strip()
     for _ in range(_TIMES):
         before = caption
         if "&" in caption:

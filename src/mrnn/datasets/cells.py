@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from .entries import CAPTION_NAMES
 
+BEGINNINGS = ("[", "(", "{", "array(")  # of a list that was written as text
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _ITEM = rf"(?:np\.str_\()?({_TEXT}|None|nan|NaN|null)\)?"
 _ITEMS = re.compile(_ITEM, re.DOTALL)
@@ -28,7 +29,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\n": ""}
 def captions_in(cell: object) -> Sequence[str] | str:
     """The captions that a cell holds, or what is wrong with it."""
     if isinstance(cell, str):
-        if not cell.startswith(("[", "(", "{", "array(")):  # nearly always
+        if not cell.startswith(BEGINNINGS):  # nearly always
             return (cell,)
         found = _parsed(cell.rstrip())
         if found is None:

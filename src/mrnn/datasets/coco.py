@@ -147,7 +147,7 @@ def _keep(value: dict[str, Any]) -> object:
     if isinstance(images, list) and isinstance(annotations, list):
         return {"images": images, "annotations": annotations}
     if "caption" in value:
-        is_rejected = any(value.get(mark) in (True, 1) for mark in _MARKS)
+        is_rejected = bool(value.get(_MARKS[0]) or value.get(_MARKS[1]))
         return _Annotation(identity(value.get("image_id")), value["caption"], is_rejected)
     if "file_name" in value:
         return _Image(identity(value.get("id")), value["file_name"])

@@ -180,6 +180,8 @@ def _split_of_folder(name: str) -> str | None:
 
 def identity(value: object) -> int | str | None:
     """An id of some data, the same as text and as number; None for what is no id."""
+    if type(value) is int:  # nearly always
+        return value
     if isinstance(value, float) and value.is_integer():  # as tables of numbers write them
         value = int(value)
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _LONG:

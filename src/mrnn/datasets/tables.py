@@ -132,10 +132,10 @@ def _entry(
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
     if columns.split is not None:
         named = cells.get(columns.split)
-        if isinstance(named, str) and named.strip().lower() not in ("", *ABSENT):
-            split = known_split(named)
+        if named is not None and str(named).strip().lower() not in ("", *ABSENT):
+            split = known_split(str(named))
             if split is None:
-                return Problem(place, f"unknown split '{shown(named)}'; skipped")
+                return Problem(place, f"unknown split '{shown(str(named))}'; skipped")
     captions: Sequence[str] = ()
     for column in columns.captions:
         found = captions_in(cells.get(column))

@@ -63,7 +63,7 @@ class Results:
     found: tuple[Found, ...]
     pictures: int  # searched, distinct
     threshold: float | None = None  # log-ratio of a match, nats
-    unknown: tuple[tuple[str, str | None], ...] = ()  # words the model lacks, each with a like one
+    unknown: tuple[str, ...] = ()  # words that the model lacks, and that were left out
     note: str = ""  # what made the search slower than it could be
 
 
@@ -206,22 +206,25 @@ class Library:
         """The k pictures that a sentence fits best, by perplexity (paper sec. 6).
 
         First-order scores choose the candidates, exact ones order them. The picture with the
-        higher log-ratio than all others may still be a poor one: `match` tells.
+        higher log-ratio than all others may still be a poor one: `match` tells. Words outside the
+        vocabulary are left out, and nothing is called a match then; where nothing is left that
+        tells pictures apart, nothing is found.
         """
         _require_places(k)
         if not tokenise(sentence):
             raise UsageError(f"{sentence!r} has no words to search for")
         now = self._now()
         captioner = self.captioner
-        vocabulary = captioner.vocabulary
         unknown = captioner.unknown_words(sentence)
+        match = None if unknown else captioner.bundle.match
+        threshold = None if match is None else match.at(len(now.rows))
+        if not captioner.understands(sentence):
+            return self._results(sentence, now, {}, threshold, unknown)
         with one_thread():
             query = captioner.query(sentence, now.index.centres)
             rows, _ = now.index.search(query.linearised, max(candidates(len(now.rows)), 2 * k))
             terms = now.vectors[rows].astype(np.float32)
             ranked = query.ranked(terms, captioner.prior_terms, k)
-        match = captioner.bundle.match
-        threshold = None if match is None else match.at(len(now.rows))
         figures = {
             int(rows[i]): {
                 "logprob": logprob,
@@ -231,8 +234,7 @@ class Library:
             }
             for i, logprob, perplexity, ratio in ranked
         }
-        spelled = tuple((word, vocabulary.nearest_spelling(word)) for word in unknown)
-        return self._results(sentence, now, figures, threshold, spelled)
+        return self._results(sentence, now, figures, threshold, unknown)
 
     def like(self, image: ImagePath, k: int = 10) -> Results:
         """The k pictures most like another one, by the cosine of their image terms."""
@@ -255,7 +257,7 @@ class Library:
         now: _Snapshot,
         figures: Mapping[int, Mapping[str, Any]],
         threshold: float | None = None,
-        unknown: tuple[tuple[str, str | None], ...] = (),
+        unknown: tuple[str, ...] = (),
     ) -> Results:
         """What lies at rows of the vectors, with the figures of each, best first."""
         with self.catalogue.reading():

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import MrnnError
 from ..images.finding import printable
 from ..pages.html import cards, escape, page, section, thumbnail
+from ..records import unknown_line
 from .indexing import Indexed
 from .library import Found, Results
 
@@ -64,7 +65,7 @@ def search_document(results: Results) -> dict[str, Any]:
         "query": results.query,
         "pictures": results.pictures,
         "threshold": results.threshold,
-        "unknown": [{"word": word, "nearest": nearest} for word, nearest in results.unknown],
+        "unknown": list(results.unknown),
         "results": [
             {
                 "rank": found.rank,
@@ -84,8 +85,10 @@ def search_document(results: Results) -> dict[str, Any]:
 
 
 def search_lines(results: Results) -> Iterator[str]:
-    """A search to read: a line a picture, under a header."""
-    if results.found and results.found[0].similarity is not None:
+    """A search to read: a line a picture, under a header; none where nothing was found."""
+    if not results.found:
+        return
+    if results.found[0].similarity is not None:
         yield f"{'similarity':>10}  image: caption"
         yield from (f"{found.similarity:10.3f}  {_named(found)}" for found in results.found)
         return
@@ -99,9 +102,8 @@ def search_lines(results: Results) -> Iterator[str]:
 
 def search_notes(results: Results) -> Iterator[str]:
     """What a person should know of a search beside its results."""
-    for word, nearest in results.unknown:
-        meant = f"; did you mean {nearest!r}?" if nearest else ""
-        yield f"not in the vocabulary: {printable(word)}{meant}"
+    if results.unknown:
+        yield unknown_line(results.unknown, bool(results.found))
     if results.threshold is not None and not any(found.match for found in results.found):
         best = max((found.log_ratio or 0 for found in results.found), default=None)
         reached = "" if best is None else f" (best {best:+.2f})"
@@ -131,8 +133,8 @@ def _card(found: Found) -> str:
         if found.similarity is not None
         else f"perplexity {found.perplexity:.2f} · log ratio {found.log_ratio:+.2f}"
     )
-    if found.match is not None:
-        figures += " · <strong>match</strong>" if found.match else " · no match"
+    if found.match:
+        figures += " · <strong>match</strong>"
     kind = " class='right'" if found.match else ""
     places = "<br>".join(escape(printable(str(p))) for p in (found.picture, *found.copies))
     return (
@@ -149,4 +151,4 @@ def _named(found: Found) -> str:
 
 
 def _yes(match: bool | None) -> str:
-    return "-" if match is None else "yes" if match else "no"
+    return "yes" if match else "-"

@@ -19,6 +19,7 @@ from ..model.sureness import main_word
 from ..results import Caption, Word
 from ..words.packing import Corpus
 from ..words.text import END, SIGNS
+from .content_words import content_words
 
 
 class Trust:
@@ -31,6 +32,11 @@ class Trust:
     def usual_term(self) -> np.ndarray:
         """The image term (M,) of the usual image: the mean of training images."""
         return self._seen_terms.mean(0)
+
+    @cached_property
+    def content_words(self) -> np.ndarray:
+        """Which words say something of a picture, (V,) bool."""
+        return content_words(self._bundle.model, self._seen_terms)
 
     def distances(self, terms: np.ndarray) -> np.ndarray:
         """How far each image lies from training images, by its terms (B, M): (B,)."""

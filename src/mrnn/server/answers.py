@@ -119,17 +119,13 @@ class Ranked(BaseModel):
 
 class RankingAnswer(BaseModel):
     query: str
+    unknown: list[str] | None = None  # of a sentence that looks for images
     results: list[Ranked]
     errors: list[Failed]
 
 
 class RankAnswers(BaseModel):
     results: list[RankingAnswer | Failed]
-
-
-class Unknown(BaseModel):
-    word: str
-    nearest: str | None
 
 
 class FoundAnswer(BaseModel):
@@ -149,7 +145,7 @@ class SearchAnswer(BaseModel):
     query: str
     pictures: int
     threshold: float | None
-    unknown: list[Unknown]
+    unknown: list[str]
     results: list[FoundAnswer]
     errors: list[Failed]
     note: str

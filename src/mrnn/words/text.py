@@ -8,7 +8,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher, get_close_matches
 from itertools import pairwise
 from typing import Any
 
@@ -21,8 +20,6 @@ TOKENISERS = ("words-1", "words-2")
 TOKENISER = TOKENISERS[-1]
 KNOWN_TOKENISERS = f"this version has {' and '.join(TOKENISERS)}"
 
-_ALIKE = 0.7  # share of letters in common, of spellings worth naming
-_NEAR = 10  # spellings that are compared
 
 _ASCII_WORDS = re.compile("[a-z0-9]+")
 # Soft hyphens, marks of direction, word joiners, byte order marks: no reader sees them.
@@ -206,20 +203,13 @@ class Vocabulary:
         """A sentence as words, by the rules that this vocabulary was made with."""
         return tokenise(sentence, self.tokeniser)
 
-    def nearest_spelling(self, word: str) -> str | None:
-        """The word spelled most like this one, of equals the more frequent; None if none is."""
-        alike = get_close_matches(word, self.words[len(SIGNS) :], _NEAR, _ALIKE)
-        matcher = SequenceMatcher(b=word)
-
-        def likeness(other: str) -> tuple[float, int]:
-            matcher.set_seq1(other)
-            return matcher.ratio(), -self._index[other]
-
-        return max(alike, key=likeness, default=None)
-
     def encode(self, sentence: str) -> list[int]:
         """Indices of a sentence's words, without START and END."""
         return [self.index(word) for word in self.tokenise(sentence)]
+
+    def encode_known(self, sentence: str) -> list[int]:
+        """The same without the words that are not in the vocabulary."""
+        return [self.index(word) for word in self.tokenise(sentence) if word in self]
 
     def decode(self, indices: Iterable[int]) -> list[str]:
         """Words at the indices, signs included."""

@@ -73,10 +73,7 @@ export function searchView(run, limits) {
     if (k === PAGE) empty();
     grid.setAttribute("aria-busy", "false");
     tell(summary(query, answer));
-    note.append(...suggestions(query, answer.unknown, (corrected) => {
-      text.value = corrected;
-      find(corrected);
-    }));
+    note.append(...unknownLine(answer));
     const fresh = answer.results.slice(grid.children.length);
     const tiles = fresh.map((found) => tile(query, found, signal));
     grid.append(...tiles);
@@ -151,30 +148,18 @@ function summary(query, { pictures, results, note }) {
   return note ? `${line} ${note}` : line;
 }
 
-/** Words that the model does not know, with what may have been meant. */
-function suggestions(query, unknown, onChoice) {
-  return (unknown ?? []).map(({ word, nearest }) => {
-    const line = element("p", { class: "unknown" }, `The model does not know “${word}”. `);
-    if (nearest) {
-      const corrected = replaced(query, word, nearest);
-      line.append("Did you mean ",
-        button(nearest, () => onChoice(corrected), { class: "link suggestion" }), "?");
-    }
-    return line;
-  });
-}
-
-/** The query with another word in the place of one, however it is written. */
-function replaced(query, word, by) {
-  const at = query.toLowerCase().indexOf(word.toLowerCase());
-  return at < 0 ? by : query.slice(0, at) + by + query.slice(at + word.length);
+/** Words that the model does not know, and what that meant for the search. */
+function unknownLine({ unknown, results }) {
+  if (!unknown?.length) return [];
+  const words = unknown.map((word) => `“${word}”`).join(", ");
+  const left = results.length ? "it was left out" : "nothing else tells pictures apart";
+  return [element("p", { class: "unknown", text: `The model does not know ${words}: ${left}.` })];
 }
 
 function facts(found) {
   if (typeof found.similarity === "number") return [`Similarity ${found.similarity.toFixed(2)}`];
-  const label = { true: ["match", "match"], false: ["no-match", "no match"] }[found.match];
   return [
-    ...(label ? [element("span", { class: `badge ${label[0]}`, text: label[1] })] : []),
+    ...(found.match ? [element("span", { class: "badge match", text: "match" })] : []),
     element("span", { text: `Log ratio ${signed(found.log_ratio)}`,
       title: "log P(sentence | picture) − log P(sentence), nats" }),
     element("span", { text: `Perplexity ${found.perplexity.toFixed(1)}` }),
