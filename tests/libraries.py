@@ -87,3 +87,11 @@ def dump(library: Path) -> dict[str, object]:
     content = b"".join(shard.read_bytes() for shard in shards)
     found["vectors"] = content[: int(facts["rows"]) * MULTIMODAL * 2]
     return found
+
+
+def as_format_1(catalogue: Path) -> None:
+    """Make a catalogue what the version before this one wrote."""
+    with closing(sqlite3.connect(catalogue)) as connection, connection:
+        for column in ("ctime_ns", "inode"):
+            connection.execute(f"ALTER TABLE files DROP COLUMN {column}")
+        connection.execute("UPDATE facts SET value = '1' WHERE name = 'format'")

@@ -12,11 +12,12 @@ FLOAT, UINT8, INT64 = TYPES["float32"], TYPES["uint8"], TYPES["int64"]
 Shape = Sequence[int | str | None]
 
 
-def weight_elsewhere(name: str, shape: Sequence[int], location: str) -> bytes:
-    """A weight that lies in another file."""
+def weight_elsewhere(name: str, shape: Sequence[int], location: str, **place: int) -> bytes:
+    """A weight that lies in another file, at its `offset` and of its `length` in bytes."""
     dims = b"".join(_number(1, n) for n in shape)
-    entry = _text(1, "location") + _text(2, location)
-    return dims + _number(2, FLOAT) + _text(8, name) + _message(13, entry) + _number(14, 1)
+    said = {"location": location, **{key: str(value) for key, value in place.items()}}
+    entries = b"".join(_message(13, _text(1, key) + _text(2, v)) for key, v in said.items())
+    return dims + _number(2, FLOAT) + _text(8, name) + entries + _number(14, 1)
 
 
 def model(

@@ -14,10 +14,13 @@ from mrnn.onnx_graphs import (
     bound_as,
     constant,
     graph,
+    locations,
     node,
     stored_name,
+    with_weights,
 )
 from mrnn.onnx_sessions import open_session
+from onnx_models import FLOAT, model, weight_elsewhere
 
 X = np.random.default_rng(0).standard_normal((3, 4), dtype=np.float32)
 
@@ -146,3 +149,65 @@ def test_a_graph_without_its_weights_is_refused():
     )
     with pytest.raises(Exception, match="bound-at-load"):
         open_session(content)
+
+
+# Weights that lie in another file.
+
+
+def sums(*weights: bytes) -> bytes:
+    """x + a + b"""
+    nodes = [node("Add", ["x", "a"], "c"), node("Add", ["c", "b"], "y")]
+    return model(nodes, [("x", ["R", 4], FLOAT)], [("y", ["R", 4], FLOAT)], weights)
+
+
+def test_weights_of_another_file_are_put_into_the_graph():
+    """As if they had been there, and all else is what it was."""
+    values = np.arange(9, dtype=np.float32)
+    elsewhere = sums(
+        weight_elsewhere("a", [4], "there", offset=4, length=16),
+        weight_elsewhere("b", [4], "there", offset=20),
+    )
+    assert locations(elsewhere) == {"there"}
+    packed = with_weights(elsewhere, values.tobytes())
+    assert locations(packed) == set()
+    [found] = open_session(packed).run(None, {"x": X})
+    np.testing.assert_array_equal(found, X + values[1:5] + values[5:9])
+    held = sums(constant("a", values[1:5]), constant("b", values[5:9]))
+    assert locations(held) == set()
+    assert with_weights(held, b"") == held
+
+
+def test_places_of_weights_are_what_the_graph_says():
+    weights = [weight_elsewhere("a", [4], "one"), weight_elsewhere("b", [4], "../two")]
+    assert locations(sums(*weights)) == {"one", "../two"}
+
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        ({"offset": 8, "length": 16}, "a should lie at bytes 8 to 24 of 20"),
+        ({"offset": 24}, "a should lie at bytes 24 to 20 of 20"),
+        ({"offset": -1}, "a should lie at bytes -1"),
+        ({"length": -1}, "a should lie at bytes 0 to -1 of 20"),
+        ({"length": 10**30}, "a should lie at bytes 0 to -1 of 20"),
+    ],
+)
+def test_weights_beyond_the_end_of_their_file(place, what):
+    content = sums(weight_elsewhere("a", [4], "there", **place))
+    with pytest.raises(ValueError, match=what):
+        with_weights(content, bytes(20))
+
+
+@given(st.binary(max_size=40), st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=3))
+def test_damaged_graphs_are_no_graphs_or_keep_all_they_have(weights, changes):
+    content = bytearray(sums(weight_elsewhere("a", [4], "there", offset=1, length=16)))
+    for at, byte in changes:
+        content[at % len(content)] = byte
+    try:
+        found = locations(bytes(content))
+        packed = with_weights(bytes(content), weights)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017
+    else:
+        assert locations(packed) == set()
+        assert found or packed == bytes(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from mrnn import devices, onnx_sessions
 from mrnn.errors import UsageError
 from mrnn.onnx_graphs import bound, constant, graph, node
-from mrnn.onnx_sessions import choose_device, open_session
+from mrnn.onnx_sessions import choose_device, open_session, rounds_floats
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -30,6 +31,37 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 def test_a_device_is_chosen_by_what_is_installed(monkeypatch, providers, asked, found):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
     assert choose_device(asked) == found
+
+
+def shared_zero_point(weights: Sequence[np.ndarray]) -> bytes:
+    """x (R, 6) times matrices of int8 that have one zero point, side by side."""
+    held = {"step": np.float32(1), "middle": np.uint8(0), "zero": np.int8(0)}
+    held |= {f"w{i}": weight for i, weight in enumerate(weights)}
+    nodes = [
+        node("QuantizeLinear", ["x", "step", "middle"], "q"),
+        node("DequantizeLinear", ["q", "step", "middle"], "seen"),
+    ]
+    for i in range(len(weights)):
+        nodes.append(node("DequantizeLinear", [f"w{i}", "step", "zero"], f"weight{i}"))
+        nodes.append(node("MatMul", ["seen", f"weight{i}"], f"y{i}"))
+    nodes.append(node("Concat", [f"y{i}" for i in range(len(weights))], "y", axis=1))
+    constants = [constant(name, np.asarray(value)) for name, value in held.items()]
+    return graph(nodes, {"x": ("R", 6)}, {"y": ("R", "C")}, constants)
+
+
+@pytest.mark.parametrize(("count", "in_floats"), [(1, False), (2, True), (3, True)])
+def test_weights_that_share_a_zero_point_are_right_in_floats(count, in_floats):
+    """ONNX Runtime cannot open them as it should: findings/onnxruntime-shared-zero-point.sh."""
+    weights = [np.full((6, 4), 127 - i, dtype=np.int8) for i in range(count)]
+    session = open_session(shared_zero_point(weights))
+    [found] = session.run(["y"], {"x": np.full((3, 6), 255, dtype=np.float32)})
+    expected = np.concatenate([255 * w.sum(axis=0, dtype=np.int64) for w in weights])
+    assert np.array_equal(found, np.tile(expected, (3, 1)))
+    assert rounds_floats(session) == in_floats
+
+
+def test_a_graph_of_ours_is_no_other_s():
+    assert not rounds_floats(product(np.ones((4, 2), np.float32)))
 
 
 def test_a_gpu_that_cannot_be_used_says_what_to_type(monkeypatch):

@@ -88,5 +88,6 @@ def _layer(
     sums = convolved(
         codes - entering[1], arrays[f"{c.name}.weight"], bias, c.stride, c.padding(codes.shape[2])
     )
-    scaled = sums * (entering[0] * step / leaving[0])[:, None, None]
+    scale = entering[0] * arrays[f"{c.name}.step"] / leaving[0]
+    scaled = sums.astype(np.float32) * scale[:, None, None]  # in float32, as ONNX Runtime does
     return np.clip(np.rint(scaled) + leaving[1], 0, 255)

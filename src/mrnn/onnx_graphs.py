@@ -1,12 +1,13 @@
 """ONNX graphs without weights, written as bytes: ONNX Runtime binds the weights when it opens them.
 
 A graph is a protobuf message (onnx.proto3, IR version 9); of that format only what our graphs need
-is written here, so that the package `onnx` is needed neither to make them nor to use them.
+is written here, so that the package `onnx` is needed neither to make them nor to use them. Of other
+people's graphs only what says where their weights lie is read, so that these can be put into them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -104,3 +105,113 @@ def _varint(value: int) -> bytes:
         found.append(value % 128 + 128)
         value //= 128
     return bytes([*found, value])
+
+
+# Fields of ModelProto, GraphProto, TensorProto and StringStringEntryProto, and a TensorProto's
+# DataLocation.
+_GRAPH, _INITIALIZER, _NAME, _RAW, _ENTRIES, _WHERE = 7, 5, 8, 9, 13, 14
+_KEY, _VALUE = 1, 2
+_ELSEWHERE = 1
+
+Field = tuple[int, memoryview | int, memoryview]  # number, value, and all of it as it is written
+
+
+def locations(content: bytes) -> set[str]:
+    """The files that weights of a graph lie in, as it names them; raises ValueError."""
+    return {
+        _text_of(_place(tensor).get("location", b""))
+        for number, value, _ in _fields(memoryview(content))
+        if number == _GRAPH
+        for inside, tensor, _ in _fields(value)
+        if inside == _INITIALIZER and _is_elsewhere(tensor)
+    }
+
+
+def with_weights(content: bytes, weights: bytes) -> bytes:
+    """A graph with the weights that lie in another file, which is given; all else stays.
+
+    Raises ValueError where the file does not have them.
+    """
+    found: list[bytes | memoryview] = []
+    for number, value, raw in _fields(memoryview(content)):
+        if number != _GRAPH:
+            found.append(raw)
+            continue
+        inside = [
+            _packed(part, weights) if of == _INITIALIZER and _is_elsewhere(part) else (as_it_is,)
+            for of, part, as_it_is in _fields(value)
+        ]
+        pieces = [piece for pieces in inside for piece in pieces]
+        found += [_key(_GRAPH, sum(map(len, pieces))), *pieces]
+    return b"".join(found)
+
+
+def _packed(tensor: memoryview | int, weights: bytes) -> tuple[bytes | memoryview, ...]:
+    """An initializer with its numbers, as pieces: they may be large."""
+    kept = [raw for number, _, raw in _fields(tensor) if number not in (_RAW, _ENTRIES, _WHERE)]
+    place = _place(tensor)
+    first = _number_of(place.get("offset", b"0"))
+    last = first + _number_of(place["length"]) if "length" in place else len(weights)
+    if not 0 <= first <= last <= len(weights):
+        name = b"".join(v for n, v, _ in _fields(tensor) if n == _NAME and not isinstance(v, int))
+        what = _text_of(name) or "a weight"
+        raise ValueError(f"{what} should lie at bytes {first:,} to {last:,} of {len(weights):,}")
+    numbers = memoryview(weights)[first:last]
+    size = sum(map(len, kept)) + len(_key(_RAW, len(numbers))) + len(numbers)
+    return _key(_INITIALIZER, size), *kept, _key(_RAW, len(numbers)), numbers
+
+
+def _is_elsewhere(tensor: memoryview | int) -> bool:
+    return any(number == _WHERE and value == _ELSEWHERE for number, value, _ in _fields(tensor))
+
+
+def _place(tensor: memoryview | int) -> dict[str, bytes]:
+    """What a tensor says of the place of its numbers: location, offset, length."""
+    found = {}
+    for number, entry, _ in _fields(tensor):
+        if number == _ENTRIES:
+            said = {of: value for of, value, _ in _fields(entry) if not isinstance(value, int)}
+            found[_text_of(bytes(said.get(_KEY, b"")))] = bytes(said.get(_VALUE, b""))
+    return found
+
+
+def _fields(message: memoryview | int) -> Iterator[Field]:
+    """The fields of a message, in order; raises ValueError where it is none."""
+    if isinstance(message, int):
+        raise ValueError("a number where a message should be")
+    at = 0
+    while at < len(message):
+        start = at
+        key, at = _read_varint(message, at)
+        value: memoryview | int
+        if key & 7 == 0:
+            value, at = _read_varint(message, at)
+        else:
+            size = {1: 8, 5: 4}.get(key & 7)
+            if key & 7 == 2:
+                size, at = _read_varint(message, at)
+            if size is None or at + size > len(message):
+                raise ValueError("cut short, or no ONNX file")
+            value, at = message[at : at + size], at + size
+        yield key >> 3, value, message[start:at]
+
+
+def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for place, byte in enumerate(message[at : at + 10]):
+        value |= (byte & 127) << 7 * place
+        if byte < 128:
+            return value, at + place + 1
+    raise ValueError("cut short, or no ONNX file")
+
+
+def _key(field: int, size: int) -> bytes:
+    return _varint(field << 3 | 2) + _varint(size)
+
+
+def _text_of(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
+
+
+def _number_of(content: bytes) -> int:
+    return int(content) if content.isdigit() and len(content) < 20 else -1

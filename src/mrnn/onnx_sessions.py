@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ from .errors import UsageError
 from .onnx_graphs import TYPES
 
 _CUDA = "CUDAExecutionProvider"
+_AS_FLOATS = "session.disable_quant_qdq"
 _IN_8_BITS = b"QuantizeLinear"  # a node of any such graph
 _SLOW = (
     "this processor has no AVX2 instructions: what is computed in 8 bits comes out as elsewhere, "
@@ -55,8 +57,9 @@ def open_session(
 
     Without `weights` the graph must hold all: what lies in other files is refused. Such a graph is
     somebody else's: if it is in 8 bits, its sums may saturate on processors without VNNI, so there
-    they are made in 16 bits, which is slower and right. Any graph in 8 bits runs on any processor;
-    a warning tells once that it is slow on this one.
+    they are made in 16 bits, which is slower and right; where ONNX Runtime cannot do so, floats are
+    rounded to the steps of the graph instead. Any graph in 8 bits runs on any processor; a warning
+    tells once that it is slow on this one.
     """
     if _IN_8_BITS in content and not is_quick_in_8_bits():
         warnings.warn(_SLOW, stacklevel=1)  # one place, one warning
@@ -83,7 +86,22 @@ def open_session(
         options.add_external_initializers(list(weights), values)
     providers = [_CUDA, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     # Without the fallback, which would print, and try the same again.
-    return ort.InferenceSession(content, options, providers, enable_fallback=False)
+    session = partial(ort.InferenceSession, content, options, providers, enable_fallback=False)
+    if weights is not None or _IN_8_BITS not in content:
+        return session()
+    try:
+        return session()
+    except Exception:  # weights that share a zero point: findings/onnxruntime-shared-zero-point.sh
+        options.add_session_config_entry(_AS_FLOATS, "1")
+        return session()
+
+
+def rounds_floats(session: ort.InferenceSession) -> bool:
+    """Whether somebody else's graph in 8 bits runs in floats, since integers cannot be trusted."""
+    try:
+        return session.get_session_options().get_session_config_entry(_AS_FLOATS) == "1"
+    except RuntimeError:  # nobody has set it
+        return False
 
 
 def opened_once(owner: Owner, open_for: Callable[[Owner], T]) -> T:

@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 Shape = tuple[int, ...]
 
 _TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "<i1", "I32": "<i4", "I64": "<i8"}
-_LARGEST = 2_000_000_000  # bytes of a file that is read whole
+LARGEST = 2_000_000_000  # bytes of a file that is read whole
 
 
 def read_whole(path: Path) -> bytes:
@@ -21,7 +21,7 @@ def read_whole(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise ValueError("not a regular file")
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > LARGEST:
             raise ValueError("too large, more than 2 GB")
         return path.read_bytes()
     except OSError as error:

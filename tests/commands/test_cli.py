@@ -88,6 +88,20 @@ def test_caption_of_a_folder_counts_what_is_no_image(model, picture, tmp_path):
     assert "1 files are not images by their suffix" in err
 
 
+def test_a_folder_without_what_a_pattern_matches(model, picture, tmp_path):
+    for name in ("a.jpg", "b.png", "old/c.jpg", "@eaDir/a.jpg"):
+        picture(f"photos/{name}")
+    told = "left out by their names: *.png (1), @eaDir (1), old (1)\n"
+    more = ("--exclude", "*.png", "--exclude", "old", "--model", model)
+    code, out, err = run("caption", tmp_path / "photos", *more)
+    assert (code, err) == (0, told)
+    assert out.startswith(f"{tmp_path}/photos/a.jpg: ")
+    assert out.count("\n") == 1
+    code, out, err = run("rank-images", "a dog", tmp_path / "photos", *more)
+    assert (code, told in err) == (0, True)
+    assert "b.png" not in out
+
+
 def test_sidecars_are_written_once_and_never_over_others(model, picture):
     a, b = picture("album/a.jpg"), picture("album/b.jpg")
     foreign = b.with_name("b.jpg.caption.txt")

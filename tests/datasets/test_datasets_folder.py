@@ -82,6 +82,17 @@ def test_of_several_texts_the_first_kind_counts_and_the_others_are_told(tmp_path
     assert problem.message.endswith(f"(but {counts})")
 
 
+def test_what_devices_keep_among_pictures_is_none_of_the_data(tmp_path):
+    data = folder(tmp_path / "birds")
+    before = places(read_dataset(data))
+    for name in ("@eaDir/0.jpg", "#recycle", "__MACOSX"):
+        put(data / "train" / name / "9.jpg", jpeg("9.jpg"))
+        put(data / name / "9.txt", "A dog\n")
+    dataset = read_dataset(data)
+    assert dataset.problems == ()
+    assert places(dataset) == before
+
+
 def test_our_own_captions_are_none_of_the_data(tmp_path):
     data = folder(tmp_path / "birds")
     put(data / "train" / "0.jpg.caption.txt", "What mrnn said\n")

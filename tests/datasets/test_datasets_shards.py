@@ -16,7 +16,7 @@ from mrnn.datasets import DataSet, Problem, read_dataset
 from mrnn.datasets.shards import shard_pictures
 from mrnn.errors import ImageError
 from mrnn.images.features import cached_features, encode_images
-from mrnn.images.finding import Member, check_file, printable
+from mrnn.images.finding import Member, Sieve, check_file, printable
 from mrnn.images.reading import read_image
 
 DOG, CAT = ("0.jpg", jpeg("0.jpg")), ("1.jpg", jpeg("1.jpg"))
@@ -386,11 +386,20 @@ def test_features_of_members_are_those_of_files(tmp_path, captioner):
     assert done == [3]  # found by their bytes
 
 
+def test_what_a_mac_or_a_nas_puts_into_a_shard_is_no_sample(tmp_path):
+    name, content = DOG
+    more = [(f"{folder}{name}", content) for folder in ("__MACOSX/", "@eaDir/", "x/.d/", "._")]
+    data = shard(tmp_path, DOG, ("0.txt", b"A dog"), *more, ("__MACOSX/._0.txt", b"\0\5\x16\7"))
+    dataset = read_dataset(data)
+    assert [example.image.name for example in dataset.examples] == ["0.jpg"]
+    assert dataset.problems == ()
+
+
 def test_all_pictures_of_a_shard_captioned_or_not(tmp_path):
     data = shard(
         tmp_path, DOG, ("b/c.d.PNG", CAT[1]), ("2.txt", b"A dog"), ("notes", b"x"), ("3.pkl", b"x")
     )
-    *found, problem = shard_pictures(data)
+    *found, problem = shard_pictures(data, Sieve())
     assert [member.name for member in found] == ["0.jpg", "b/c.d.PNG"]
     for member, content in zip(found, (DOG[1], CAT[1]), strict=True):
         assert data.read_bytes()[member.offset : member.offset + member.size] == content
@@ -402,11 +411,11 @@ def test_pictures_of_a_damaged_shard(tmp_path):
     whole = data.read_bytes()
     for size in (*range(0, len(whole), 301), len(whole)):
         data.write_bytes(whole[:size])
-        found = list(shard_pictures(data))
+        found = list(shard_pictures(data, Sieve()))
         members = [one for one in found if isinstance(one, Member)]
         assert all(one.offset + one.size <= size for one in members)
         assert [one.name for one in members] == ["0.jpg", "1.jpg"][: len(members)]
         assert len(members) + sum(isinstance(one, Problem) for one in found) == len(found)
         assert len(members) == 2 or len(found) > len(members)
     with pytest.raises(FileNotFoundError):
-        list(shard_pictures(tmp_path / "absent.tar"))
+        list(shard_pictures(tmp_path / "absent.tar", Sieve()))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrnn.errors import ImageError
-from mrnn.images.finding import Member, check_file, find_images, printable
+from mrnn.images.finding import Member, Sieve, check_file, find_images, printable
 
 
 def names(folder: Path, *paths: Path) -> list[str]:
@@ -55,6 +55,58 @@ def test_explicit_hidden_folder_is_walked(tree):
 def test_nothing_there(tmp_path):
     assert find_images([]).images == ()
     assert find_images([tmp_path]).images == ()
+
+
+# What devices and programs keep among pictures, and what a person does not want.
+
+
+PROGRAMS = (
+    *("@eaDir", "#recycle", "#Recycle", "@Recycle", "$RECYCLE.BIN", "RECYCLER", "Thumbs"),
+    *("__MACOSX", "System Volume Information", "lost+found", "#snapshot", "@__thumb"),
+)
+
+
+def test_what_devices_and_programs_keep_is_left_out_and_told(tree):
+    for name in PROGRAMS:
+        (tree / "a" / name / "deeper").mkdir(parents=True)
+        (tree / "a" / name / "deeper" / "x.jpg").touch()
+    for name in ("._b.JPG", ".trashed-1700000000-x.jpg", "Thumbs.db", "desktop.ini"):
+        (tree / name).touch()
+    found = find_images([tree])
+    assert names(tree) == ["a/10.webp", "a/2.png", "b.JPG", "c.gif"]
+    assert found.left_out == dict.fromkeys([*PROGRAMS, "Thumbs.db", "desktop.ini"], 1)
+    assert found.others == 1
+    assert names(tree, tree / "a" / "@eaDir") == ["a/@eaDir/deeper/x.jpg"]  # it was named
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        (["*.gif"], ["a/10.webp", "a/2.png", "b.JPG"]),
+        (["a"], ["b.JPG", "c.gif"]),
+        (["a/"], ["b.JPG", "c.gif"]),
+        (["a/*.png", "b.*"], ["a/10.webp", "c.gif"]),
+        (["/a/2.png"], ["a/10.webp", "b.JPG", "c.gif"]),
+        (["2.PNG", "*/a", ""], ["a/10.webp", "a/2.png", "b.JPG", "c.gif"]),
+        (["?.*"], ["a/10.webp"]),
+        (["[bc].*"], ["a/10.webp", "a/2.png"]),
+        (["*"], []),
+    ],
+)
+def test_patterns_leave_out_names_or_paths(tree, exclude, left):
+    found = find_images([tree], exclude)
+    assert [os.fspath(path.relative_to(tree)) for path in found.images] == left
+    assert (sum(found.left_out.values()) > 0) == (len(left) < 4)
+    assert find_images([tree / "c.gif"], exclude).images == (tree / "c.gif",)  # it was named
+
+
+@given(st.text(st.characters(codec=None), max_size=8), st.text(max_size=5))
+def test_a_member_of_a_tar_file_counts_as_in_a_folder(name, pattern):
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    sieve = Sieve((pattern,))
+    taken = [sieve.takes(part, "/".join(parts[:at])) for at, part in enumerate(parts)]
+    assert sieve.takes_member(name) == all(taken)
+    assert sieve.takes_member(f"./{name}") == sieve.takes_member(name)
 
 
 def test_links_to_files_are_followed_and_dangling_ones_listed(tree):

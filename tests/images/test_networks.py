@@ -129,7 +129,7 @@ def test_a_network_is_opened_when_the_first_picture_comes(monkeypatch):
         name: draw.normal(0, 0.05, shape).astype(np.float16) for name, shape in lite0.shapes.items()
     }
     file = EncoderFile.of(SAFETENSORS, to_safetensors(weights))
-    encode, positions, bits = networks.open_network(lite0, file, "cpu")
+    encode, positions, bits = networks.open_known(lite0, file, "cpu")
     assert bits == 32
     assert opened == []
     pixels = draw.normal(size=(1, 3, 224, 224)).astype(np.float32)

@@ -14,11 +14,11 @@ import mrnn
 from conftest import WORDS, tiny_model
 from mrnn.commands.about import about
 from mrnn.errors import BundleError, UsageError
-from mrnn.images import onnx_files
-from mrnn.images.encoders import open_encoder, reopen_encoder
+from mrnn.images import onnx_networks
+from mrnn.images.encoders import Encoder, open_encoder, reopen_encoder
 from mrnn.images.features import cached_features, encode_images
 from mrnn.images.networks import EncoderFile, at_once
-from mrnn.images.onnx_files import open_file
+from mrnn.images.onnx_networks import open_network
 from mrnn.images.reading import Preprocessing, preprocess, read_image
 from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.onnx_graphs import constant, graph, node
@@ -139,8 +139,8 @@ def test_a_network_that_minds_no_company_sees_pictures_together(written, monkeyp
     def noted(run, together):
         return lambda pixels: (seen.append(together), in_parts(run, together)(pixels))[1]
 
-    in_parts = onnx_files.in_parts
-    monkeypatch.setattr(onnx_files, "in_parts", noted)
+    in_parts = onnx_networks.in_parts
+    monkeypatch.setattr(onnx_networks, "in_parts", noted)
     for content, together in ((tiny(), at_once()), (by_the_batch(), 1)):
         encoder = open_encoder(str(written(content)))
         seen.clear()
@@ -266,11 +266,10 @@ FREE = ["B", 3, "H", "W"]
         (b"not a network at all", "not a network that ONNX Runtime can open"),
         (b"PK\x03\x04" + b"0" * 50, "not a network that ONNX Runtime can open"),
         (
-            custom(["B", 8, 8, 3]),
-            "its input is pixels tensor(float) ['B', 8, 8, 3]; expected float32",
+            custom(["B", 8, 8, 4]),
+            "its input is pixels tensor(float) ['B', 8, 8, 4]; expected floats of shape",
         ),
-        (custom([2, 3, 8, 8]), "the batch free or 1"),
-        (custom(["B", 1, 8, 8]), "expected float32 of shape (batch, 3, height, width)"),
+        (custom(["B", 1, 8, 8]), "shape (batch, 3, height, width) or (batch, height, width, 3)"),
         (custom(["B", 3, 8]), "its inputs are pixels tensor(float) ['B', 3, 8]; expected one"),
         (custom(FREE, more=[("z", ["B"], FLOAT)]), "; expected one"),
         (custom(["B", 3, 9, 9]), "but the size in the JSON file is 8"),
@@ -284,12 +283,12 @@ FREE = ["B", 3, "H", "W"]
             "its output is y tensor(int64) [4]; expected floats",
         ),
         (
-            custom(FREE, FLOAT, [node("Flatten", ["pixels"], "y", axis=0)]),
-            "the output 'y' is of shape (1, 384)",
+            custom(FREE, FLOAT, [node("ReduceMean", ["pixels"], "y", axes=[0], keepdims=0)]),
+            "1 pictures give an output of shape (3, 8, 8)",
         ),
         (
             custom(FREE, FLOAT, [node("ReduceMean", ["pixels"], "y", axes=[3], keepdims=0)]),
-            "of shape (2, 3, 8); expected (batch, features) or",
+            "the output 'y' has 3 tokens a picture, and it cannot be told",
         ),
         (tiny(["map", "mean"]), "its outputs are map tensor(float)"),
         (tiny(["map", "mean"]), """: one must be named in the JSON file, as in "output": "...\""""),
@@ -297,7 +296,7 @@ FREE = ["B", 3, "H", "W"]
         (tiny(weights=np.full((3, 5), 3e38)), "holds NaN or infinite numbers on a test picture"),
         (tiny(weights=np.ones((4, 5))), "cannot be r"),
     ],
-    ids=range(18),
+    ids=range(17),
 )
 def test_a_network_of_another_kind_is_refused(written, content, what):
     path = written(content)
@@ -316,53 +315,185 @@ def test_inner_values_are_no_outputs(written):
     assert "squares is not among them" in refused(written(output="squares"))
 
 
-@pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "ABSOLUTE", ""])
-def test_weights_in_other_files_are_not_read(written, tmp_path, monkeypatch, location):
+@pytest.mark.parametrize(
+    "location",
+    ["weights.bin", "../tiny.onnx.data", "ABSOLUTE", "./tiny.onnx.data", "inside/tiny.onnx.data",
+     "other.onnx.data", "..", "tiny.onnx.data\0", "", "tiny.onnx"],
+)  # fmt: skip
+def test_no_other_file_is_read_for_weights(written, tmp_path, monkeypatch, location):
     inside = tmp_path / "inside"
     inside.mkdir()
-    for folder in (inside, tmp_path):
-        (folder / "weights.bin").write_bytes(np.ones(3, np.float32).tobytes())
+    for folder in (inside, tmp_path, tmp_path.parent):
+        for name in ("weights.bin", "tiny.onnx.data", "other.onnx.data"):
+            (folder / name).write_bytes(np.ones(3, np.float32).tobytes())
     monkeypatch.chdir(inside)
-    location = location.replace("ABSOLUTE", str(tmp_path / "weights.bin"))
+    location = location.replace("ABSOLUTE", str(tmp_path / "tiny.onnx.data"))
+    path = written(scaled(weight_elsewhere("w", [3], location)))
+    message = refused(path)
+    assert message.startswith(f"{path}: its weights lie in ")
+    assert "; only tiny.onnx.data beside it is read: leave both files the names" in message
+
+
+def scaled(*weights: bytes) -> bytes:
+    """Means of the three channels, times a weight."""
     nodes = [
         node("GlobalAveragePool", ["pixels"], "p"),
         node("Flatten", ["p"], "f"),
         node("Mul", ["f", "w"], "y"),
     ]
-    outputs = [("y", ["B", 3], FLOAT)]
-    weights = [weight_elsewhere("w", [3], location)]
-    path = written(model(nodes, [("pixels", FREE, FLOAT)], outputs, weights))
-    message = refused(path)
-    assert "export it with all weights in the .onnx file" in message or not location
+    return model(nodes, [("pixels", FREE, FLOAT)], [("y", ["B", 3], FLOAT)], weights)
+
+
+@pytest.mark.parametrize("name", ["tiny.onnx.data", "tiny.onnx_data"])
+def test_weights_in_the_file_beside_travel_with_the_network(written, tmp_path, name):
+    weights = np.array([9, 9, 1, 2, 3, 9], np.float32)
+    (tmp_path / name).write_bytes(weights.tobytes())
+    path = written(scaled(weight_elsewhere("w", [3], name, offset=8, length=12)))
+    encoder = open_encoder(str(path))
+    path.unlink()
+    (tmp_path / name).unlink()
+    again = reopen_encoder("tiny.onnx", encoder.digest, encoder.file, encoder.preprocessing)
+    for opened in (encoder, again):
+        np.testing.assert_allclose(
+            opened.encode(PIXELS), PIXELS.mean(axis=(2, 3)) * [1, 2, 3], rtol=1e-4, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (None, "beside it: cannot be read (No such file or directory); copy both files"),
+        (b"1234", "beside it: w should lie at bytes 0 to 12 of 4; copy both files"),
+        (b"", "beside it: w should lie at bytes 0 to 12 of 0; copy both files"),
+    ],
+)
+def test_weights_that_are_not_beside(written, tmp_path, content, what):
+    path = written(scaled(weight_elsewhere("w", [3], "tiny.onnx.data", length=12)))
+    if content is not None:
+        (tmp_path / "tiny.onnx.data").write_bytes(content)
+    assert f"{path}: its weights lie in tiny.onnx.data {what}" in refused(path)
+
+
+def test_a_link_to_weights_stays_in_its_folder(written, tmp_path):
+    """Caches keep links to files of one folder; one that leads elsewhere may lead anywhere."""
+    path = written(scaled(weight_elsewhere("w", [3], "tiny.onnx.data")))
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "w").write_bytes(np.ones(3, np.float32).tobytes())
+    (tmp_path / "tiny.onnx.data").symlink_to(tmp_path / "secret" / "w")
+    assert "a link that leads into another folder" in refused(path)
+    path.rename(tmp_path / "secret" / "n")
+    path.symlink_to(tmp_path / "secret" / "n")
+    assert open_encoder(str(path)).dimension == 3
+
+
+def test_weights_beside_that_are_too_many_for_one_file(written, tmp_path, monkeypatch):
+    path = written(scaled(weight_elsewhere("w", [3], "tiny.onnx.data")))
+    (tmp_path / "tiny.onnx.data").write_bytes(np.ones(3, np.float32).tobytes())
+    monkeypatch.setattr("mrnn.images.onnx_files.LARGEST", len(path.read_bytes()) + 11)
+    assert "more than 2 GB together with the network" in refused(path)
+
+
+def test_weights_of_another_size_than_the_file_has(written, tmp_path):
+    (tmp_path / "tiny.onnx.data").write_bytes(bytes(20))
+    assert "tiny.onnx: not a network that ONNX Runtime can open" in refused(
+        written(scaled(weight_elsewhere("w", [3], "tiny.onnx.data")))
+    )
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        node("Unheard", ["pixels"], "y"),
+        node("Unheard", ["pixels"], "y", domain="my.external.operations"),
+        node("QLinearUnheard", ["pixels"], "y", domain="com.microsoft"),
+    ],
+)
+def test_an_unknown_operation_is_no_missing_weight(written, unknown):
+    message = refused(written(custom(FREE, FLOAT, [unknown])))
+    assert "it has an operation that ONNX Runtime " in message
+    assert "nheard" in message
+    assert "weights" not in message
+
+
+def test_hugging_face_s_file_in_place_of_ours(written, tmp_path):
+    path = written()
+    path.with_suffix(".json").unlink()
+    theirs = {
+        "image_processor_type": "CLIPImageProcessor", "do_resize": True, "resample": 2,
+        "size": {"shortest_edge": 10}, "do_center_crop": True, "output": "feature",
+        "crop_size": {"height": 8, "width": 8}, "do_rescale": True, "rescale_factor": 1 / 255,
+        "do_normalize": True, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.2, 0.1],
+    }  # fmt: skip
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(theirs))
+    how = open_encoder(str(path)).preprocessing
+    np.testing.assert_allclose((*how.mean, *how.scale), (127.5, 102, 76.5, 51, 51, 25.5))
+    assert (how.size, how.crop, how.interpolation, how.output) == (8, 0.8, "bilinear", "feature")
+    path.with_suffix(".json").write_text(json.dumps(theirs))  # it may have our file's name
+    assert open_encoder(str(path)).preprocessing == how
+    (tmp_path / "onnx").mkdir()
+    path.rename(tmp_path / "onnx" / "tiny.onnx")  # as some publish them: theirs is one folder above
+    assert open_encoder(str(tmp_path / "onnx" / "tiny.onnx")).preprocessing == how
+    (tmp_path / "onnx" / "tiny.onnx").rename(path)
+    (tmp_path / "preprocessor_config.json").write_text("[]")  # ours goes first
+    assert open_encoder(str(path)).preprocessing == how
+    path.with_suffix(".json").unlink()
+    assert f"{tmp_path}/preprocessor_config.json: 'the content' is not an object" in refused(path)
 
 
 def test_a_bundle_carries_the_network_to_any_machine(written, tmp_path, picture):
     """The same bits, when the file it came from is gone; and `mrnn info` tells of it."""
     path = written(tiny(["map", "feature"], batch=1), output="feature", crop=0.9, colours="bgr")
     encoder = open_encoder(str(path))
-    vocabulary = Vocabulary(SIGNS + WORDS)
-    training = {"data": "birds", "split": "train", "stopped_on": "dev", "images": 8}
-    training |= {"sentences": 16, "config": {"seed": 1, "minimum_count": 1}}
-    bundle = Bundle(
-        tiny_model(len(vocabulary), feature=5),
-        vocabulary,
-        EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing),
-        np.ones((4, 5), np.float16),
-        training,
-        encoder_file=encoder.file,
-    )
-    save_bundle(bundle, tmp_path / "model")
+    save(encoder, tmp_path / "model")
     path.unlink()
     path.with_suffix(".json").unlink()
     captioner = mrnn.load(tmp_path / "model", device="cpu")
     np.testing.assert_array_equal(captioner.encoder.encode(PIXELS), encoder.encode(PIXELS))
     assert captioner.encoder.preprocessing == encoder.preprocessing
     assert captioner.caption(picture("a.jpg")).words
-    said = about(str(tmp_path / "model"), "cpu", None)
+    said = told(tmp_path / "model")
+    assert said["file"] == "encoder.onnx"
+    assert said["output"] == "feature"
+
+
+def test_a_bundle_says_which_token_is_the_feature(written, tmp_path):
+    nodes = [
+        node("Reshape", ["pixels", "flat"], "flattened"),
+        node("Transpose", ["flattened"], "y", perm=[0, 2, 1]),
+    ]
+    flat = constant("flat", np.array([0, 3, -1]))
+    floats = [("pixels", FREE, FLOAT)], [("y", ["B", "T", 3], FLOAT)]
+    encoder = open_encoder(str(written(model(nodes, *floats, [flat]))))
+    save(encoder, tmp_path / "model")
+    assert told(tmp_path / "model")["pooling"] == "mean"
+    captioner = mrnn.load(tmp_path / "model", device="cpu")
+    np.testing.assert_allclose(
+        captioner.encoder.encode(PIXELS), PIXELS.mean(axis=(2, 3)), atol=1e-6
+    )
+    assert captioner.encoder.remark == ""
+
+
+def told(model_folder: Path) -> dict:
+    """What `mrnn info` says of the encoder."""
+    said = about(str(model_folder), "cpu", None)
     schema = json.loads((SCHEMAS / "info.json").read_text())
     jsonschema.validate(json.loads(json.dumps(said)), schema)
-    assert said["encoder"]["file"] == "encoder.onnx"
-    assert said["encoder"]["output"] == "feature"
+    return said["encoder"]
+
+
+def save(encoder: Encoder, folder: Path) -> None:
+    vocabulary = Vocabulary(SIGNS + WORDS)
+    training = {"data": "birds", "split": "train", "stopped_on": "dev", "images": 8}
+    training |= {"sentences": 16, "config": {"seed": 1, "minimum_count": 1}}
+    bundle = Bundle(
+        tiny_model(len(vocabulary), feature=encoder.dimension),
+        vocabulary,
+        EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing),
+        np.ones((4, encoder.dimension), np.float16),
+        training,
+        encoder_file=encoder.file,
+    )
+    save_bundle(bundle, folder)
 
 
 def test_a_bundle_with_a_network_that_is_none_names_the_file(tmp_path):
@@ -389,7 +520,7 @@ def test_mutated_networks_are_refused_or_run():
         if source.random() < 0.2:
             del content[source.randrange(len(content)) :]
         try:
-            network = open_file(bytes(content), how, "x.onnx")
+            network = open_network(bytes(content), how, "x.onnx")
         except BundleError as error:
             assert str(error).startswith("x.onnx: ")  # noqa: PT017
             assert str(error).isprintable()  # noqa: PT017
@@ -397,3 +528,37 @@ def test_mutated_networks_are_refused_or_run():
             opened += 1
             assert np.isfinite(network.encode(PIXELS)).all()
     assert opened > 5
+
+
+def test_mutated_files_beside_a_network_are_refused_or_read(written, tmp_path):
+    """The network, its weights and Hugging Face's file: whatever is in them, the fault is named."""
+    source = random.Random(1)
+    path = written(scaled(weight_elsewhere("w", [3], "tiny.onnx.data", offset=4, length=12)))
+    path.with_suffix(".json").unlink()
+    theirs = {
+        "image_processor_type": "ViTImageProcessor", "size": {"height": 8, "width": 8},
+        "resample": 2, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+    }  # fmt: skip
+    files = {
+        path: path.read_bytes(),
+        tmp_path / "tiny.onnx.data": np.ones(4, np.float32).tobytes(),
+        tmp_path / "preprocessor_config.json": json.dumps(theirs).encode(),
+    }
+    opened = 0
+    for _ in range(300):
+        for file, sound in files.items():
+            content = bytearray(sound)
+            if source.random() < 0.5:
+                content[source.randrange(len(content))] = source.randrange(256)
+            if source.random() < 0.1:
+                del content[source.randrange(len(content)) :]
+            file.write_bytes(content)
+        try:
+            encoder = open_encoder(str(path))
+        except BundleError as error:
+            assert str(error).startswith(str(tmp_path))  # noqa: PT017
+            assert str(error).isprintable()  # noqa: PT017
+        else:
+            opened += 1
+            assert encoder.encode(PIXELS).shape == (3, 3)
+    assert opened > 20

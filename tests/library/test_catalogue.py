@@ -7,16 +7,19 @@ import random
 import signal
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from libraries import as_format_1
 from mrnn.errors import DataError
 from mrnn.images.finding import Member, printable
 from mrnn.library import catalogue as module
-from mrnn.library.catalogue import Catalogue, Content, File, open_catalogue
+from mrnn.library.catalogue import Catalogue, open_catalogue
+from mrnn.library.contents import Content, File
 
 FACTS = {"model": "plain", "identity": "1" * 64}
 
@@ -79,11 +82,15 @@ def test_files_come_back_with_all_that_is_known(catalogue, path):
         catalogue.put_files([photo, member, gone])
     with closing(open_catalogue(path)) as other:
         assert list(other.files()) == [(member, contents[1]), (gone, None), (photo, contents[0])]
-        assert [f for f, _ in other.files(unreadable=True)] == [member, gone]
+        unreadable = {file: str(error) for file, error in other.unreadable()}
+        assert unreadable == {
+            member: "/a.tar:x/\\xfe.png: cut short",
+            gone: "/photos/z.jpg: the file is empty",
+        }
         assert other.counts() == {"files": 3, "pictures": 1, "unreadable": 2}
         assert other.rows() == [0]
         assert other.next_row() == 1
-        assert other.facts() == {"format": "1", "rows": "1", "vectors": "vectors", **FACTS}
+        assert other.facts() == {"format": "2", "rows": "1", "vectors": "vectors", **FACTS}
 
 
 def test_a_file_takes_the_place_of_what_was_known_of_it(catalogue):
@@ -166,7 +173,7 @@ def test_begin_anew_keeps_the_files_alone(catalogue):
     [(file, known)] = catalogue.files()
     assert (file.digest, known) == (None, None)
     new = {"model": "/\udcff", "identity": "2"}
-    assert catalogue.facts() == {"format": "1", "rows": "0", "vectors": "vectors", **new}
+    assert catalogue.facts() == {"format": "2", "rows": "0", "vectors": "vectors", **new}
     assert catalogue.roots() == [Path("/")]
 
 
@@ -299,10 +306,58 @@ def test_no_database(path, content):
 
 
 def test_of_another_version(catalogue, path):
-    damage(path, "UPDATE facts SET value = '2' WHERE name = 'format'")
+    damage(path, "UPDATE facts SET value = '3' WHERE name = 'format'")
     assert refused(path) == (
         f"{path}: made by another version of mrnn; remove {path.parent} and index again"
     )
+
+
+def test_format_1_is_read_as_it_is_and_brought_up_to_date_to_be_written(path):
+    with closing(open_catalogue(path, FACTS)) as catalogue:
+        enter(catalogue, {"/a.jpg": 0, "/b.jpg": 1})
+        before = list(catalogue.files())
+    as_format_1(path)
+    content = path.read_bytes()
+    with closing(open_catalogue(path)) as reader:
+        assert list(reader.files()) == before
+        assert reader.pictures([0, 1]).keys() == {0, 1}
+        assert reader.counts()["files"] == 2
+        assert not reader.is_upgraded
+    assert path.read_bytes() == content
+    for is_upgraded in (True, False):
+        with closing(open_catalogue(path, FACTS)) as writer:
+            assert writer.is_upgraded == is_upgraded
+            assert list(writer.files()) == before
+            state = writer.states(Path("/"))[b"/a.jpg"]
+            assert state == (9, 5, None, None, None, digest(0), None)
+            assert state.is_that_of(File(Path("/a.jpg"), 9, 5, ctime_ns=7, inode=8))
+            assert writer.facts()["format"] == "2"
+
+
+def test_a_file_is_known_again_by_all_that_is_known_of_it(catalogue):
+    file = File(Path("/a.jpg"), 9, 5, digest(0), None, 7, 8)
+    with catalogue.transaction():
+        catalogue.add_contents([content(0)], 1)
+        catalogue.put_files([file])
+    state = catalogue.states(Path("/a.jpg"))[b"/a.jpg"]
+    assert state == file.state
+    assert state.is_that_of(replace(file, digest=None))
+    for other in ({"size": 8}, {"mtime_ns": 4}, {"ctime_ns": 6}, {"inode": 7}):
+        assert not state.is_that_of(replace(file, **other))
+    catalogue.put_marks([replace(file, ctime_ns=17, inode=18)])
+    assert catalogue.states(Path("/"))[b"/a.jpg"] == replace(file, ctime_ns=17, inode=18).state
+    assert not replace(file, digest=None).state.is_that_of(file)  # to be read anew
+
+
+def test_patterns_are_kept_until_others_come(catalogue):
+    assert catalogue.exclude() == []
+    for patterns, kept in (
+        (["*.png", "a/*\udcff"], ["*.png", "a/*\udcff"]),
+        (["", "x"], ["x"]),
+        ([""], []),
+    ):
+        catalogue.put_exclude(patterns)
+        assert catalogue.exclude() == kept
 
 
 def test_a_folder_in_its_place(path):
@@ -347,6 +402,11 @@ def test_facts_that_are_missing_or_cannot_be(catalogue, path, statement):
         ("UPDATE contents SET row = .5", lambda c: c.without_caption()),
         ("UPDATE contents SET row = 7", lambda c: c.without_caption()),
         ("INSERT INTO roots VALUES ('text')", lambda c: c.roots()),
+        ("UPDATE files SET ctime_ns = 'soon'", lambda c: c.states(Path("/"))),
+        ("UPDATE files SET inode = x'00'", lambda c: c.states(Path("/"))),
+        ("INSERT INTO facts VALUES ('exclude', 'a')", lambda c: c.exclude()),
+        ("INSERT INTO facts VALUES ('exclude', '[1]')", lambda c: c.exclude()),
+        ("INSERT INTO facts VALUES ('exclude', '\"a\"')", lambda c: c.exclude()),
     ],
 )
 def test_values_of_another_kind(catalogue, path, statement, look):
@@ -366,7 +426,7 @@ def everything(path: Path) -> None:
         opened.check()
         opened.counts(), opened.roots(), opened.rows(), opened.without_caption()
         opened.pictures(range(8))
-        list(opened.files()), list(opened.files(Path("/a"), unreadable=True))
+        list(opened.files()), list(opened.unreadable(Path("/a"))), opened.exclude()
         opened.states(Path("/"))
 
 

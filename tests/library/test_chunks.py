@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from mrnn.images.finding import Member
-from mrnn.library.catalogue import Content, File
 from mrnn.library.chunks import Ledger
+from mrnn.library.contents import Content, File
 from mrnn.library.describing import Described
 
 M = 3

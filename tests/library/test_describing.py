@@ -19,7 +19,7 @@ from mrnn.captioner import Captioner
 from mrnn.errors import DataError
 from mrnn.images.features import BATCH
 from mrnn.library import describing
-from mrnn.library.catalogue import Content, File
+from mrnn.library.contents import Content, File
 from mrnn.library.describing import Described, caption_vectors, describe
 from mrnn.library.scanning import scan
 

@@ -27,8 +27,8 @@ from libraries import MULTIMODAL, dump, save_seeing, seeing
 from mrnn.captioner import load
 from mrnn.errors import DataError, DependencyError, UsageError
 from mrnn.library import jobs
-from mrnn.library.catalogue import File
 from mrnn.library.chunks import Chunk, Ledger
+from mrnn.library.contents import File
 from mrnn.library.describing import Described, describe
 from mrnn.library.jobs import INCOMING, Worker, in_order, on_ray
 from mrnn.library.library import Library

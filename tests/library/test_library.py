@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dataset_layouts import jpeg, put, tar
-from libraries import dump, save_seeing, seeing, threshold
+from libraries import as_format_1, dump, save_seeing, seeing, threshold
 from mrnn.captioner import Captioner, load
 from mrnn.errors import DataError, ImageError, UsageError
 from mrnn.images.finding import Member
 from mrnn.library import describing
+from mrnn.library.away import is_there
 from mrnn.library.describing import describe
 from mrnn.library.indexing import Indexed
 from mrnn.library.library import Library
@@ -169,7 +170,113 @@ def test_size_or_time_tell_that_a_file_has_changed(library, picture, photos, wha
         path.write_bytes(path.read_bytes() + b"more")
     os.utime(path, ns=(1, before.st_mtime_ns + (what != "size")))
     done = library.add()
-    assert figures(done) == {"files": 8, "changed": 1, **({"read": 1} if what != "mtime" else {})}
+    assert figures(done) == {"files": 8, **({"changed": 1, "read": 1} if what != "mtime" else {})}
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(content)
+
+
+def put_in_its_place(path: Path, content: bytes) -> None:
+    other = path.with_name(f"{path.name}.new")
+    other.write_bytes(content)
+    other.replace(path)
+
+
+def test_edits_that_keep_size_and_time_are_seen(library, photos, monkeypatch):
+    """Some tools turn a photo so; others put another file in its place."""
+    path = photos / "a/0.png"
+    path.write_bytes(path.read_bytes() + b"!")
+    library.add([photos])
+    before = path.stat()
+    for write in (overwrite, put_in_its_place):
+        write(path, path.read_bytes()[:-1] + write.__name__[:1].encode())
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_size == before.st_size
+        assert figures(library.add()) == {"files": 8, "changed": 1, "read": 1}
+    path.chmod(0o600)  # changes no picture
+    assert figures(library.add()) == {"files": 8}
+    with nothing_is_opened(monkeypatch):
+        assert figures(library.add()) == {"files": 8}
+
+
+def test_a_library_of_before_is_searched_and_brought_up_to_date(library, photos, monkeypatch):
+    library.add([photos])
+    library.close()
+    as_format_1(library.path / "catalogue.sqlite")
+    assert found(library) == {str(path) for path in photos.rglob("*.png")}
+    library.close()
+    with nothing_is_opened(monkeypatch):
+        done = library.add()
+    assert (done.files, done.new, done.changed, done.is_upgraded) == (8, 0, 0, True)
+    (photos / "a/0.png").chmod(0o600)
+    before = (photos / "a/0.png").stat()
+    (photos / "a/0.png").write_bytes((photos / "a/0.png").read_bytes()[:-1] + b"?")
+    os.utime(photos / "a/0.png", ns=(before.st_atime_ns, before.st_mtime_ns))
+    done = library.add()  # its time of change is known since
+    assert (done.changed, done.is_upgraded) == (1, False)
+
+
+def test_taking_out_of_a_library_of_before(library, photos):
+    library.add([photos])
+    library.close()
+    as_format_1(library.path / "catalogue.sqlite")
+    assert library.remove([photos / "a"]) == 3
+    assert len(found(library)) == 4
+
+
+def test_patterns_are_remembered(library, photos):
+    done = library.add([photos], exclude=["a", "bad.*"])
+    assert figures(done) == {"files": 4, "new": 4, "read": 4}
+    assert done.left_out == {"a": 1, "bad.*": 1}
+    assert figures(library.add()) == {"files": 4}
+    assert figures(library.add(exclude=["b"])) == {
+        "files": 3,
+        "new": 3,
+        "moved": 1,
+        "deleted": 3,
+        "read": 2,
+    }
+    assert library.add(exclude=[""]).files == 8
+
+
+def test_what_a_nas_keeps_goes_from_a_library_that_has_it(library, photos, picture):
+    picture("a/@eaDir/0.png/thumb.png", seed=8, folder=photos)
+    library.add([photos / "a/@eaDir", photos])
+    assert len(found(library)) == 8  # it was named
+    library.remove([photos / "a/@eaDir"])
+    done = library.add([photos])
+    assert (done.files, done.left_out) == (8, {"@eaDir": 1})
+    assert len(found(library)) == 7
+
+
+def test_a_file_that_cannot_be_opened_is_told_once(library, photos, monkeypatch):
+    (photos / "nowhere.png").symlink_to("absent.png")
+    known = describing.open_picture
+
+    def refuse(picture):
+        if picture.name == "0.png":
+            raise ImageError("unreadable", f"{picture}: permission denied")
+        return known(picture)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(describing, "open_picture", refuse)
+        told = [sorted(path.name for path, _ in library.add([photos]).errors) for _ in range(3)]
+    assert told == [["0.png", "bad.jpg", "nowhere.png"], [], []]
+    listed = {path.name: str(error) for path, error in library.unreadable()}
+    assert listed.keys() == {"0.png", "bad.jpg", "nowhere.png"}
+    assert listed["0.png"] == f"{photos}/a/0.png: permission denied"
+    assert listed["nowhere.png"] == f"{photos}/nowhere.png: no such file"
+    assert [path.name for path, _ in library.unreadable([photos / "a", photos / "a"])] == ["0.png"]
+    shutil.copy(photos / "a/2.png", photos / "absent.png")
+    assert library.add().errors == ()
+    assert [path.name for path, _ in library.unreadable()] == ["bad.jpg"]
+    (photos / "absent.png").unlink()
+    [(path, error)] = library.add().errors  # its disk may be away: what is known of it stays
+    assert path == photos / "nowhere.png"
+    assert str(error).endswith("no such file or folder; what the library knows of it stays")
+    assert str(path) in places(library)
 
 
 def test_a_picture_that_was_damaged_and_mended(library, photos):
@@ -208,7 +315,14 @@ def test_a_file_that_changes_after_it_was_listed_is_read_again(library, photos, 
         yield from describe(files, *more)
 
     library.add([photos], describer=slow)
-    assert figures(library.add()) == {"files": 8, "changed": 1}
+    opened: list[Path] = []
+
+    def noted(files, *more):
+        opened.extend(file.picture for file in files)
+        yield from describe(files, *more)
+
+    assert figures(library.add(describer=noted)) == {"files": 8}
+    assert opened == [photos / "a/0.png"]
 
 
 def test_captions_later(library, photos, tmp_path, sight, monkeypatch):
@@ -269,13 +383,53 @@ def test_a_root_that_is_not_there_for_a_while_loses_nothing(library, photos, tmp
     done = library.add()
     assert figures(done) == {}
     assert [(path, error.code) for path, error in done.errors] == [(photos, "missing")]
-    assert str(done.errors[0][1]) == f"{photos}: no such file or folder"
+    assert str(done.errors[0][1]) == (
+        f"{photos}: no such file or folder; its 8 files stay in the library, since their disk may "
+        "be away; if the folder lies elsewhere now: mrnn index THAT-FOLDER; to take them out: mrnn "
+        f"index --forget {photos}"
+    )
+    assert library.search(SENTENCE, 2).absent == 2
     assert dump(library.path) == kept
     assert len(library.search(SENTENCE).found) == 6
     (tmp_path / "away").rename(photos)
     with nothing_is_opened(monkeypatch):
         assert figures(library.add()) == {"files": 8}
     assert dump(library.path) == kept
+
+
+def test_a_folder_that_is_mounted_elsewhere(library, photos, tmp_path, monkeypatch):
+    """Its pictures are known by their content, and shown where they lie."""
+    (photos / "b/bad.jpg").unlink()
+    library.add([photos])
+    before = library.search(SENTENCE, 100)
+    photos.rename(tmp_path / "mounted")
+    assert library.search(SENTENCE, 100).absent == 6
+    monkeypatch.setattr(describing, "decode_image", None)
+    done = library.add([tmp_path / "mounted"])
+    assert figures(done) == {"files": 7, "new": 7, "moved": 6}
+    after = library.search(SENTENCE, 100)
+    assert after.absent == 0
+    assert [one.logprob for one in after.found] == [one.logprob for one in before.found]
+    assert all(is_there(place) for one in after.found for place in (one.picture, *one.copies))
+    assert found(library) == {str(path) for path in (tmp_path / "mounted").rglob("*.png")}
+    like = library.like(tmp_path / "mounted/a/0.png", 1).found[0]
+    assert like.picture == tmp_path / "mounted/a/0.png"
+    [(place, error)] = library.add().errors
+    assert place == photos
+    assert f"some are found elsewhere now, such as {tmp_path}/mounted/" in str(error)
+    assert library.remove([photos]) == 7
+    assert library.add().errors == ()
+
+
+def test_a_tar_file_that_lies_elsewhere(library, tmp_path):
+    shard = put(tmp_path / "a.tar", tar([(f"{i}.jpg", jpeg(f"{i}.jpg")) for i in range(2)]))
+    library.add([shard])
+    shard.rename(tmp_path / "b.tar")
+    assert library.search(SENTENCE).absent == 2
+    [(place, error)] = library.add().errors
+    assert (place, "its 2 files stay" in str(error)) == (shard, True)
+    assert figures(library.add([tmp_path / "b.tar"])) == {"files": 2, "new": 2, "moved": 2}
+    assert {one.picture.shard for one in library.search(SENTENCE).found} == {tmp_path / "b.tar"}
 
 
 @pytest.mark.parametrize("call", ["scandir", "stat"])
@@ -312,7 +466,9 @@ def test_one_file_that_cannot_be_looked_at_loses_nothing(library, photos, monkey
         patched.setattr(Path, "stat", refuse)
         done = library.add()
     assert figures(done) == {"files": 7}
-    assert str(done.errors[0][1]) == f"{photos}/a/0.png: cannot be read (Permission denied)"
+    assert str(done.errors[0][1]) == (
+        f"{photos}/a/0.png: cannot be read (Permission denied); what the library knows of it stays"
+    )
     assert dump(library.path) == kept
 
 
@@ -347,7 +503,7 @@ def test_tar_files(library, tmp_path, picture):
     assert figures(library.add()) == {"files": 3}
     put(shard, tar([("2.jpg", jpeg("2.jpg")), ("1.jpg", jpeg("1.jpg"))]))
     set_apart(shard)
-    assert figures(library.add()) == {"files": 3, "new": 1, "changed": 1, "deleted": 1, "read": 1}
+    assert figures(library.add()) == {"files": 3, "new": 1, "deleted": 1, "read": 1}
     assert found(library) == {f"{shard}:1.jpg", f"{shard}:2.jpg", str(loose)}
     shard.rename(tmp_path / "away")
     assert [error.code for _, error in library.add().errors] == ["missing"]
@@ -433,7 +589,7 @@ def test_a_picture_that_can_be_read_at_last(library, photos, monkeypatch):
         patched.setattr(describing, "decode_image", poor)
         assert [error.code for _, error in library.add([photos]).errors] == ["too-large"]
     bad.touch()
-    assert figures(library.add()) == {"files": 8, "changed": 1, "read": 1}
+    assert figures(library.add()) == {"files": 8, "read": 1}
     assert library.catalogue.counts() == {"files": 8, "pictures": 7, "unreadable": 0}
 
 

@@ -36,7 +36,9 @@ def test_files_with_size_and_time_in_sorted_order(album):
     assert names(found, album) == ["a/c.PNG", "a/d.jpg", "b.jpg"]
     assert (found.files[1].size, found.files[1].mtime_ns) == (7, 123456789)
     assert all(file.digest is None and file.fault is None for file in found.files)
-    assert (found.unseen, found.problems, found.others) == ((), (), 1)
+    assert (found.unseen, found.problems, found.others, found.left_out) == ((), (), 1, {})
+    status = (album / "b.jpg").stat()
+    assert (found.files[2].ctime_ns, found.files[2].inode) == (status.st_ctime_ns, status.st_ino)
 
 
 def test_what_lies_under_several_paths_counts_once(album):
@@ -65,6 +67,23 @@ def test_a_tar_file_is_read_when_it_is_named(album):
     assert mine[0].key == os.fsencode(shard) + b"\0x/0.jpg"
     [problem] = found.problems
     assert str(problem) == f"{shard}:y.pkl: a pickle, which could run any code; skipped"
+
+
+def test_what_a_mac_or_a_nas_puts_into_a_tar_file_is_left_out(album):
+    dog = jpeg("0.jpg")
+    names_left_out = ["./._0.jpg", "__MACOSX/x/._0.jpg", "x/@eaDir/0.jpg/SYNOPHOTO_THUMB_M.jpg",
+                      "$RECYCLE.BIN/1.jpg", "x/.trashed-17-0.jpg", "@eaDir/a.pkl"]  # fmt: skip
+    shard = put(album / "a.tar", tar([(name, dog) for name in ["./0.jpg", *names_left_out]]))
+    found = scan([shard], ["old"])
+    assert [file.picture.name for file in found.files] == ["./0.jpg"]
+    assert found.problems == ()
+    assert found.left_out == {"__MACOSX": 1, "@eaDir": 2, "$RECYCLE.BIN": 1}
+    shard = put(album / "b.tar", tar([("x/old/0.jpg", dog), ("x/1.jpg", dog), ("../2.jpg", dog)]))
+    found = scan([album, shard], ["old", "d.*"])
+    assert names(found, album) == ["a/c.PNG", "b.jpg", "b.tar\0x/1.jpg"]
+    assert found.left_out == {"old": 1, "d.*": 1}
+    [problem] = found.problems
+    assert "leads outside" in str(problem)
 
 
 def test_a_damaged_tar_file_gives_what_precedes(album):
@@ -123,11 +142,13 @@ def test_links_that_lead_round(album):
     (album / "nowhere.jpg").symlink_to("absent.jpg")
     (album / "link.jpg").symlink_to("b.jpg")
     found = scan([album])
-    assert names(found, album) == ["a/c.PNG", "a/d.jpg", "b.jpg", "link.jpg"]
-    assert {path.name: code for path, (code, _) in unseen(found).items()} == {
-        "self.jpg": "unreadable",
-        "nowhere.jpg": "missing",
+    seen = ["a/c.PNG", "a/d.jpg", "b.jpg", "link.jpg", "nowhere.jpg", "self.jpg"]
+    assert names(found, album) == seen
+    assert {f.picture.name: (f.size, *f.fault) for f in found.files if f.fault} == {
+        "self.jpg": (None, "unreadable", "cannot be read (Too many levels of symbolic links)"),
+        "nowhere.jpg": (None, "missing", "no such file or folder"),
     }
+    assert found.unseen == ()
 
 
 @pytest.mark.parametrize("year", [1960, 2300])
@@ -186,10 +207,12 @@ def test_a_folder_that_may_be_listed_and_not_entered(album, monkeypatch):
     put(album / "a" / "deeper" / "g.jpg", "x")
     forbid(monkeypatch, album / "a")
     found = scan([album])
-    assert names(found, album) == ["b.jpg"]
-    assert {
-        str(path.relative_to(album)): said[0] for path, said in unseen(found).items()
-    } == dict.fromkeys(["a/c.PNG", "a/d.jpg", "a/deeper"], "unreadable")
+    assert names(found, album) == ["a/c.PNG", "a/d.jpg", "b.jpg"]
+    why = ("unreadable", "cannot be read (Permission denied)")
+    assert [file.fault for file in found.files] == [why, why, None]
+    assert {path: code for path, (code, _) in unseen(found).items()} == {
+        album / "a" / "deeper": "unreadable"
+    }
 
 
 def test_a_folder_that_may_not_be_listed(album, monkeypatch):

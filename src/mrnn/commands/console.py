@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -60,6 +60,13 @@ def note_problems(problems: Sequence[Problem]) -> None:
         note(f"mrnn: {problem}")
     if len(problems) > 20:
         note(f"mrnn: and {len(problems) - 20:,} more")
+
+
+def note_left_out(counts: Mapping[str, int]) -> None:
+    """Say which entries of folders were left out by their names or by a pattern, if any were."""
+    if counts:
+        listed = ", ".join(f"{printable(name)} ({n:,})" for name, n in sorted(counts.items()))
+        note(f"left out by their names: {listed}")
 
 
 def emit(document: Any) -> None:

@@ -13,11 +13,11 @@ from ..devices import require_device, require_precision
 from ..errors import DataError, ImageError, MrnnError, UsageError
 from ..images.finding import Member, check_file, printable
 from .beforehand import require_library, require_model, require_output
-from .console import FAILED, emit, exit_code, note, progress, reporting_errors
-from .options import Device, Json, Precision
+from .console import FAILED, emit, exit_code, note, note_left_out, progress, reporting_errors
+from .options import Device, Exclude, Json, Precision
 
 if TYPE_CHECKING:
-    from ..library.indexing import Describer
+    from ..library.indexing import Describer, Indexed
     from ..library.library import Library
 
 _SHOWN = 20  # errors that are printed
@@ -52,6 +52,11 @@ def index(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Read all anew, for another model as well.")
     ] = False,
+    exclude: Exclude = None,
+    problems: Annotated[
+        bool,
+        typer.Option("--problems", help="Only list what cannot be read, of all or below PATHs."),
+    ] = False,
     forget: Annotated[
         bool,
         typer.Option("--forget", help="Take the PATHs out of the library instead; they stay."),
@@ -76,6 +81,11 @@ def index(
         raise UsageError("--sidecar does not go with --no-captions")
     if forget and not paths:
         raise UsageError("--forget needs the PATHs to take out")
+    if problems and (forget or rebuild or sidecar or exclude):
+        raise UsageError("--problems only lists; it goes with PATHs and --json alone")
+    if problems:
+        require_library(library)
+        return _list_unreadable(library, paths, json)
     _require_model(model, device, precision)
     if not paths:
         require_indexed(library)
@@ -85,15 +95,13 @@ def index(
     from ..library.records import indexed_document, indexed_lines
 
     with _open(library, model, device, precision) as opened:
-        done = opened.add(paths or (), captions, rebuild, _describer(library, ray), progress)
+        describer = _describer(library, ray)
+        done = opened.add(paths or (), captions, rebuild, describer, progress, exclude)
         errors: list[tuple[str, MrnnError]] = [(str(place), error) for place, error in done.errors]
         errors += [(p.place, DataError(f"{p.place}: {p.message}")) for p in done.problems]
         errors += _write_sidecars(opened, paths) if sidecar else ()
         counts = opened.catalogue.counts()
-    for _, error in errors[:_SHOWN]:
-        note(f"mrnn: {error}")
-    if len(errors) > _SHOWN:
-        note(f"mrnn: and {len(errors) - _SHOWN:,} more; --json lists all")
+    _note(library, done, [error for _, error in errors])
     if json:
         emit(indexed_document(library, counts, done, errors))
     else:
@@ -175,6 +183,32 @@ def _describer(library: Path, address: str | None) -> Describer:
     from ..library.jobs import INCOMING, on_ray
 
     return on_ray(address, library / INCOMING)
+
+
+def _note(library: Path, done: Indexed, errors: Sequence[MrnnError]) -> None:
+    """What a person should know of an update beside its figures."""
+    note_left_out(done.left_out)
+    if done.is_upgraded:
+        note(f"{printable(library)}: brought up to date; older versions cannot open it any more")
+    for error in errors[:_SHOWN]:
+        note(f"mrnn: {error}")
+    if len(errors) > _SHOWN:
+        note(f"mrnn: and {len(errors) - _SHOWN:,} more; --json lists all")
+
+
+def _list_unreadable(library: Path, paths: Sequence[Path] | None, json: bool) -> int:
+    """What the catalogue knows to be unreadable; no model is opened, and no picture."""
+    from ..library.library import Library
+    from ..library.records import unreadable_document
+
+    with Library.open(library) as opened:
+        errors = opened.unreadable(paths or ())
+    if json:
+        emit(unreadable_document(library, [(str(place), error) for place, error in errors]))
+    else:
+        for _, error in errors:
+            print(error)
+    return 0
 
 
 def _forget(

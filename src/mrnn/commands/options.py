@@ -44,6 +44,15 @@ Ratio = Annotated[
         show_default="the model's",
     ),
 ]
+Exclude = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--exclude",
+        help="Leave out files and folders by this pattern of their names, or of paths below PATH "
+        "if it has a slash; may be given several times.",
+        metavar="GLOB",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Images = Annotated[
     Optional[Path],

@@ -14,8 +14,17 @@ from ..config import MAX_LENGTH, Decoding
 from ..errors import DataError, ImageError, UsageError
 from ..images.finding import SUFFIXES, FoundImages, check_file, find_images, printable
 from .beforehand import require_model, require_output, require_readable, unreadable
-from .console import FAILED, emit, exit_code, note, note_problems, progress, reporting_errors
-from .options import Consensus, Device, Json, Model, NoRepeat, Precision, Ratio
+from .console import (
+    FAILED,
+    emit,
+    exit_code,
+    note,
+    note_left_out,
+    note_problems,
+    progress,
+    reporting_errors,
+)
+from .options import Consensus, Device, Exclude, Json, Model, NoRepeat, Precision, Ratio
 from .samples import sample_photos
 
 if TYPE_CHECKING:
@@ -34,12 +43,14 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
         "demo.html"
     ),
+    exclude: Exclude = None,
     model: Model = "default",
     device: Device = "auto",
     precision: Precision = None,
 ) -> int:
     """Caption real sample photos (or yours), rank the sentences, write demo.html."""
-    found = find_images(paths if paths else sample_photos())
+    found = find_images(paths if paths else sample_photos(), exclude or ())
+    note_left_out(found.left_out)
     _require_images(found, paths)
     require_model(model, device, precision)
     require_output(output)
@@ -89,6 +100,7 @@ def caption(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write our own sidecars again.")
     ] = False,
+    exclude: Exclude = None,
     model: Model = "default",
     device: Device = "auto",
     precision: Precision = None,
@@ -115,7 +127,8 @@ def caption(
         no_repeat=no_repeat,
     )
     require_model(model, device, precision)
-    found = find_images(paths)
+    found = find_images(paths, exclude or ())
+    note_left_out(found.left_out)
     _require_images(found, paths)
     images = found.images
     if found.others:
@@ -235,6 +248,7 @@ def rank_images(
     sentence: Annotated[str, typer.Argument(help="A sentence.", metavar="SENTENCE")],
     paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
     k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    exclude: Exclude = None,
     model: Model = "default",
     device: Device = "auto",
     precision: Precision = None,
@@ -245,7 +259,8 @@ def rank_images(
     from ..results import Ranking
 
     require_model(model, device, precision)
-    found = find_images(paths)
+    found = find_images(paths, exclude or ())
+    note_left_out(found.left_out)
     _require_images(found, paths)
     faults = unreadable(found.images)
     if faults is None:

@@ -130,6 +130,8 @@ def _opened(name: str, weights: Path | None, output: Path, device: str, learns: 
     where = choose_device("auto" if device == "cuda" else device)
     kept = None if weights else kept_encoder(output, name, where)
     encoder = kept or open_encoder(name, where, weights)
+    if encoder.remark:
+        note(f"{printable(name)}: {encoder.remark}")
     if not learns:
         return encoder
     from ..training.devices import choose_device as choose_to_learn

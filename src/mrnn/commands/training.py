@@ -397,6 +397,8 @@ def _image_side(
             encoder = beginning.encoder
         else:
             encoder = _in_precision(settings, open_encoder(name.value, weights=weights), data)
+        if encoder.remark and leads():
+            note(f"{printable(name.value)}: {encoder.remark}")
         source = encoded_by(placed(encoder, device), default_cache())
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
     if beginning and (identity, encoder.dimension) != (

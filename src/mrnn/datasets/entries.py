@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
-from ..images.finding import SUFFIXES, printable
+from ..images.finding import SUFFIXES, is_hidden, printable
 from .examples import ALIASES, SPLITS, Problem
 
 HINT = "name the folder of the pictures with --images"
@@ -79,7 +79,7 @@ class Listing:
             if data.is_file():
                 return Listing(data.parent, (data.name,), ())
             with os.scandir(data) as entries:
-                found = sorted((e.name, e.is_dir()) for e in entries if e.name[0] != ".")
+                found = sorted((e.name, e.is_dir()) for e in entries if not is_hidden(e.name))
         except FileNotFoundError:
             raise DataError(f"{printable(data)}: no such folder or file") from None
         except OSError as error:

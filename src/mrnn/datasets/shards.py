@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ..errors import UsageError
-from ..images.finding import SUFFIXES, Member, printable
+from ..images.finding import SUFFIXES, Member, Sieve, printable
 from .cells import captions_in
 from .entries import (
     CAPTION_NAMES,
@@ -96,10 +96,10 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         yield Problem(printable(files[0].parent), what)
 
 
-def shard_pictures(path: Path) -> Iterator[Member | Problem]:
+def shard_pictures(path: Path, sieve: Sieve) -> Iterator[Member | Problem]:
     """All pictures of a tar file, captioned or not; raises OSError when it cannot be read."""
     with path.open("rb") as file:
-        for member in _members(path, file):
+        for member in _members(path, file, sieve):
             if isinstance(member, Problem):
                 yield member
             elif Path(member.name).suffix.lower() in SUFFIXES:
@@ -121,7 +121,7 @@ def _is_shard(path: Path) -> bool:
 def _samples(path: Path, file: BinaryIO, ignored: Counter[str]) -> Iterator[_Sample | Problem]:
     """Members by key; those that lie apart in the shard come when all of it was seen."""
     apart: dict[str, _Sample] = {}
-    for key, together in groupby(_members(path, file), _key):
+    for key, together in groupby(_members(path, file, Sieve()), _key):
         by_stem: dict[str, _Sample] = {}
         for member in together:
             if isinstance(member, Problem):
@@ -211,8 +211,8 @@ def _first_part(name: str) -> str:
     return folder + slash + base.partition(".")[0]
 
 
-def _members(path: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo | Problem]:
-    """Regular files of a tar file; what is anything else, or damaged, is a Problem."""
+def _members(path: Path, file: BinaryIO, sieve: Sieve) -> Iterator[tarfile.TarInfo | Problem]:
+    """Regular files of a tar file that count; what is anything else, or damaged, is a Problem."""
     shard = printable(path)
     start = file.read(6)
     size = file.seek(0, 2)
@@ -228,11 +228,12 @@ def _members(path: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo | Problem]:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                 if member.size < 0 or not member.offset < member.offset_data <= tar.offset:
                     raise tarfile.ReadError("a negative size")
-                if fault := _fault(member):
+                counts = leads_outside(member.name) or sieve.takes_member(member.name)
+                if counts and (fault := _fault(member)):
                     yield Problem(f"{shard}:{shown(member.name)}", f"{fault}; skipped")
                 elif member.offset_data + member.size > size:
                     raise tarfile.ReadError("unexpected end of data")
-                elif not member.isdir():
+                elif counts and not member.isdir():
                     yield member
             file.seek(tar.offset)
             if file.read(_BLOCK) != bytes(_BLOCK):

@@ -30,7 +30,7 @@ from .networks import (
     Network,
     Run,
     network,
-    open_network,
+    open_known,
 )
 from .published import PACKAGES, alexnet_weights, packaged
 from .reading import Preprocessing
@@ -51,6 +51,7 @@ class Encoder:
     encode_positions: Run | None  # (B, 3, S, S) -> (B, P, D), mean = encode; None: no positions
     file: EncoderFile | None = None  # all of it, as bundles carry it; None: there is no network
     precision: int = 32  # bits of its numbers, or 8
+    remark: str = ""  # what was chosen of a user's network, where its description left it open
 
 
 def open_encoder(name: str = DEFAULT, device: str = "cpu", weights: Path | None = None) -> Encoder:
@@ -184,16 +185,17 @@ def _open_onnx(path: Path) -> Encoder:
 
 
 def _of_onnx(name: str, file: EncoderFile, how: Preprocessing) -> Encoder:
-    from .onnx_files import open_file
+    from .onnx_networks import open_network
 
-    opened = open_file(file.content, how, file.place)
-    positions = opened.encode_positions
-    return Encoder(name, file.digest, opened.dimension, how, opened.encode, positions, file)
+    opened = open_network(file.content, how, file.place)
+    runs = opened.encode, opened.encode_positions
+    identity = name, file.digest, opened.dimension, opened.preprocessing
+    return Encoder(*identity, *runs, file, remark=opened.remark)
 
 
 def _encoder(
     network: Network, file: EncoderFile, digest: str, device: str, precision: int | None = None
 ) -> Encoder:
-    encode, positions, bits = open_network(network, file, device, precision)
+    encode, positions, bits = open_known(network, file, device, precision)
     size, how = network.dimension, network.preprocessing
     return Encoder(network.name, digest, size, how, encode, positions, file, bits)

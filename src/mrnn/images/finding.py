@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..errors import ImageError
@@ -19,6 +21,14 @@ SUFFIXES = frozenset(
     | {".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
 )
 SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
+# Folders and files that devices and programs keep among pictures, in lower case: thumbnails, waste
+# bins, snapshots, what a repair of the disk found, settings.
+_KEPT_BY_PROGRAMS = frozenset(
+    {"@eadir", "@__thumb", "thumbs", "thumbs.db", "ehthumbs.db", "ipod photo cache"}
+    | {"#recycle", "@recycle", "@sharebin", "$recycle.bin", "recycler", "recycled"}
+    | {"network trash folder", "temporary items", "#snapshot", "~snapshot", "@recently-snapshot"}
+    | {"lost+found", "system volume information", "__macosx", "desktop.ini", "picasa.ini"}
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,41 @@ class Member:
 Picture = Path | Member
 
 
+def is_hidden(name: str) -> bool:
+    """Whether an entry of a folder is none of the user's pictures or folders, by its name."""
+    return name.startswith(".") or name.lower() in _KEPT_BY_PROGRAMS
+
+
+@dataclass(frozen=True)
+class Sieve:
+    """What is left out of folders and tar files; counts what a person may want to hear of."""
+
+    exclude: tuple[str, ...] = ()  # patterns of names, or of paths if there is a slash in them
+    counts: Counter[str] = field(default_factory=Counter)  # by pattern, or by a program's name
+
+    def takes(self, name: str, below: str = "") -> bool:
+        """Whether an entry counts, by its name and its folder's path below the one walked."""
+        if is_hidden(name):
+            if not name.startswith("."):
+                self.counts[name] += 1
+            return False
+        for pattern in self.exclude:
+            whole = "/" in pattern.rstrip("/")
+            if fnmatchcase(_joined(below, name) if whole else name, pattern.strip("/")):
+                self.counts[pattern] += 1
+                return False
+        return True
+
+    def takes_member(self, name: str) -> bool:
+        """Whether a member of a tar file counts: it, and all folders that its name tells."""
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        return all(self.takes(part, "/".join(parts[:at])) for at, part in enumerate(parts))
+
+
+def _joined(below: str, name: str) -> str:
+    return f"{below}/{name}" if below else name
+
+
 @dataclass(frozen=True)
 class FoundImages:
     """What lies under some paths."""
@@ -44,27 +89,32 @@ class FoundImages:
     images: tuple[Path, ...]
     errors: tuple[tuple[Path, ImageError], ...]  # folders that cannot be read
     others: int  # files in folders that are not images by their suffix
+    left_out: Mapping[str, int]  # entries of folders, by a program's name for them or a pattern
 
 
-def find_images(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
+def find_images(
+    paths: Sequence[str | os.PathLike[str]], exclude: Sequence[str] = ()
+) -> FoundImages:
     """List the images under `paths` in order.
 
-    A folder is walked recursively in sorted order; hidden entries are skipped; links to files
-    are followed, links to folders once. A file named explicitly is always listed.
+    A folder is walked recursively in sorted order; skipped are hidden entries, those that devices
+    and programs keep there, and those that a pattern of `exclude` matches (`*` is any text, slashes
+    too). Links to files are followed, links to folders once. What is named is always listed.
     """
     images: list[Path] = []
     errors: list[tuple[Path, ImageError]] = []
+    sieve = Sieve(tuple(exclude))
     others = 0
     for given in map(Path, paths):
         if not _is_folder(given):
             images.append(given)
             continue
-        for path in _walk(given, errors):
+        for path in _walk(given, sieve, errors):
             if path.suffix.lower() in SUFFIXES:
                 images.append(path)
             elif not path.name.endswith(SIDECAR):
                 others += 1
-    return FoundImages(tuple(images), tuple(errors), others)
+    return FoundImages(tuple(images), tuple(errors), others, sieve.counts)
 
 
 def printable(path: str | os.PathLike[str] | Member) -> str:
@@ -89,30 +139,35 @@ def _is_folder(path: Path | os.DirEntry[str]) -> bool:
         return False
 
 
-def _walk(top: Path, errors: list[tuple[Path, ImageError]]) -> Iterator[Path]:
+def _walk(top: Path, sieve: Sieve, errors: list[tuple[Path, ImageError]]) -> Iterator[Path]:
     seen: set[tuple[int, int]] = set()
-    waiting = [(top, True)]  # the next one last; no recursion, folders may be nested deeply
+    waiting = [(top, "", True)]  # with the path below the top; the next one last
     while waiting:
-        path, is_folder = waiting.pop()
+        path, below, is_folder = waiting.pop()
         if not is_folder:
             yield path
             continue
         try:
-            waiting += reversed(_entries(path, seen))
+            entries = _entries(path, seen)
         except OSError as error:
             message = f"{printable(path)}: the folder cannot be read ({error.strerror})"
             errors.append((path, ImageError("unreadable", message)))
+            continue
+        for entry in reversed([e for e in entries if sieve.takes(e.name, below)]):
+            inside = _is_folder(entry)
+            waiting.append(
+                (path / entry.name, _joined(below, entry.name) if inside else "", inside)
+            )
 
 
-def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[tuple[Path, bool]]:
-    """What a folder holds, in order, and whether each is a folder; nothing of a folder seen."""
+def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
+    """What a folder holds, in order; nothing of a folder seen."""
     status = folder.stat()
     if (status.st_dev, status.st_ino) in seen:
         return []
     seen.add((status.st_dev, status.st_ino))
     with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
-    return [(folder / e.name, _is_folder(e)) for e in entries if not e.name.startswith(".")]
+        return sorted(found, key=lambda entry: entry.name)
 
 
 def check_file(picture: Picture) -> None:

@@ -138,7 +138,7 @@ def _arrays(network: Network, file: EncoderFile) -> dict[str, np.ndarray]:
     return arrays
 
 
-def open_network(
+def open_known(
     network: Network, file: EncoderFile, device: str, precision: int | None = None
 ) -> tuple[Run, Run | None, int]:
     """What gives features and, where there are any, positions, in ONNX Runtime; and the bits.

@@ -60,6 +60,7 @@ class Preprocessing:
     interpolation: str = "bicubic"  # or bilinear
     colours: str = "rgb"  # order of the channels, of mean and scale too; or bgr
     output: str | None = None  # of a network with several outputs, the one that is the feature
+    pooling: str | None = None  # of an output with tokens: "class", the first one, or their "mean"
 
     @property
     def least_side(self) -> int:
@@ -121,6 +122,7 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "interpolation": ('"bicubic" or "bilinear"', lambda v: v in ("bicubic", "bilinear")),
     "colours": ('"rgb" or "bgr"', lambda v: v in ("rgb", "bgr")),
     "output": ("a name or null", lambda v: v is None or (type(v) is str and v != "")),
+    "pooling": ('"class", "mean" or null', lambda v: v in ("class", "mean", None)),
 }
 
 

@@ -3,26 +3,31 @@
 A content is a picture by the SHA-256 of its file, wherever it lies: it is decoded once. A file is a
 place where a content was found. Its key is its path as bytes, since names need not be text; for a
 member of a tar file the path of the tar file, a zero byte and the member's name.
+
+Format 1 lacks the times of change and the inodes. It is searched as it is, and brought up to date
+by whoever writes.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from ..errors import DataError, UsageError
+from ..errors import DataError, ImageError, UsageError
 from ..images.finding import Member, Picture, printable
+from .contents import Content, File, State
 
 CATALOGUE = "catalogue.sqlite"  # in the folder of a library
-FORMAT = "1"
+FORMAT = "2"
+_BEFORE = "1"
 VECTORS = "vectors"  # begins the name of the folder of the vectors; every rebuilding has its own
 _WAIT = 60.0  # seconds for another process to end its transaction
 _AT_ONCE = 500  # values in a statement
@@ -36,15 +41,20 @@ _SCHEMA = (
     "error_code TEXT, error TEXT)",
     # The offset is of a member in its tar file. Without a content, the file could not be opened.
     "CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, offset INTEGER, "
-    "content INTEGER REFERENCES contents (id), error_code TEXT, error TEXT) WITHOUT ROWID",
+    "content INTEGER REFERENCES contents (id), error_code TEXT, error TEXT, ctime_ns INTEGER, "
+    "inode INTEGER) WITHOUT ROWID",
     "CREATE INDEX files_by_content ON files (content)",
+)
+_SINCE_FORMAT_1 = (
+    "ALTER TABLE files ADD COLUMN ctime_ns INTEGER",
+    "ALTER TABLE files ADD COLUMN inode INTEGER",
 )
 _COLUMNS = (
     "SELECT path, size, mtime_ns, offset, files.error_code, files.error, digest, row, width, "
     "height, caption, perplexity, contents.error_code, contents.error "
 )
 _NUMBER, _BYTES, _TEXT = int | None, bytes | None, str | None
-_STATE_KINDS = (bytes, _NUMBER, _NUMBER, _NUMBER, _BYTES)
+_STATE_KINDS = (bytes, *(_NUMBER,) * 5, _BYTES, _TEXT)
 _KINDS = (
     *(bytes, _NUMBER, _NUMBER, _NUMBER, _TEXT, _TEXT, _BYTES, _NUMBER, _NUMBER),
     *(_NUMBER, _TEXT, float | None, _TEXT, _TEXT),
@@ -54,43 +64,6 @@ _LIES_SOMEWHERE = "EXISTS (SELECT 1 FROM files WHERE content = contents.id)"
 
 _SPAN = "path >= ? AND path < ?"
 
-State = tuple[int | None, int | None, int | None, bytes | None]  # size, mtime_ns, offset, digest
-Fault = tuple[str, str]  # the code of an ImageError, and its message without the path
-
-
-@dataclass(frozen=True)
-class Content:
-    """What is known of a picture."""
-
-    digest: bytes  # SHA-256
-    row: int | None = None  # of its vector; None where there is a fault
-    size: tuple[int, int] | None = None  # width and height, pixels
-    caption: tuple[str, float] | None = None  # and its perplexity
-    fault: Fault | None = None
-
-
-@dataclass(frozen=True)
-class File:
-    """A file as it was when it was last looked at."""
-
-    picture: Picture
-    size: int | None  # bytes
-    mtime_ns: int | None
-    digest: bytes | None = None  # of its content; None: to be read, or with a fault
-    fault: Fault | None = None  # of the file, not of its content
-
-    @property
-    def key(self) -> bytes:
-        """What it is found by."""
-        if isinstance(self.picture, Path):
-            return os.fsencode(self.picture)
-        return os.fsencode(self.picture.shard) + b"\0" + os.fsencode(self.picture.name)
-
-    @property
-    def state(self) -> State:
-        """What tells whether it has changed."""
-        return self.size, self.mtime_ns, _offset(self.picture), self.digest
-
 
 class Catalogue:
     """An open catalogue; one process may write while others read. Its errors are DataErrors."""
@@ -98,6 +71,7 @@ class Catalogue:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
+        self.is_upgraded = False  # whether it was of format 1 when it was opened
         self._lock = threading.RLock()  # SQLite's own could wait for Python's, and Python's for it
 
     def close(self) -> None:
@@ -134,14 +108,19 @@ class Catalogue:
         found = self._all("SELECT path FROM roots", (), (bytes,))
         return [Path(os.fsdecode(path)) for (path,) in found]
 
-    def files(
-        self, root: Path | None = None, unreadable: bool = False
-    ) -> Iterator[tuple[File, Content | None]]:
-        """All files, or those at or below a path, with their contents, by path.
+    def files(self, root: Path | None = None) -> Iterator[tuple[File, Content | None]]:
+        """All files, or those at or below a path, with their contents, by path."""
+        return self._files(root, "1")
 
-        With `unreadable`, only those that are no picture.
-        """
-        chosen = f"{_FILES} WHERE {'row IS NULL' if unreadable else 1}"
+    def unreadable(self, root: Path | None = None) -> Iterator[tuple[File, ImageError]]:
+        """Of the same files those that could not be read, each with what was wrong."""
+        for file, content in self._files(root, "row IS NULL"):
+            if fault := content.fault if content else file.fault:
+                message = f"{printable(file.picture)}: {printable(fault[1])}"
+                yield file, ImageError(fault[0], message)
+
+    def _files(self, root: Path | None, which: str) -> Iterator[tuple[File, Content | None]]:
+        chosen = f"{_FILES} WHERE {which}"
         if root is None:
             yield from map(_file, self._all(f"{chosen} ORDER BY path", (), _KINDS))
             return
@@ -150,10 +129,10 @@ class Catalogue:
 
     def states(self, root: Path) -> dict[bytes, State]:
         """What tells whether a file has changed, of those at or below a path, by key."""
-        columns = "SELECT path, size, mtime_ns, offset, digest "
+        columns = "SELECT path, size, mtime_ns, ctime_ns, inode, offset, digest, files.error_code "
         statement = columns + f"FROM files LEFT JOIN contents ON content = id WHERE {_SPAN}"
         return {
-            key: tuple(state)
+            key: State._make(state)
             for span in _at_or_below(root)
             for key, *state in self._all(statement, span, _STATE_KINDS)
         }
@@ -216,6 +195,20 @@ class Catalogue:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
+    def exclude(self) -> list[str]:
+        """The patterns of what is left out."""
+        try:
+            found = json.loads(self.facts().get("exclude", "[]"))
+        except (ValueError, RecursionError):
+            raise _damaged(self._path) from None
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise _damaged(self._path)
+        return found
+
+    def put_exclude(self, patterns: Iterable[str]) -> None:
+        """Remember other patterns; empty ones are none."""
+        self.put_facts({"exclude": json.dumps([pattern for pattern in patterns if pattern])})
+
     def add_roots(self, roots: Iterable[Path]) -> None:
         """Remember what is indexed."""
         self._write("INSERT OR IGNORE INTO roots VALUES (?)", [(os.fsencode(r),) for r in roots])
@@ -247,12 +240,17 @@ class Catalogue:
     def put_files(self, files: Iterable[File]) -> None:
         """Enter files, in the place of what was known of them."""
         self._write(
-            "INSERT OR REPLACE INTO files VALUES "
-            "(?, ?, ?, ?, (SELECT id FROM contents WHERE digest = ?), ?, ?)",
-            [
-                (f.key, f.size, f.mtime_ns, _offset(f.picture), f.digest, *(f.fault or (None,) * 2))
-                for f in files
-            ],
+            "INSERT OR REPLACE INTO files (path, error_code, error, size, mtime_ns, ctime_ns, "
+            "inode, offset, content) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT id FROM contents WHERE digest = ?))",
+            [(f.key, *(f.fault or (None, None)), *f.marks, f.digest) for f in files],
+        )
+
+    def put_marks(self, files: Iterable[File]) -> None:
+        """Enter times of change and inodes of files that are known otherwise."""
+        self._write(
+            "UPDATE files SET ctime_ns = ?, inode = ? WHERE path = ?",
+            [(f.ctime_ns, f.inode, f.key) for f in files],
         )
 
     def drop_files(self, keys: Iterable[bytes]) -> None:
@@ -283,6 +281,15 @@ class Catalogue:
         these = f"(SELECT id {which})"
         self._write(f"UPDATE files SET content = NULL WHERE content IN {these}", spans)  # noqa: S608
         self._write(f"DELETE {which}", spans)
+
+    def bring_up_to_date(self) -> None:
+        """Give a catalogue of format 1 what this one keeps."""
+        if self.facts()["format"] == _BEFORE:
+            with self.transaction():
+                for statement in _SINCE_FORMAT_1:
+                    self._write(statement)
+                self.put_facts({"format": FORMAT})
+            self.is_upgraded = True
 
     def begin_anew(self, facts: Mapping[str, str]) -> None:
         """Forget all contents: all files are to be read anew, maybe for another model."""
@@ -333,7 +340,7 @@ class Catalogue:
 
 
 def open_catalogue(path: Path, new: Mapping[str, str] | None = None) -> Catalogue:
-    """Open a catalogue; given the facts of a new one, make it where there is none.
+    """Open a catalogue; given the facts of a new one, make it where there is none, and to write.
 
     Raises DataError when there is none to read, or it is damaged or somebody else's.
     """
@@ -350,6 +357,8 @@ def open_catalogue(path: Path, new: Mapping[str, str] | None = None) -> Catalogu
     catalogue = _open(path)
     try:
         _require_ours(catalogue, path)
+        if new is not None:
+            catalogue.bring_up_to_date()
     except BaseException:
         catalogue.close()
         raise
@@ -395,7 +404,7 @@ def _require_ours(catalogue: Catalogue, path: Path) -> None:
     if not {"facts", "contents", "files", "roots"} <= tables:
         raise DataError(f"{printable(path)}: not a library of mrnn; name another directory")
     facts = catalogue.facts()
-    if facts.get("format") != FORMAT:
+    if facts.get("format") not in (_BEFORE, FORMAT):
         raise DataError(
             f"{printable(path)}: made by another version of mrnn; remove "
             f"{printable(path.parent)} and index again"
@@ -452,7 +461,3 @@ def _at_or_below(root: Path) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
     path = os.fsencode(root)
     below = path.rstrip(b"/")
     return (path, path + b"\1"), (below + b"/", below + b"0")
-
-
-def _offset(picture: Picture) -> int | None:
-    return picture.offset if isinstance(picture, Member) else None

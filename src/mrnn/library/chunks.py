@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..files import write_whole
-from .catalogue import Content, Fault, File
+from .contents import Content, Fault, File
 from .describing import Described
 
 CHUNK = 256  # files: some seconds of a processor
@@ -145,8 +145,7 @@ class Ledger:
 
 def _stamp(file: File) -> bytes:
     """What a file is known by again."""
-    size, mtime_ns, offset, _ = file.state
-    return json.dumps([len(file.key), size, mtime_ns, offset]).encode() + file.key
+    return json.dumps([len(file.key), *file.marks]).encode() + file.key
 
 
 def _first(file: File) -> str:

@@ -27,7 +27,7 @@ from ..errors import ImageError
 from ..images.features import BATCH, read_ahead
 from ..images.finding import printable
 from ..images.reading import Preprocessing, decode_image, open_picture, preprocess
-from .catalogue import Content, File
+from .contents import Content, File
 
 _LARGEST = 1 << 30  # bytes: no picture that we decode is as large
 

@@ -11,7 +11,7 @@ Killed at any moment, the next update goes on after the last transaction.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from ..errors import DataError, ImageError
 from ..images.features import BATCH
 from ..images.finding import Picture, printable
 from ..scoring.ranking import Stage
-from .catalogue import Catalogue, Content, File, State
+from .away import above, away, mounted_elsewhere
+from .catalogue import Catalogue
+from .contents import Content, File, State
 from .describing import Described, caption_vectors
 from .scanning import scan
 from .vectors import VectorStore
@@ -42,12 +44,14 @@ class Indexed:
     files: int  # there now
     new: int
     changed: int
-    moved: int  # of the new, those that lay elsewhere before
+    moved: int  # of the new, those that lay elsewhere before, and do no more
     deleted: int  # the moved are not among them
     read: int  # distinct pictures that were decoded
     others: int  # no pictures by their suffix; left out
-    errors: tuple[tuple[Picture, ImageError], ...]  # what was tried and cannot be read
-    problems: tuple[Problem, ...]  # members of tar files that are left out
+    errors: tuple[tuple[Picture, ImageError], ...]  # what cannot be read, and was not told before
+    problems: tuple[Problem, ...]  # members of tar files that cannot be used
+    left_out: Mapping[str, int]  # entries by a program's name for them, or a pattern
+    is_upgraded: bool = False  # whether the catalogue is of another format now
 
 
 def update(
@@ -58,17 +62,26 @@ def update(
     with_captions: bool,
     describe: Describer,
     stage: Stage,
+    exclude: Sequence[str] = (),
 ) -> Indexed:
-    """Make a library tell what lies under absolute paths.
+    """Make a library tell what lies under absolute paths, but for what patterns exclude.
 
     Raises DataError when it cannot be written; what was done until then is kept.
     """
     before = {key: state for root in roots for key, state in catalogue.states(root).items()}
-    now = scan(roots)
+    now = scan(roots, exclude)
     unseen = {os.fsencode(path): error for path, error in now.unseen}
-    unseen |= {os.fsencode(root): error for root, error in _emptied(roots, before)}
+    unseen |= {os.fsencode(root): error for root, error in away(catalogue, roots, before, unseen)}
     there = {file.key: file for file in now.files}
-    pending = {key: f for key, f in there.items() if not _is_same(f, before.get(key))}
+    for key in [key for key, file in there.items() if file.fault and _was_read(before.get(key))]:
+        unseen[key] = _kept(there.pop(key))
+    pending = {
+        key: replace(file, fault=None)
+        for key, file in there.items()
+        if key not in before or not before[key].is_that_of(file)
+    }
+    unmarked = [there[k] for k, was in before.items() if was.ctime_ns is None and k in there]
+    changed = 0
     arrived: set[bytes] = set()  # digests of new files
     read = done = 0
     with stage("indexing", "images") as on_progress:
@@ -76,38 +89,46 @@ def update(
         for part in describe(list(pending.values()), captioner, with_captions, catalogue.knows):
             read += _enter(catalogue, store, part)
             arrived.update(f.digest for f in part.files if f.digest and f.key not in before)
+            changed += sum(
+                _was_read(before.get(f.key)) and before[f.key].digest != f.digest
+                for f in part.files
+            )
             done += len(part.files)
             on_progress(done, len(pending))
     gone = _gone(before.keys() - there.keys(), unseen)
     with catalogue.transaction():
         catalogue.drop_files(gone)
+        catalogue.put_marks(unmarked)
         catalogue.drop_roots(_lost_roots(roots, before.keys(), unseen))
     if with_captions:
         _add_captions(catalogue, store, captioner, stage)
-    moved = sum(before[key][-1] in arrived for key in gone)
+    moved = sum(before[key].digest in arrived for key in gone)
     return Indexed(
         files=len(there),
         new=len(pending.keys() - before.keys()),
-        changed=sum(_was_read(before[key]) for key in pending.keys() & before.keys()),
-        moved=moved,
+        changed=changed,
+        moved=moved + mounted_elsewhere(catalogue, roots, arrived),
         deleted=len(gone) - moved,
         read=read,
         others=now.others,
         errors=(
             *((Path(os.fsdecode(p)), error) for p, error in unseen.items() if p not in gone),
-            *_unreadable(catalogue, roots, pending.keys()),
+            *_unreadable(catalogue, roots, {key: before.get(key) for key in pending}),
         ),
         problems=now.problems,
+        left_out=now.left_out,
     )
 
 
 def _was_read(before: State | None) -> bool:
-    return before is not None and before[-1] is not None
+    return before is not None and before.digest is not None
 
 
-def _is_same(file: File, before: State | None) -> bool:
-    """Whether a file need not be opened: it was read, and looks as it did."""
-    return before is not None and _was_read(before) and file.state[:-1] == before[:-1]
+def _kept(file: File) -> ImageError:
+    """Why a file cannot be looked at that could be once; a link may lead to a disk that is away."""
+    why = file.fault[1] if file.fault else ""
+    kept = "what the library knows of it stays"
+    return ImageError("unreadable", f"{printable(file.picture)}: {why}; {kept}")
 
 
 def _enter(catalogue: Catalogue, store: VectorStore, part: Described) -> int:
@@ -135,31 +156,10 @@ def _enter(catalogue: Catalogue, store: VectorStore, part: Described) -> int:
     return len(kept)
 
 
-def _emptied(roots: Sequence[Path], before: Collection[bytes]) -> Iterator[tuple[Path, ImageError]]:
-    """Folders without anything in them that held pictures: perhaps their disk is not there."""
-    for root in roots:
-        if _is_empty(root):
-            count = sum(os.fsencode(root) in _above(key) for key in before)
-            if count:
-                name = printable(root)
-                message = (
-                    f"{name}: the folder is empty; its {count:,} files stay in the library, since "
-                    f"their disk may be away; to take them out: mrnn index --forget {name}"
-                )
-                yield root, ImageError("empty", message)
-
-
-def _is_empty(folder: Path) -> bool:
-    try:
-        return next(folder.iterdir(), None) is None
-    except OSError:  # no folder, or one that cannot be read
-        return False
-
-
 def _gone(absent: Set[bytes], unseen: Mapping[bytes, ImageError]) -> set[bytes]:
     """Which of these files are there no more; a folder that is missing may be back tomorrow."""
     unreadable = {path for path, error in unseen.items() if error.code != "missing"}
-    return {key for key in absent - unreadable if unseen.keys().isdisjoint(_above(key))}
+    return {key for key in absent - unreadable if unseen.keys().isdisjoint(above(key))}
 
 
 def _lost_roots(
@@ -168,18 +168,7 @@ def _lost_roots(
     """Roots that are missing and had nothing below them: files that went, names never right."""
     missing = {path for path, error in unseen.items() if error.code == "missing"}
     missing &= set(map(os.fsencode, roots))
-    return missing - {folder for key in (before if missing else ()) for folder in _above(key)}
-
-
-def _above(key: bytes) -> Iterator[bytes]:
-    """The folders above a file, and the tar file that a member lies in."""
-    path, zero, _ = key.partition(b"\0")
-    if zero:
-        yield path
-    while (end := path.rfind(b"/")) > 0:
-        path = path[:end]
-        yield path
-    yield b"/"
+    return missing - {folder for key in (before if missing else ()) for folder in above(key)}
 
 
 def _add_captions(
@@ -198,14 +187,17 @@ def _add_captions(
 
 
 def _unreadable(
-    catalogue: Catalogue, roots: Sequence[Path], tried: Collection[bytes]
+    catalogue: Catalogue, roots: Sequence[Path], tried: Mapping[bytes, State | None]
 ) -> Iterator[tuple[Picture, ImageError]]:
-    """The files that could not be read, of those that were tried, and why."""
+    """The files that could not be read, of those that were tried, and why; not what was told.
+
+    That a file could not be opened is told once, though it is tried every time.
+    """
     told: set[bytes] = set()  # roots may lie in each other
     for root in roots if tried else ():
-        for file, content in catalogue.files(root, unreadable=True):
-            fault = content.fault if content else file.fault
-            if file.key in tried and file.key not in told and fault:
+        for file, error in catalogue.unreadable(root):
+            was = tried.get(file.key)
+            is_told = was is not None and file.fault is not None and was.fault == error.code
+            if file.key in tried and file.key not in told and not is_told:
                 told.add(file.key)
-                message = f"{printable(file.picture)}: {printable(fault[1])}"
-                yield file.picture, ImageError(fault[0], message)
+                yield file.picture, error

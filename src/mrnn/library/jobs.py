@@ -29,8 +29,8 @@ from ..captioner import Captioner, load
 from ..devices import processors
 from ..errors import DataError, DependencyError, MrnnError, UsageError
 from ..images.finding import Member, printable
-from .catalogue import File
 from .chunks import CHUNK, Chunk, Ledger
+from .contents import File
 from .describing import Described, describe
 
 if TYPE_CHECKING:

@@ -22,13 +22,15 @@ from typing import Any
 import numpy as np
 
 from ..captioner import Captioner, ImagePath, load
-from ..errors import BundleError, DataError, UsageError
+from ..errors import BundleError, DataError, ImageError, UsageError
 from ..files import held
 from ..images.finding import Picture, printable
 from ..model.blocks import one_thread
 from ..scoring.ranking import Stage
 from ..words.text import tokenise
-from .catalogue import CATALOGUE, VECTORS, Catalogue, Content, File, open_catalogue, require_indexed
+from .away import is_there
+from .catalogue import CATALOGUE, VECTORS, Catalogue, open_catalogue, require_indexed
+from .contents import Content, File
 from .describing import describe
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
@@ -62,6 +64,7 @@ class Results:
     query: str
     found: tuple[Found, ...]
     pictures: int  # searched, distinct
+    absent: int = 0  # pictures found that lie nowhere now: their disk is away, or they were moved
     threshold: float | None = None  # log-ratio of a match, nats
     unknown: tuple[str, ...] = ()  # words that the model lacks, and that were left out
     note: str = ""  # what made the search slower than it could be
@@ -154,6 +157,18 @@ class Library:
         """All files, or those at or below an absolute path, with what is known of them, by path."""
         return self.catalogue.files(root)
 
+    def unreadable(
+        self, paths: Iterable[ImagePath] | ImagePath = ()
+    ) -> list[tuple[Picture, ImageError]]:
+        """The files that could not be read, of all or of those at or below paths, and why."""
+        roots: Sequence[Path | None] = _absolute(paths) or [None]
+        found = {
+            file.key: (file.picture, error)
+            for root in roots
+            for file, error in self.catalogue.unreadable(root)
+        }
+        return list(found.values())
+
     def add(
         self,
         paths: Iterable[ImagePath] | ImagePath = (),
@@ -161,8 +176,12 @@ class Library:
         rebuild: bool = False,
         describer: Describer = describe,
         stage: Stage = lambda name, unit: nullcontext(lambda done, total: None),
+        exclude: Sequence[str] | None = None,
     ) -> Indexed:
         """Bring the library up to date with what lies under paths: folders, pictures, tar files.
+
+        `exclude` are patterns of names that are left out, or of paths below a folder where there is
+        a slash in them; the library remembers them until others are given.
 
         Without paths, with all that was added so far. What looks unchanged is not opened. With
         `rebuild` all is read anew, maybe for another model. Interrupted at any moment, the next
@@ -175,16 +194,21 @@ class Library:
             store = self._store(catalogue)
             with catalogue.transaction():
                 catalogue.add_roots(roots)
+                if exclude is not None:
+                    catalogue.put_exclude(exclude)
             _forget_lost(catalogue, store)
             if not roots or rebuild or catalogue.has_unread():
                 roots = catalogue.roots()
             else:  # what was named itself below them counts, too
                 roots += [root for root in catalogue.roots() if _is_below(root, roots)]
-            done = update(catalogue, store, self.captioner, roots, captions, describer, stage)
+            patterns = catalogue.exclude()
+            done = update(
+                catalogue, store, self.captioner, roots, captions, describer, stage, patterns
+            )
             self._make_codes(store.open(catalogue.next_row()), stage)
             with catalogue.transaction():
                 catalogue.put_facts({_REBUILDING: ""})
-        return done
+        return replace(done, is_upgraded=catalogue.is_upgraded)
 
     def remove(self, paths: Iterable[ImagePath] | ImagePath) -> int:
         """Take out all files at or below paths, and what is known of them; returns how many.
@@ -264,14 +288,18 @@ class Library:
             is_rebuilt = self.catalogue.facts()["vectors"] != now.generation
             known = {} if is_rebuilt else self.catalogue.pictures(list(figures))
         found: list[Found] = []
+        absent = 0
         for row, values in figures.items():
             if row in known:  # nobody has taken it out meanwhile
-                content, pictures = known[row]
+                content, places = known[row]
+                there = [place for place in places if is_there(place)]
+                absent += not there
+                first, *copies = there or places
                 caption = content.caption[0] if content.caption else None
-                copies = tuple(pictures[1:])
-                place = Found(len(found) + 1, pictures[0], copies, caption, **values)
+                place = Found(len(found) + 1, first, tuple(copies), caption, **values)
                 found.append(replace(place, digest=content.digest))
-        return Results(query, tuple(found), len(now.rows), threshold, unknown, now.index.note)
+        told = absent, threshold, unknown, now.index.note
+        return Results(query, tuple(found), len(now.rows), *told)
 
     def _now(self) -> _Snapshot:
         """The library as it is now, read again where another process has changed it."""

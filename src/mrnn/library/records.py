@@ -41,21 +41,32 @@ def indexed_document(
         "deleted": done.deleted,
         "read": done.read,
         "others": done.others,
-        "errors": [
-            {"image": place, "error": {"code": error.code, "message": str(error)}}
-            for place, error in errors
-        ],
+        "left_out": dict(done.left_out),
+        "errors": _errors(errors),
     }
+
+
+def unreadable_document(library: Path, errors: Errors) -> dict[str, Any]:
+    """The JSON object of the files that are known to be unreadable."""
+    return {"library": str(library), "errors": _errors(errors)}
+
+
+def _errors(errors: Errors) -> list[dict[str, Any]]:
+    return [
+        {"image": place, "error": {"code": error.code, "message": str(error)}}
+        for place, error in errors
+    ]
 
 
 def indexed_lines(library: Path, counts: Mapping[str, int], done: Indexed) -> list[str]:
     """An update to read."""
+    see = ": mrnn index --problems lists them" if counts["unreadable"] else ""
     return [
         f"{done.files:,} files looked at: {done.new:,} new, {done.changed:,} changed, "
         f"{done.moved:,} moved, {done.deleted:,} deleted; {done.read:,} pictures read; "
         f"{done.others:,} files of other kinds left out",
         f"{printable(library)}: {counts['pictures']:,} distinct pictures in {counts['files']:,} "
-        f"files, {counts['unreadable']:,} of them cannot be read",
+        f"files, {counts['unreadable']:,} of them cannot be read{see}",
     ]
 
 
@@ -110,6 +121,11 @@ def search_notes(results: Results) -> Iterator[str]:
         yield (
             f"none of {results.pictures:,} pictures stands out: a match has a log-ratio of "
             f"{results.threshold:+.2f} or more{reached}; the right one may still be among them"
+        )
+    if results.absent:
+        yield (
+            f"{results.absent:,} of the pictures found are not where they were; if their folder "
+            "lies elsewhere now: mrnn index THAT-FOLDER, which decodes none of them again"
         )
     if results.note:
         yield results.note

@@ -1,20 +1,21 @@
-"""What lies under the folders of a library now, with size and time of each file."""
+"""What lies under the folders of a library now, and what each file is known again by."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..datasets.examples import Problem
 from ..datasets.shards import shard_pictures
 from ..errors import ImageError
-from ..images.finding import find_images, printable
-from .catalogue import File
+from ..images.finding import Picture, Sieve, find_images, printable
+from .contents import File
 
 SHARD = ".tar"  # ends the name of a file that holds pictures; it is read when it is named itself
-_BITS = (1 << 63) - 1  # of a time that the catalogue can hold: a file may be of the year 3000
+_BITS = (1 << 63) - 1  # of a number that the catalogue can hold: a file may be of the year 3000
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,20 @@ class Scan:
 
     files: tuple[File, ...]  # in the order in which they are to be read
     unseen: tuple[tuple[Path, ImageError], ...]  # what is missing or cannot be looked at
-    problems: tuple[Problem, ...]  # members of tar files that are left out
+    problems: tuple[Problem, ...]  # members of tar files that cannot be used
     others: int  # files that are no pictures by their suffix
+    left_out: Mapping[str, int]  # entries by a program's name for them, or a pattern of `exclude`
 
 
-def scan(roots: Sequence[Path]) -> Scan:
+def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:
     """List what lies under absolute paths: folders, pictures, and tar files that are named.
 
-    What lies under several of them counts once.
+    What lies under several of them counts once. A file that cannot be looked at has a fault and no
+    size; a path that was given is in `unseen` then.
     """
     shards = [root for root in roots if _is_shard(root)]
-    found = find_images([root for root in roots if root not in shards])
+    found = find_images([root for root in roots if root not in shards], exclude)
+    sieve = Sieve(tuple(exclude), Counter(found.left_out))
     files: dict[bytes, File] = {}
     unseen = list(found.errors)
     problems: list[Problem] = []
@@ -41,22 +45,34 @@ def scan(roots: Sequence[Path]) -> Scan:
         try:
             status = path.stat()
         except (OSError, ValueError) as error:
-            unseen.append((path, _unseen(path, error)))
+            is_link = os.path.islink(path)  # noqa: PTH114 - never raises
+            if path in roots or (isinstance(error, FileNotFoundError) and not is_link):
+                unseen.append((path, _unseen(path, error)))  # the latter was there a moment ago
+                continue
+            fault = _unseen(path, error)
+            message = str(fault).removeprefix(f"{printable(path)}: ")
+            file = File(path, None, None, fault=(fault.code, message))
         else:
-            file = File(path, status.st_size, status.st_mtime_ns & _BITS)
-            files[file.key] = file
+            file = _file(path, status.st_size, status)
+        files[file.key] = file
     for shard in shards:
         try:
-            mtime_ns = shard.stat().st_mtime_ns & _BITS
-            for member in shard_pictures(shard):
+            status = shard.stat()
+            for member in shard_pictures(shard, sieve):
                 if isinstance(member, Problem):
                     problems.append(member)
                 else:
-                    file = File(member, member.size, mtime_ns)
+                    file = _file(member, member.size, status)
                     files[file.key] = file
         except (OSError, ValueError) as error:
             unseen.append((shard, _unseen(shard, error)))
-    return Scan(tuple(files.values()), tuple(unseen), tuple(problems), found.others)
+    seen = tuple(files.values())
+    return Scan(seen, tuple(unseen), tuple(problems), found.others, sieve.counts)
+
+
+def _file(picture: Picture, size: int, status: os.stat_result) -> File:
+    times = status.st_mtime_ns & _BITS, None, None, status.st_ctime_ns & _BITS
+    return File(picture, size, *times, status.st_ino & _BITS)
 
 
 def _is_shard(root: Path) -> bool:
