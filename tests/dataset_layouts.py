@@ -13,6 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -149,6 +152,46 @@ def json_lines(data: Path) -> Path:
     return data
 
 
+def records(data: Path) -> Path:
+    """A file a split, as BLIP and LAVIS have them."""
+    put_pictures(data / "images")
+    for split, names in (("train", TRAIN), ("val", DEV)):
+        rows = [
+            {"image": name, "caption": sentences(name), "image_id": f"tiny_{i}"}
+            for i, name in enumerate(names)
+        ]
+        put(data / f"tiny_{split}.json", json.dumps(rows))
+    return data
+
+
+def table(names: tuple[str, ...], with_bytes: bool = True) -> pyarrow.Table:
+    """Pictures and captions as Hugging Face's datasets keep them in Arrow."""
+    images = [{"bytes": jpeg(name) if with_bytes else None, "path": name} for name in names]
+    kind = pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()})
+    captions = [list(sentences(name)) for name in names]
+    return pyarrow.table({"image": pyarrow.array(images, kind), "caption": captions})
+
+
+def parquet(data: Path) -> Path:
+    (data / "data").mkdir(parents=True)
+    parts = {"train-00000-of-00002": TRAIN[:4], "train-00001-of-00002": TRAIN[4:]}
+    for name, names in (*parts.items(), ("validation-00000-of-00001", DEV)):
+        pyarrow.parquet.write_table(table(names), data / "data" / f"{name}.parquet")
+    return data
+
+
+def arrow(data: Path) -> Path:
+    for split, names in (("train", TRAIN), ("validation", DEV)):
+        path = data / split / "data-00000-of-00001.arrow"
+        put(path, b"")
+        with pyarrow.ipc.new_stream(str(path), (rows := table(names)).schema) as stream:
+            stream.write_table(rows, max_chunksize=3)
+        put(path.with_name("state.json"), json.dumps({"_data_files": [{"filename": path.name}]}))
+        put(path.with_name("dataset_info.json"), json.dumps({"features": {"caption": {}}}))
+    put(data / "dataset_dict.json", json.dumps({"splits": ["train", "validation"]}))
+    return data
+
+
 def folder(data: Path) -> Path:
     for split, names in (("train", TRAIN), ("val", DEV)):
         put_pictures(data / split, names)
@@ -201,10 +244,13 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "Flickr8K/30K release": flickr,
     "Karpathy JSON": karpathy,
     "COCO captions JSON": coco,
+    "JSON records": records,
     "IAPR TC-12": iapr,
     "CSV": csv,
     "TSV": tsv,
     "JSON lines": json_lines,
+    "Parquet": parquet,
+    "Arrow": arrow,
     "folder of pictures and text files": folder,
     "WebDataset shards": shards,
     "Hugging Face imagefolder": imagefolder,

@@ -37,7 +37,7 @@ from .scoring.runners_up import with_alternatives
 from .scoring.trust import Trust
 from .scoring.word_scores import score_words, to_perplexity
 from .words.packing import Corpus
-from .words.text import END, SIGNS, Vocabulary, tokenise
+from .words.text import END, SIGNS, Vocabulary
 from .writing import Writer
 
 _BATCH = 64  # images that are captioned together
@@ -161,7 +161,7 @@ class Captioner:
         for sentence, scored, ratio in zip(
             sentences, score_words(self.model, pairs), ratios, strict=True
         ):
-            tokens = tokenise(sentence)
+            tokens = self.vocabulary.tokenise(sentence)
             logprobs = scored.logprobs.tolist()
             words = zip([*tokens, SIGNS[END]], logprobs, strict=True)
             logprob = sum(logprobs)
@@ -225,7 +225,9 @@ class Captioner:
 
     def unknown_words(self, sentence: str) -> tuple[str, ...]:
         """The words of a sentence that are not in the vocabulary."""
-        return tuple(word for word in tokenise(sentence) if word not in self.vocabulary)
+        return tuple(
+            word for word in self.vocabulary.tokenise(sentence) if word not in self.vocabulary
+        )
 
     def understands(self, sentence: str) -> bool:
         """Whether pictures can be told apart by what the model knows of a sentence.
@@ -345,7 +347,7 @@ class Captioner:
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""
-        tokens = tokenise(word)
+        tokens = self.vocabulary.tokenise(word)
         if len(tokens) != 1 or tokens[0] not in self.vocabulary:
             raise UsageError(f"{word!r} is not a word of this model's vocabulary")
         index = self.vocabulary.index(tokens[0])

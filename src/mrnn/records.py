@@ -87,7 +87,8 @@ def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
     lines = [_figures("perplexity", [d["perplexity"]])]
     if d["bleu"]:
         lines.append(_figures("BLEU-1..4", d["bleu"].values()))
-        lines.append(_figures("ROUGE-L, CIDEr-D", [d["rouge_l"], d["cider"]]))
+        line = _figures("ROUGE-L, CIDEr-D", [d["rouge_l"], d["cider"]])
+        lines.append(line if d["cider"] is not None else f"{line} (CIDEr-D needs two images)")
         lines.append(_line("distinct captions", f"{d['distinct_captions']} of {d['images']}"))
     if d["meteor"] is not None:
         lines.append(_figures("METEOR", [d["meteor"]]))

@@ -22,7 +22,7 @@ from .scoring.pairs import Pairs
 from .scoring.trust import Trust
 from .scoring.word_scores import score_words, to_perplexity
 from .words.packing import Corpus
-from .words.text import END, SIGNS, Vocabulary, join, tokenise
+from .words.text import END, SIGNS, Vocabulary, join
 
 
 class Writer:
@@ -45,7 +45,7 @@ class Writer:
                 "this model has no consensus: it does not know how training images were described "
                 "(models without images, and those of older versions, do not); use another"
             )
-        words = tokenise(how.prefix)
+        words = self.vocabulary.tokenise(how.prefix)
         for word in words:
             if word not in self.vocabulary:
                 raise UsageError(f"the model does not know the word {word!r} of the prefix")
@@ -95,7 +95,10 @@ class Writer:
         """A sentence of the caller's, as a caption of an image with this feature (D,)."""
         corpus = Corpus([self.vocabulary.encode(sentence)])
         [scored] = score_words(self.model, Pairs(corpus, np.zeros(1, np.int64), feature[None]))
-        texts, logprobs = [*tokenise(sentence), SIGNS[END]], scored.logprobs.tolist()
+        texts, logprobs = (
+            [*self.vocabulary.tokenise(sentence), SIGNS[END]],
+            scored.logprobs.tolist(),
+        )
         words = tuple(map(self.word, texts, logprobs))
         logprob = sum(logprobs)
         perplexity = to_perplexity(logprob, len(words))

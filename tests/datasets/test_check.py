@@ -21,6 +21,7 @@ from albums import album, slow_pairs
 from dataset_layouts import LAYOUTS
 from mrnn.commands.cli import app
 from mrnn.datasets import SPLITS, Example, Problem
+from mrnn.datasets.advice import few_captions
 from mrnn.datasets.caption_check import CUTS, Captions, caption_figures, vocabulary_figures
 from mrnn.datasets.check import SHOWN, check, check_lines
 from mrnn.datasets.picture_check import Pictures, picture_figures
@@ -123,6 +124,64 @@ def test_the_same_in_text(flickr_layout):
     assert lines["in two splits"] == "none"
     assert lines["problems"] == "none"
     assert lines["training"] == "possible"
+
+
+def test_the_one_thing_to_do_next(flickr_layout, tmp_path, monkeypatch):
+    _, d = document(flickr_layout, "--quick")
+    assert d["next"] == (
+        f"mrnn train {flickr_layout} --from plain -o my-model; --from, since 16 captions are few"
+    )
+    assert run(flickr_layout, "--quick")[1].splitlines()[-1] == f"{'next':26} {d['next']}"
+    pictures = flickr_layout / "Flicker8k_Dataset"
+    _, d = document(flickr_layout, "--quick", "--images", pictures, "--split-seed", 7)
+    assert d["next"].startswith(f"mrnn train {flickr_layout} --images {pictures} --split-seed 7 -")
+    monkeypatch.setattr("mrnn.datasets.advice.FEW", 16)
+    _, d = document(flickr_layout, "--quick")
+    assert d["next"] == f"mrnn train {flickr_layout} -o my-model"
+    for path in pictures.glob("[0-7].jpg"):
+        path.write_bytes(b"")
+    code, d = document(flickr_layout)
+    assert (code, d["next"]) == (1, "replace the pictures that cannot be read")
+    (flickr_layout / "Flickr_8k.trainImages.txt").unlink()
+    code, d = document(flickr_layout, "--quick")
+    assert (code, d["trainable"]) == (1, False)
+    assert d["next"] == "add pictures with captions, or a column `split` that says train and dev"
+
+
+def test_few_captions():
+    assert few_captions(5_000) is None
+    assert few_captions(4_999) == (
+        "4,999 captions are few: --from plain begins with a model that can write"
+    )
+
+
+def test_pictures_that_nothing_names(flickr_layout, picture):
+    home = flickr_layout / "Flicker8k_Dataset"
+    left = [home / "deep" / "1.jpg", *(home / f"x{i}.PNG" for i in range(4))]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((home / "0.jpg").read_bytes())
+    (home / ".hidden").mkdir()
+    (home / ".hidden" / "3.jpg").write_bytes(b"x")
+    (home / "loop").symlink_to(home)
+    (flickr_layout / "notes.txt").write_text("of no picture\n")
+    code, d = document(flickr_layout)
+    assert code == 0  # a remark
+    assert d["without_captions"]["images"] == 5
+    assert len(d["without_captions"]["examples"]) == 3
+    assert set(d["without_captions"]["examples"]) <= {str(path.resolve()) for path in left}
+    out = run(flickr_layout, "--quick")[1]
+    assert "pictures left out          5 that no caption or list names, such as" in out
+    assert document(flickr_layout / "Flickr8k.token.txt")[1]["without_captions"]["images"] == 5
+
+
+def test_what_is_not_read_and_why(flickr_layout):
+    (flickr_layout / "test_captions.csv").write_text("A dog\n")
+    code, d = document(flickr_layout, "--quick")
+    assert code == 3
+    [problem] = d["problems"]
+    assert problem["place"] == f"{flickr_layout}/test_captions.csv"
+    assert "looks like captions, but is not read" in problem["message"]
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

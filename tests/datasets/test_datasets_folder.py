@@ -50,6 +50,38 @@ def test_pictures_and_texts_without_each_other(tmp_path):
     assert len(dataset.examples) == 11
 
 
+@pytest.mark.parametrize("end", [".caption", ".jpg.txt", ".jpg.caption", ".CAPTION", ".TXT"])
+def test_other_names_of_the_text(tmp_path, end):
+    data = folder(tmp_path / "birds")
+    for path in data.glob("*/*.txt"):
+        path.rename(path.with_name(path.stem + end))
+    dataset = read_dataset(data)
+    assert dataset.problems == ()
+    assert dataset.counts() == {"train": 8, "dev": 3}
+
+
+@pytest.mark.parametrize(
+    ("texts", "counts"),
+    [
+        (("3.caption", "3.txt"), "3.caption"),  # as the trainers of kohya have them
+        (("3.jpg.caption", "3.txt"), "3.txt"),
+        (("3.jpg.txt", "3.jpg.caption", "3.txt"), "3.txt"),
+    ],
+)
+def test_of_several_texts_the_first_kind_counts_and_the_others_are_told(tmp_path, texts, counts):
+    data = folder(tmp_path / "birds")
+    for name in texts:
+        put(data / "train" / name, "the sentence" if name == counts else "dog, snow")
+    dataset = read_dataset(data)
+    assert dataset.examples[3].sentences == ("the sentence",)
+    assert len(dataset.examples) == 11
+    [problem] = dataset.problems
+    assert problem.place == str(data)
+    count = len(texts) - 1
+    assert problem.message.startswith(f"{count} texts of pictures that have another are not read")
+    assert problem.message.endswith(f"(but {counts})")
+
+
 def test_what_devices_keep_among_pictures_is_none_of_the_data(tmp_path):
     data = folder(tmp_path / "birds")
     before = places(read_dataset(data))

@@ -21,7 +21,10 @@ from mrnn.images.finding import Member, check_file
 from mrnn.images.reading import read_image
 
 layouts = pytest.mark.parametrize("name", LAYOUTS)
-SELF_CONTAINED = ("folder of pictures and text files", "WebDataset shards")
+SELF_CONTAINED = (
+    *("folder of pictures and text files", "WebDataset shards"),
+    *("Parquet", "Arrow"),
+)
 # Where the names of pictures are written down, rather than being those of the files themselves.
 naming = pytest.mark.parametrize("name", [n for n in LAYOUTS if n not in SELF_CONTAINED])
 quiet = settings(
@@ -165,7 +168,7 @@ HOSTILE = [
 def test_names_that_lead_outside(tmp_path, name, hostile):
     data = LAYOUTS[name](tmp_path / "birds")
     put(tmp_path / "outside.jpg", dataset_layouts.jpeg("0.jpg"))
-    is_json = name in ("Karpathy JSON", "COCO captions JSON", "JSON lines")
+    is_json = name in ("Karpathy JSON", "COCO captions JSON", "JSON records", "JSON lines")
     is_json = is_json or name == "Hugging Face imagefolder"
     old, new = b"3.jpg", hostile.encode()
     if is_json:
@@ -313,7 +316,12 @@ def test_mutated_files(tmp_path, name):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["0.jpg", "human", "gpt", "train"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -321,6 +329,7 @@ JSON = st.recursive(
                 [
                     *("images", "annotations", "id", "image_id", "file_name", "filename"),
                     *("filepath", "caption", "sentences", "raw", "tokens", "split", "image"),
+                    *("0.jpg", "data", "result", "conversations", "from", "value", "subreddit"),
                 ]
             ),
             inner,
@@ -342,7 +351,9 @@ def test_any_json(tmp_path, document, file):
 
 
 @given(
-    st.sampled_from(["a.csv", "a.tsv", "a.txt", "a.jsonl", "a.json", "a.tar", "a.token"]),
+    st.sampled_from(
+        ["a.csv", "a.tsv", "a.txt", "a.jsonl", "a.json", "a.tar", "a.token", "a.parquet", "a.arrow"]
+    ),
     st.binary(max_size=200)
     | st.text("image,caption\t|;\n\r\"'0.jpg#{}[]: é\0", max_size=200).map(str.encode),
 )
@@ -475,3 +486,16 @@ def test_a_caption_weighs_little_more_than_its_bytes(tmp_path):
     assert len(dataset.examples) == pictures
     assert kept / count < len(caption) + 50
     assert most / count < len(caption) + 130
+
+
+@layouts
+def test_carriage_returns_alone_end_lines(tmp_path, name):
+    """Text that an old Mac or a spreadsheet saved: the same data set."""
+    data = LAYOUTS[name](tmp_path / "birds")
+    expected = [(base_name(e.image), e.sentences) for e in read_dataset(data).examples]
+    for path in data.rglob("*"):
+        if path.suffix.lower() in {".txt", ".csv", ".tsv", ".jsonl", ".json", ".caption"}:
+            path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+    dataset = read_dataset(data)
+    assert dataset.problems == ()
+    assert [(base_name(e.image), e.sentences) for e in dataset.examples] == expected

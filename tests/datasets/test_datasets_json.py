@@ -60,7 +60,7 @@ def test_pictures_without_a_folder_of_their_own(split_file):
         (lambda image: image.update(filename=7), "filename and filepath must be text"),
         (lambda image: image.update(filename=None), "filename and filepath must be text"),
         (lambda image: image.update(filepath=["a"]), "filename and filepath must be text"),
-        (lambda image: image.update(split="training"), "unknown split 'training'"),
+        (lambda image: image.update(split="held-out"), "unknown split 'held-out'"),
         (lambda image: image.update(split=["train"]), "unknown split '['train']'"),
         (lambda image: image.update(split=3), "unknown split '3'"),
         (lambda image: image["sentences"].append(7), "a sentence without raw text or tokens"),
@@ -211,6 +211,61 @@ def test_wrong_shapes_name_their_place(captions_file, key, wrong):
     assert problem.place == f"{path}: {key}[1]"
     assert problem.message.startswith("expected an object with")
     assert sum(read_dataset(path).counts().values()) == 8
+
+
+@pytest.mark.parametrize("write", [str, float, lambda number: f"{number:012}"])
+@pytest.mark.parametrize("key", ["images", "annotations"])
+def test_an_id_as_text_is_the_id_as_number(captions_file, key, write):
+    path, document = captions_file
+    expected = read_dataset(path)
+    for item in document[key]:
+        name = "id" if key == "images" else "image_id"
+        item[name] = write(item[name])
+    put(path, json.dumps(document))
+    assert read_dataset(path) == expected
+
+
+def test_a_name_of_two_ids_gives_captions_to_nobody(captions_file):
+    """They were pictures of two folders; whose file it is, nobody knows."""
+    path, document = captions_file
+    document["images"].append({"id": 99, "file_name": "0.jpg"})
+    document["annotations"].append({"image_id": 99, "caption": "A boat"})
+    put(path, json.dumps(document))
+    dataset = read_dataset(path)
+    assert "0.jpg" not in {base_name(e.image) for e in dataset.examples}
+    assert len(dataset.examples) == 7
+    what = (
+        "the file_name 0.jpg has several ids; write the folder before it, or one id a picture; "
+        "skipped"
+    )
+    assert [(p.place, p.message) for p in dataset.problems] == [
+        (f"{path}: images[0]", what),
+        (f"{path}: images[8]", what),
+    ]
+
+
+def test_a_name_of_two_ids_in_karpathys_json(split_file):
+    path, document = split_file
+    document["images"].append({**document["images"][0], "imgid": 99})
+    put(path, json.dumps(document))
+    dataset = read_dataset(path)
+    assert len(dataset.examples) == 10
+    assert [p.place for p in dataset.problems] == [f"{path}: images[0]", f"{path}: images[11]"]
+    assert all("val2014/0.jpg has several ids" in p.message for p in dataset.problems)
+
+
+@pytest.mark.parametrize("mark", ["is_rejected", "is_precanned"])
+def test_captions_that_their_data_set_rejects(captions_file, mark):
+    path, document = captions_file
+    for number, annotation in enumerate(document["annotations"]):
+        annotation[mark] = number in (1, 2, 5)
+    put(path, json.dumps(document))
+    dataset = read_dataset(path)
+    assert sum(len(e.sentences) for e in dataset.examples) == len(document["annotations"]) - 3
+    [problem] = dataset.problems
+    assert str(problem) == (
+        f"{path}: 3 captions that are marked is_rejected or is_precanned; skipped"
+    )
 
 
 def test_ids_may_be_text(captions_file):

@@ -16,6 +16,11 @@ from mrnn.errors import DataError
 def test_lines_are_split_at_newlines_only(tmp_path):
     (tmp_path / "a.txt").write_text("one\u2028still one\x0cand more\ntwo\r\n\n")
     assert read_lines(tmp_path / "a.txt") == ["one\u2028still one\x0cand more", "two", "", ""]
+    (tmp_path / "a.txt").write_bytes(b"one\rtwo\r\nthree\n\rfour\r")
+    assert read_lines(tmp_path / "a.txt") == ["one", "two", "three", "", "four", ""]
+    (tmp_path / "a.txt").write_bytes(b"one\rtwo\r\ncaf\xe9\r")
+    with pytest.raises(DataError, match=r"a\.txt:3: not UTF-8 \(byte 0xe9\)"):
+        read_lines(tmp_path / "a.txt")
 
 
 def numbered(path: Path, content: bytes) -> list[tuple[int, str]]:
@@ -29,6 +34,8 @@ def test_lines_are_numbered_and_blank_ones_left_out(tmp_path):
     content = "\none\n \t\ntwo\u2028still\x0ctwo\nthree".encode()
     assert numbered(path, content) == expected
     assert numbered(path, content.replace(b"\n", b"\r\n")) == expected
+    assert numbered(path, content.replace(b"\n", b"\r")) == expected  # as on an old Mac
+    assert numbered(path, b"a\rb\r\n\rc\nd") == [(1, "a"), (2, "b"), (4, "c"), (5, "d")]
     assert numbered(path, b"\xef\xbb\xbf" + content) == expected
     assert numbered(path, b"\xef\xbb\xbfone") == [(1, "one")]
 
@@ -44,6 +51,8 @@ def test_a_line_without_end_is_cut_and_the_next_one_is_whole(tmp_path):
     assert (one, len(first)) == (1, 1 << 20)
     assert others == [(2, "A dog")]
     assert (last, len(third)) == (3, 1 << 20)
+    many = numbered(tmp_path / "a.txt", b"A dog\r" * 300_000)  # more than is read at once
+    assert many == [(i + 1, "A dog") for i in range(300_000)]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \t\r\n", b"\xef\xbb\xbf"])

@@ -72,6 +72,79 @@ def test_folders_in_a_shard_and_keys_up_to_the_first_dot(tmp_path):
     assert problem.message == "1 members of other kinds (.seg.png) are not read"
 
 
+@pytest.mark.parametrize("order", [(3, 0, 5, 4, 1, 2), (0, 1, 2, 3, 4, 5), (5, 4, 3, 2, 1, 0)])
+@pytest.mark.parametrize(
+    ("picture", "text"),
+    [
+        ("{}.jpg", "{}.txt"),
+        ("{}.jpg", "{}.caption.txt"),
+        ("{}.image.jpg", "{}.caption.txt"),
+        ("{}.IMG.JPG", "{}.json"),
+        ("{}.image.png", "{}.metadata.json"),
+        ("2024.05.{}.jpg", "2024.05.{}.txt"),
+        ("a.b/{}.jpg", "a.b/{}.caption"),
+    ],
+)
+def test_members_in_any_order_and_with_words_between(tmp_path, picture, text, order):
+    """As tar packs folders, and webdataset 1.0.2 writes `image.jpg` with `caption.txt`."""
+    members = [(picture.format(key), jpeg(f"{key}.jpg")) for key in range(3)]
+    for key in range(3):
+        caption = f"A dog {key}"
+        content = json.dumps({"caption": caption}) if text.endswith("json") else caption
+        members.append((text.format(key), content.encode()))
+    dataset = read_dataset(shard(tmp_path, *(members[i] for i in order)))
+    assert dataset.problems == ()
+    assert said(dataset) == {picture.format(key): (f"A dog {key}",) for key in range(3)}
+    contents = dict(members)
+    for example in dataset.examples:
+        image = example.image
+        content = image.shard.read_bytes()[image.offset : image.offset + image.size]
+        assert content == contents[image.name]
+
+
+def test_no_folder_of_pictures_is_asked_for(tmp_path):
+    message = refused(shard(tmp_path, DOG, ("1.txt", b"A cat")))
+    assert "the shard holds no text of that key" in message
+    assert "--images" not in message
+
+
+def test_numbers_between_are_other_pictures(tmp_path):
+    """2024.05.01.jpg is not what 2024.05.02.txt says."""
+    members = [("2024.05.01.jpg", DOG[1]), ("2024.05.02.txt", b"A cat")]
+    dataset = read_dataset(shard(tmp_path, *SOUND, *members))
+    assert said(dataset) == {"0.jpg": ("A dog",), "1.jpg": ("A cat",)}
+    assert [problem.message for problem in dataset.problems] == [
+        "the shard holds no text of that key; skipped",
+        "the shard holds no picture of that key; skipped",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["k.image.png", "k.mask.png", "k.caption.txt", "k.tags.txt"], ["mask.png", "tags.txt"]),
+        (["k.jpg", "k.mask.png", "k.txt", "k.caption.txt"], ["caption.txt", "mask.png"]),
+        (["k.depth.png", "k.image.jpg", "k.txt", "k.json"], ["depth.png"]),
+    ],
+)
+def test_of_several_members_the_one_with_a_known_word_counts(tmp_path, more, expected):
+    members = [(n, b"A dog" if n.endswith("txt") else b"{}" if "js" in n else DOG[1]) for n in more]
+    dataset = read_dataset(shard(tmp_path, *members))
+    [example] = dataset.examples
+    assert example.image.name in ("k.image.png", "k.jpg", "k.image.jpg")
+    [problem] = dataset.problems
+    assert all(f".{name}" in problem.message for name in expected)
+    assert problem.message.startswith(f"{len(expected)} members of other kinds")
+
+
+def test_several_members_of_unknown_words_are_not_guessed(tmp_path):
+    members = [("k.left.jpg", DOG[1]), ("k.right.jpg", CAT[1]), ("k.txt", b"A dog")]
+    dataset = read_dataset(shard(tmp_path, *SOUND, *members))
+    [problem] = dataset.problems
+    assert problem.message == "several pictures or texts of the same key; skipped"
+    assert len(dataset.examples) == 2
+
+
 @pytest.mark.parametrize("kind", ["jpg", "JPEG", "png", "webp"])
 def test_kinds_of_pictures(tmp_path, kind):
     data = shard(tmp_path, (f"0.{kind}", DOG[1]), ("0.txt", b"A dog\n\n The dog \n"))
@@ -98,11 +171,23 @@ def test_the_text_counts_where_both_are(tmp_path):
     assert said(read_dataset(data)) == {"0.jpg": ("A dog",)}
 
 
+def test_lines_and_lists_of_a_shard(tmp_path):
+    cells = [b"A dog\rThe dog\r", b"A dog\r\nThe dog", b"A dog\n\nThe dog\n"]
+    members = [
+        m for i, text in enumerate(cells) for m in ((f"{i}.jpg", DOG[1]), (f"{i}.txt", text))
+    ]
+    listed = json.dumps({"caption": "['A dog' 'The dog']"}).encode()
+    put(tmp_path / "a.tar", tar([*members, ("3.jpg", DOG[1]), ("3.json", listed)]))
+    dataset = read_dataset(tmp_path)
+    assert dataset.problems == ()
+    assert [e.sentences for e in dataset.examples] == [("A dog", "The dog")] * 4
+
+
 @pytest.mark.parametrize(
     ("members", "place", "message"),
     [
-        ([("2.txt", b"A dog")], "2.txt", "no picture of that key next to it in the shard"),
-        ([("2.jpg", DOG[1])], "2.jpg", "no text of that key next to it in the shard"),
+        ([("2.txt", b"A dog")], "2.txt", "the shard holds no picture of that key"),
+        ([("2.jpg", DOG[1])], "2.jpg", "the shard holds no text of that key"),
         ([("2.jpg", DOG[1]), ("2.txt", b" \n")], "2.txt", "the text is empty"),
         ([("2.jpg", DOG[1]), ("2.txt", b"A caf\xe9")], "2.txt", "not UTF-8 (byte 0xe9)"),
         ([("2.jpg", DOG[1]), ("2.txt", b"x" * (1 << 21))], "2.txt", "larger than 1,048,576 bytes"),

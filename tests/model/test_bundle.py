@@ -456,7 +456,7 @@ def test_config_that_is_no_config(saved, content, what):
         (["format"], True, "'format' is not a int"),
         (["format"], 1.0, "'format' is not a int"),
         (["tokeniser"], 1, "'tokeniser' is not a str"),
-        (["tokeniser"], "words-2", "tokeniser 'words-2'; this version has 'words-1'"),
+        (["tokeniser"], "words-3", "tokeniser 'words-3'; this version has words-1 and words-2"),
         (["model"], [], "'model' is not a dict"),
         (["scores"], {}, "'scores' is not a list"),
         (["files", "more"], "", "unknown key 'files.more'"),
@@ -569,7 +569,7 @@ def test_mutated_config_is_refused_or_usable(matching):
 
 
 def vocabulary(words: Any, **changes) -> bytes:
-    return json.dumps({"tokeniser": "words-1", "words": words, **changes}).encode()
+    return json.dumps({"tokeniser": "words-2", "words": words, **changes}).encode()
 
 
 @pytest.mark.parametrize(
@@ -582,7 +582,7 @@ def vocabulary(words: Any, **changes) -> bytes:
         (vocabulary([*SIGNS, *WORDS[:-1], ""]), "non-empty strings"),
         (vocabulary([*SIGNS, *WORDS[:-1], 5]), "non-empty strings"),
         (vocabulary("words"), "must be a list"),
-        (vocabulary([], tokeniser="words-2"), "made with the tokeniser 'words-2'"),
+        (vocabulary([], tokeniser="words-3"), "made with the tokeniser 'words-3'"),
         (vocabulary([], more=1), "an object with the keys"),
         (b"[]", "an object with the keys"),
         (b"", "not JSON"),

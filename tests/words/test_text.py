@@ -25,7 +25,9 @@ from mrnn.words.text import (
 )
 
 # Text where the rules meet: marks, scripts without spaces, letters that lower in odd ways.
-TRICKY = st.text("aZ0 '.Σσςİıßｶﾞéंी்Đệ́̈̇กาำ့中々がᄀ가ㅏ😀\u200d\ufe0f\ud800", max_size=12)
+TRICKY = st.text(
+    "aZ0 '.Σσςİıßｶﾞéंी்Đệ́̈̇กาำ့中々がᄀ가ㅏ😀\u200d\u200c\u00ad\u200bශ්රمي\ufe0f\ud800", max_size=12
+)
 ANY = st.text(max_size=20) | TRICKY | st.tuples(TRICKY, st.text(max_size=5)).map("".join)
 ASCII = st.text(st.characters(max_codepoint=127), max_size=30)
 fast = settings(deadline=None, max_examples=120)
@@ -65,7 +67,7 @@ def test_words_are_lower_case_composed_and_hold_no_separator(text):
     for word in tokenise(text):
         assert word == unicodedata.normalize("NFC", word.lower())
         assert unicodedata.category(word[0])[0] in "LN"
-        assert all(unicodedata.category(c)[0] in "LNM" for c in word)
+        assert all(unicodedata.category(c)[0] in "LNM" or c in "\u200c\u200d" for c in word)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,38 @@ def test_words_are_lower_case_composed_and_hold_no_separator(text):
 )
 def test_words_of_many_scripts(text, words):
     assert tokenise(text) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("snow\u00adboard", ["snowboard"]),
+        ("snow\u200dboard do\u200cg", ["snowboard", "dog"]),  # no letter is shaped by them
+        ("\ufeffa\u2060dog\u200e \u202bruns\u202c", ["adog", "runs"]),
+        ("caf\u00ade\u0301 e\u00ad\u0301", ["café", "é"]),
+        ("ශ්\u200dරී ක්\u200dෂ", ["ශ්\u200dරී", "ක්\u200dෂ"]),  # Sinhala
+        ("می\u200cدود کتاب\u200cها", ["می\u200cدود", "کتاب\u200cها"]),  # Persian
+        ("می\u200d دود\u200c", ["می", "دود"]),  # at the end of a word they say nothing
+        ("می\u200cdog", ["میdog"]),
+        ("a\u200bdog", ["a", "dog"]),  # a space, though of no width
+        ("👨\u200d👩 dog", ["dog"]),
+    ],
+)
+def test_characters_of_no_width_are_inside_their_word(text, words):
+    assert tokenise(text) == words
+    assert tokenise(" ".join(words)) == words
+
+
+def test_the_first_rules_stay_for_models_that_were_trained_with_them():
+    assert tokenise("snow\u00adboard می\u200cدود", "words-1") == ["snow", "board", "می", "دود"]
+    old = Vocabulary((*SIGNS, "snow", "board"), tokeniser="words-1")
+    assert old.tokenise("snow\u00adboard") == ["snow", "board"]
+    assert UNKNOWN not in old.encode("snow\u00adboard")
+    assert Vocabulary.from_json(old.to_json()) == old
+    assert old.counted(["snow\u00adboard"]).captions == (0, 0, 0, 0, 1, 1)
+    grown = Vocabulary.build(["snow\u00adman"], 1, old)  # whoever goes on keeps the rules
+    assert (grown.words[4:], grown.tokeniser) == (("snow", "board", "man"), "words-1")
+    assert Vocabulary.build(["snow\u00adman"], 1).tokeniser == TOKENISER == "words-2"
 
 
 def test_join_writes_spaces_only_where_scripts_have_them():

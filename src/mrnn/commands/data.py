@@ -281,7 +281,10 @@ def check(
     from ..datasets.check import check as run
     from ..datasets.check import check_lines
 
-    d = run(dataset, quick, progress)
+    arguments = [str(data)]
+    arguments += ["--images", str(images)] if images is not None else []
+    arguments += ["--split-seed", str(split_seed)] if split_seed != TrainConfig.split_seed else []
+    d = run(dataset, quick, progress, [*filter(None, [images or data])], arguments)
     if json:
         emit(d)
     else:

@@ -276,10 +276,15 @@ def _name(option: str, value: Path | str) -> str:
 
 def _announce(plan: Plan) -> None:
     """Say what was recognised, and with which settings it is going to be trained."""
+    from ..datasets.advice import few_captions
+
     data, images = plan.data, plan.images
     note_problems(data.problems)
     counts = ", ".join(f"{split} {count:,}" for split, count in data.counts().items())
     note(f"{data.name}: {data.format}; images: {counts}; splits {data.split_origin}")
+    captions = sum(len(example.sentences) for example in data.split("train"))
+    if plan.start is None and (hint := few_captions(captions)):
+        note(hint)
     for line in plan.settings.lines():
         note(line)
     if images.dimension:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from ..errors import DataError
@@ -16,8 +17,12 @@ from .folder import FOLDER
 from .iapr import IAPR
 from .karpathy import KARPATHY
 from .lines import read_lines, read_sentences
+from .pairs import PAIRS
+from .parquet import ARROW, PARQUET
+from .records import RECORDS
 from .shards import SHARDS
 from .tables import CSV, IMAGEFOLDER, JSON_LINES, TSV
+from .unused import unused
 
 __all__ = [
     "SPLITS",
@@ -31,7 +36,19 @@ __all__ = [
     "split_name",
 ]
 
-_FORMATS = (FLICKR, KARPATHY, COCO, IAPR, CSV, TSV, JSON_LINES, IMAGEFOLDER, FOLDER, SHARDS)
+_FORMATS = (
+    *(FLICKR, KARPATHY, COCO, RECORDS, IAPR),
+    *(PAIRS, CSV, TSV, JSON_LINES, PARQUET, ARROW, IMAGEFOLDER, FOLDER, SHARDS),
+)
+
+# Files that hold captions often, with what to do about them.
+_UNREAD = {
+    **dict.fromkeys((".mat", ".xlsx", ".xls", ".ods", ".h5", ".hdf5"), "save it as a CSV file"),
+    **dict.fromkeys((".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"), "unpack it"),
+    **dict.fromkeys((".pkl", ".pickle", ".npy", ".pt"), "it could run any code; save a CSV file"),
+    ".tfrecord": "write a WebDataset shard or a CSV file of it",
+}
+_SHOWN = 3  # such files in a message
 
 _Choice = tuple[Format, Sequence[Path]]
 
@@ -44,13 +61,16 @@ def read_dataset(data: Path, images: Path | None = None, split_seed: int = 1) ->
     `split_seed`. A line or picture that cannot be used becomes a Problem; raises DataError when
     nothing can be used, or when it is not clear what the captions are.
     """
-    kind, files = _recognised(data)
-    return assemble(kind.read(files, images), _name(data), kind.name, split_seed)
-
-
-def _recognised(data: Path) -> _Choice:
-    """The only format that fits the content, or that alone fits the names."""
     listing = Listing.of(data)
+    kind, files = _recognised(data, listing)
+    found = kind.read(files, images)
+    if data.is_dir():
+        found = chain(found, unused(listing, kind, files))
+    return assemble(found, _name(data), kind.name, split_seed)
+
+
+def _recognised(data: Path, listing: Listing) -> _Choice:
+    """The only format that fits the content, or that alone fits the names."""
     for by_content in (True, False):
         fitting = [(kind, files) for kind in _FORMATS if (files := kind.find(listing, by_content))]
         if len(fitting) == 1:
@@ -58,7 +78,13 @@ def _recognised(data: Path) -> _Choice:
         if fitting and by_content:
             raise DataError(_ambiguous(data, fitting))
     looked_for = "; ".join(kind.signs for kind in _FORMATS)
-    raise DataError(f"{printable(data)}: no captions found; looked for: {looked_for}")
+    others = [
+        f"; {name} is not read: {reason}"
+        for name in listing.files
+        if (reason := _UNREAD.get(Path(name).suffix.lower()))
+    ]
+    unread = printable("".join(others[:_SHOWN]))
+    raise DataError(f"{printable(data)}: no captions found; looked for: {looked_for}{unread}")
 
 
 def _ambiguous(data: Path, fitting: Sequence[_Choice]) -> str:

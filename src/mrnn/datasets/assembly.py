@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import DataError
 from ..images.finding import printable
-from ..words.text import tokenise
-from .entries import HINT, Entry, Found, leads_outside, shown
+from .captions import fault, plain
+from .cells import BEGINNINGS, captions_in
+from .entries import HINT, Entry, Found, shown, split_of_folders
 from .examples import SPLITS, Columns, DataSet, Examples, Problem, Texts
-from .splits import NO_SPLIT, complete_splits
+from .gathered import GatheredCaptions
+from .locating import Located, Locator, agree, innermost
+from .splits import GIVEN, NO_SPLIT, complete_splits
 
-_MOST_WORDS, _MOST_CHARACTERS = 1_000, 20_000  # of a caption
+BY_FOLDERS = "by the folders of the pictures"
 _NO_SPAN = (-1, -1)  # of a picture in a file of its own
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def assemble(found: Iterable[Found], name: str, format_name: str, split_seed: int) -> DataSet:
@@ -34,102 +36,193 @@ def assemble(found: Iterable[Found], name: str, format_name: str, split_seed: in
     return gathered.dataset(name, format_name, problems, split_seed)
 
 
+class _Known(NamedTuple):
+    """A picture that has a row."""
+
+    row: int
+    name: str  # by which it was found
+    is_exact: bool
+
+
 class _Gathered:
     """Pictures in order of their first entry, and captions in order."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[Path, ...], dict[str, int]] = {}  # by folders and name
-        self._folders: list[tuple[Path, ...]] = []  # of each picture, a reference
+        self._locator = Locator()
+        # Rows by name as it is written, for the folders and the split that it is sought for.
+        self._rows: dict[tuple[tuple[Path, ...], str | None], dict[str, int]] = {}
+        # Where the last entry was sought, its split, and rows of such names.
+        self._folders: tuple[Path, ...] | None = None
+        self._split: str | None = None
+        self._given = NO_SPLIT
+        self._named: dict[str, int] = {}
+        self._others: dict[tuple[int, str], _Known] = {}  # files that are named in another way
+        self._homes: dict[Path, int] = {}  # folders and shards that have a picture
+        self._home = array("q")  # of each picture; -1 for none
+        self._reasons: dict[int, str] = {}  # why a picture has none
         self._names = Texts()
         self._places = Texts()  # of each picture's first entry
         self._splits = array("b")
         self._spans = array("q")  # two numbers a picture
         self._blamed = bytearray()  # 1 where a caption was reported
-        self._captions = Texts()
-        self._owners = array("q")  # row of each caption's picture
+        self._captions = GatheredCaptions()
 
     def add(self, entry: Entry) -> Iterator[Problem]:
         """Take an entry, yielding what cannot be used of it."""
-        rows = self._rows.setdefault(entry.folders, {})
-        row = rows.get(entry.name)
+        if entry.folders is not self._folders or entry.split != self._split:
+            self._seek(entry)
+        row = self._named.get(entry.name)
         if row is None:
-            if leads_outside(entry.name):
-                message = f"'{shown(entry.name)}' leads outside the data folder; skipped"
-                yield Problem(entry.place, message, entry.split)
-                return
-            row = rows[entry.name] = self._row(rows, entry)
-        if entry.span not in (None, self._span(row)):
-            message = f"{shown(entry.name)} stands twice in the shard; skipped"
-            yield Problem(entry.place, message, entry.split)
+            row = self._named[entry.name] = self._row(entry)
+        # Nearly always it is already known that this is the picture's split.
+        is_sure = self._splits[row] == self._given and entry.span is None
+        if not is_sure and (refusal := self._refusal(entry, row)):
+            yield Problem(entry.place, f"{shown(entry.name)} {refusal}; skipped", entry.split)
             return
-        given = NO_SPLIT if entry.split is None else SPLITS.index(entry.split)
-        if self._splits[row] == NO_SPLIT:
-            self._splits[row] = given
-        elif given not in (NO_SPLIT, self._splits[row]):
-            other = SPLITS[self._splits[row]]
-            message = f"{shown(entry.name)} is already in the {other} split; skipped"
-            yield Problem(entry.place, message, entry.split)
-            return
-        for caption in entry.captions:
-            if fault := _fault(caption):
+        if entry.captions:
+            self._captions.come_from(entry)
+        for written in map(plain, entry.captions):
+            found = captions_in(written) if written.startswith(BEGINNINGS) else (written,)
+            wrong = [found] if isinstance(found, str) else []
+            for caption in () if wrong else found:
+                if what := fault(caption):
+                    wrong.append(what)
+                else:
+                    self._captions.append(caption.strip(), row)
+            for what in wrong:
                 self._blamed[row] = 1
-                yield Problem(entry.place, f"{fault}; skipped", entry.split)
-            else:
-                self._captions.append(caption.strip())
-                self._owners.append(row)
+                yield Problem(entry.place, f"{what}; skipped", entry.split)
+
+    def _seek(self, entry: Entry) -> None:
+        """Take the names of this entry, and of those that follow, as sought where it is sought."""
+        self._folders, self._split = entry.folders, entry.split
+        self._given = NO_SPLIT if entry.split is None else SPLITS.index(entry.split)
+        self._named = self._rows.setdefault((entry.folders, entry.split), {})
+
+    def _refusal(self, entry: Entry, row: int) -> str | None:
+        """What an entry contradicts, if so; else the picture is in its split."""
+        if entry.span not in (None, self._span(row)):
+            return "stands twice in the shard"
+        if self._splits[row] == NO_SPLIT:
+            self._splits[row] = self._given
+        elif self._given not in (NO_SPLIT, self._splits[row]):
+            return f"is already in the {SPLITS[self._splits[row]]} split"
+        return None
 
     def dataset(
         self, name: str, format_name: str, problems: list[Problem], split_seed: int
     ) -> DataSet:
         """What has a picture and a caption; raises DataError when that is nothing."""
-        owners = np.asarray(self._owners, dtype=np.int64)
-        counts = np.bincount(owners, minlength=len(self._names))
-        homes, home = self._homes(counts, problems)
+        problems += self._captions.drop_repeated()
+        counts = self._captions.counts(len(self._names))
+        problems += self._left_out(counts)
+        home = np.where(counts > 0, np.asarray(self._home, dtype=np.int64), -1)
         splits = np.array(self._splits, dtype=np.int8)
+        by_folders = self._split_by_folders(home, splits)
         rows = self._with_split(np.flatnonzero(home >= 0), splits, problems)
         if not len(rows):
             raise DataError(_nothing(name, problems))
         names = (self._names[row] for row in rows.tolist())
         splits[rows], origin = complete_splits(splits[rows], names, split_seed)
         columns = Columns(
-            homes=homes,
+            homes=tuple(self._homes),
             home=home,
             names=self._names,
             spans=np.asarray(self._spans, dtype=np.int64).reshape(-1, 2),
             splits=splits,
-            captions=self._captions,
-            order=np.argsort(owners, kind="stable"),
+            captions=self._captions.texts,
+            order=self._captions.by_picture(),
             starts=np.concatenate([[0], counts.cumsum()]),
         )
+        origin = BY_FOLDERS if by_folders and origin == GIVEN else origin
         return DataSet(name, format_name, Examples(columns, rows), tuple(problems), origin)
 
-    def _row(self, rows: dict[str, int], entry: Entry) -> int:
-        """A new row, or that of another spelling of the name (`a.jpg`, `./a.jpg`)."""
-        name = posixpath.normpath(entry.name)
-        row = rows.get(name)
-        if row is None:
-            row = rows[name] = len(self._names)
-            self._folders.append(entry.folders)
-            self._names.append(name)
-            self._places.append(entry.place)
-            self._splits.append(NO_SPLIT)
-            self._spans.extend(entry.span or _NO_SPAN)
-            self._blamed.append(0)
+    def _row(self, entry: Entry) -> int:
+        """A new row, or that of the same file under another name (`a.jpg`, `./a.jpg`)."""
+        found: Located | str = Located(entry.folders[0], posixpath.normpath(entry.name), True)
+        if entry.span is None:
+            found = self._locator.find(entry.name, entry.folders, entry.split)
+        if isinstance(found, str):
+            return self._new(entry, reason=found)
+        inner = innermost(found, entry.folders)
+        place = self._homes.setdefault(inner.home, len(self._homes)), inner.name
+        known = self._of_file(place)
+        if known is None:
+            return self._new(entry, found, place)
+        if (found.is_exact and known.is_exact) or agree(entry.name, known.name):
+            return known.row
+        # Two names that mean two pictures, and one file: who names it otherwise is wrong.
+        file = printable(found.home / found.name)
+        if not known.is_exact:
+            self._home[known.row] = -1
+            self._reasons[known.row] = _shared(known.name, file, entry.name)
+        if found.is_exact:
+            return self._new(entry, found, place)
+        return self._new(entry, reason=_shared(entry.name, file, known.name))
+
+    def _of_file(self, place: tuple[int, str]) -> _Known | None:
+        """The row of a file, if it has one."""
+        home, name = place
+        for rows in self._rows.values():
+            row = rows.get(name)
+            if row is not None and self._home[row] == home and self._names[row] == name:
+                return _Known(row, name, True)
+        return self._others.get(place)
+
+    def _new(
+        self,
+        entry: Entry,
+        found: Located | None = None,
+        place: tuple[int, str] = (-1, ""),
+        reason: str = "",
+    ) -> int:
+        """A row for a picture, which is found in a place or missing for a reason."""
+        row = len(self._names)
+        name = found.name if found else entry.name
+        home = self._homes.setdefault(found.home, len(self._homes)) if found else -1
+        self._home.append(home)
+        self._names.append(name)
+        self._places.append(entry.place)
+        self._splits.append(NO_SPLIT)
+        self._spans.extend(entry.span or _NO_SPAN)
+        self._blamed.append(0)
+        if found is None:
+            self._reasons[row] = reason
+        elif place != (home, entry.name):
+            self._others[place] = _Known(row, entry.name, found.is_exact)
         return row
 
-    def _homes(
-        self, counts: np.ndarray, problems: list[Problem]
-    ) -> tuple[tuple[Path, ...], np.ndarray]:
-        """Folders and shards, and for each picture (N,) which has it; -1 for none."""
-        homes: dict[Path, int] = {}
-        home = np.full(len(self._names), -1)
-        for row, count in enumerate(counts.tolist()):
-            folder = self._home(row) if count else None
-            if folder is not None:
-                home[row] = homes.setdefault(folder, len(homes))
-            elif count or not self._blamed[row]:
-                problems.append(self._problem(row, self._missing(row, bool(count))))
-        return tuple(homes), home
+    def _left_out(self, counts: np.ndarray) -> Iterator[Problem]:
+        """Pictures without captions, and captions without a picture; `counts` (N,) of captions."""
+        homes = np.asarray(self._home, dtype=np.int64)
+        for row in np.flatnonzero((counts == 0) | (homes < 0)).tolist():
+            if counts[row]:
+                yield self._problem(row, self._reasons[row])
+            elif not self._blamed[row]:
+                yield self._problem(row, f"{shown(self._names[row])} has no caption; skipped")
+
+    def _split_by_folders(self, home: np.ndarray, splits: np.ndarray) -> bool:
+        """Fill in the splits (N,) that the pictures' folders tell, where nothing else tells any.
+
+        That all lie in the folder of one split says nothing: it is all there is.
+        """
+        rows = np.flatnonzero(home >= 0)
+        if not len(rows) or (splits[rows] != NO_SPLIT).any():
+            return False
+        homes = [folder.name for folder in self._homes]
+        told: dict[tuple[int, str], int] = {}
+        found = np.full(len(rows), NO_SPLIT, dtype=np.int8)
+        for i, row in enumerate(rows.tolist()):
+            folders = self._names[row].rpartition("/")[0]
+            place = int(home[row]), folders
+            if place not in told:
+                split = split_of_folders((*folders.split("/"), homes[place[0]]))
+                told[place] = NO_SPLIT if split is None else SPLITS.index(split)
+            found[i] = told[place]
+        is_told = len(set(found.tolist()) - {NO_SPLIT}) > 1
+        if is_told:
+            splits[rows] = found
+        return is_told
 
     def _with_split(
         self, rows: np.ndarray, splits: np.ndarray, problems: list[Problem]
@@ -142,56 +235,26 @@ class _Gathered:
         problems += [self._problem(row, what) for row in rows[without].tolist()]
         return rows[~without]
 
-    def _home(self, row: int) -> Path | None:
-        """The folder or shard that has a picture; a link is followed, as its owner made it."""
-        name, folders = self._names[row], self._folders[row]
-        if self._span(row) != _NO_SPAN:
-            return folders[0]
-        return next((folder for folder in folders if _is_file(folder / name)), None)
-
     def _span(self, row: int) -> tuple[int, int]:
         return self._spans[2 * row], self._spans[2 * row + 1]
-
-    def _missing(self, row: int, has_caption: bool) -> str:
-        name = self._names[row]
-        if not has_caption:
-            return f"{shown(name)} has no caption; skipped"
-        folder = self._folders[row][0]
-        path, reason = f"{printable(folder)}/{shown(name)}", ""
-        try:
-            (folder / name).stat()
-        except PermissionError as error:
-            reason = f" ({error.strerror})"
-        except (OSError, ValueError):  # ValueError: a lone surrogate
-            pass
-        return f"no picture {path}{reason}; its captions are skipped"
 
     def _problem(self, row: int, message: str) -> Problem:
         split = self._splits[row]
         return Problem(self._places[row], message, None if split == NO_SPLIT else SPLITS[split])
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name too long, or inside a folder that may not be entered
-        return False
+def _shared(name: str, file: str, other: str) -> str:
+    return (
+        f"no picture '{shown(name)}': {shown(file)} is '{shown(other)}'; its captions are skipped"
+    )
 
 
-def _fault(caption: str) -> str | None:
-    """Why a caption cannot be used, if so."""
-    if not caption.isascii() and (surrogate := _SURROGATE.search(caption)):
-        byte = ord(surrogate[0]) - 0xDC00  # see numbered_lines
-        return f"not UTF-8 (byte 0x{byte:02x})" if 0x80 <= byte <= 0xFF else "not Unicode"
-    if "\0" in caption:
-        return "the caption holds a NUL character"
-    if len(caption) > _MOST_CHARACTERS or len(words := tokenise(caption)) > _MOST_WORDS:
-        return f"the caption is longer than {_MOST_WORDS:,} words"
-    return None if words else "the caption has no words"
+def _is_missing(message: str) -> bool:
+    return message.startswith("no picture ") or "leads outside the data folder" in message
 
 
 def _nothing(name: str, problems: list[Problem]) -> str:
-    missing = next((p for p in problems if p.message.startswith("no picture ")), None)
+    missing = next((p for p in problems if _is_missing(p.message)), None)
     if missing is not None:
         return f"{name}: none of the captions has a picture ({missing}); {HINT}"
     return f"{name}: no picture has a caption that can be used" + (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ..images.finding import printable
 from . import DataSet
+from .advice import next_step, without_captions
 from .caption_check import Captions, caption_figures, split_figures, vocabulary_figures
 from .picture_check import look_at, picture_figures
 
@@ -18,10 +20,18 @@ Name = Callable[[str], str]  # how a picture is shown
 Stage = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 
 
-def check(data: DataSet, quick: bool, stage: Stage) -> dict[str, Any]:
+def check(
+    data: DataSet,
+    quick: bool,
+    stage: Stage,
+    places: Sequence[Path] = (),
+    arguments: Sequence[str] = (),
+) -> dict[str, Any]:
     """The document of `mrnn check --json`, see docs/schemas/check.json; nothing is written.
 
     Every picture is decoded once, unless `quick`. `stage` shows a piece of work: name, unit.
+    Pictures without captions are looked for in `places` and beside those that have some;
+    `arguments` are those of `mrnn train` for this data.
     """
     with stage("captions", "images") as on_progress:
         captions = Captions(data, on_progress)
@@ -38,6 +48,7 @@ def check(data: DataSet, quick: bool, stage: Stage) -> dict[str, Any]:
         for split, figures in splits.items():
             figures["unreadable"] = sum(problem.split == split for problem in found.problems)
     reason = _obstacle(splits)
+    train = splits["train"]["sentences"] or 0
     return {
         "trainable": reason is None,
         "reason": reason,
@@ -49,7 +60,9 @@ def check(data: DataSet, quick: bool, stage: Stage) -> dict[str, Any]:
         "captions": caption_figures(captions),
         "vocabulary": vocabulary_figures(captions),
         "pictures": pictures,
+        "without_captions": without_captions(data, [*places, *captions.folders]),
         "problems": [asdict(problem) for problem in problems],
+        "next": next_step(reason, train, arguments),
     }
 
 
@@ -74,9 +87,11 @@ def check_lines(document: Mapping[str, Any]) -> list[str]:
         *_shared_lines(d["captions"]["shared"], name),
         *_vocabulary_lines(d["vocabulary"]),
         *_picture_lines(d["pictures"], name),
+        *_without_lines(d["without_captions"], name),
         *_problem_lines(d["problems"]),
         "",
         _line("training", "possible" if d["trainable"] else f"impossible: {d['reason']}"),
+        _line("next", d["next"]),
     ]
 
 
@@ -164,6 +179,12 @@ def _picture_lines(pictures: Mapping[str, Any] | None, name: Name) -> Iterator[s
     ]
     yield _line("in two splits", f"{len(leaks):,}" if leaks else "none")
     yield from _first(leaks)
+
+
+def _without_lines(of: Mapping[str, Any], name: Name) -> Iterator[str]:
+    such = f"{of['images']:,} that no caption or list names, such as"
+    yield _line("pictures left out", such if of["images"] else "none")
+    yield from (f"  {name(image)}" for image in of["examples"])
 
 
 _TIMES = {1: "once", 2: "twice"}

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
 from ..images.finding import printable
 from .documents import mentions, parse
-from .entries import Entry, Format, Found, Listing, one_a_split, picture_folders, shown
+from .entries import (
+    Entry,
+    Format,
+    Found,
+    Listing,
+    identity,
+    one_a_split,
+    picture_folders,
+    shared_names,
+    shown,
+    split_of_file,
+)
 from .examples import Problem
 
 _FOLDER = "annotations"  # of the release, beside the pictures
-_OTHERS = ("instances_", "person_keypoints_")  # in it, and large
+_INFO = "image_info"  # of the pictures of a test split, as everybody knows
+_TOKENIZED = "_tokenized"
+_OTHERS = ("instances_", "person_keypoints_", "stuff_", "panoptic_")  # in it
+
+
+# Captions that their data set itself marks as none, as VizWiz does.
+_MARKS = ("is_rejected", "is_precanned")
 
 
 class _Image(NamedTuple):
-    id: Any
+    id: int | str | None
     name: Any
 
 
 class _Annotation(NamedTuple):
-    image: Any  # id
+    image: int | str | None  # id
     caption: Any
+    is_rejected: bool
 
 
 def _find(listing: Listing, by_content: bool) -> list[Path]:
@@ -33,46 +51,95 @@ def _find(listing: Listing, by_content: bool) -> list[Path]:
     if _FOLDER in listing.folders:
         found += Listing.of(listing.folder / _FOLDER).ending(".json")
     captions = [path for path in found if not path.name.startswith(_OTHERS)]
-    right = [p for p in captions if mentions(p, "annotations", "image_id", "caption", "file_name")]
-    # A file that is cut short is no less meant to be read than the others.
-    return [p for p in captions if p in right or (right and p.name.startswith("captions_"))]
+    texts = {path.name for path in captions}  # STAIR has each file again, its captions in words
+    captions = [p for p in captions if p.name.replace(_TOKENIZED, "") not in texts - {p.name}]
+    right = [path for path in captions if is_coco(path)]
+    # What is cut short, or has no captions (as test splits are released), is told.
+    told = (p for p in captions if _is_captions(p) or is_list_of_pictures(p))
+    told = (path for path in told if _INFO not in path.name)
+    return [*right, *(path for path in told if path not in right)] if right else []
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file seems to have COCO's images and captions."""
+    return mentions(path, "annotations", "image_id", "caption", "file_name")
+
+
+def is_list_of_pictures(path: Path) -> bool:
+    """Whether a JSON file has COCO's images, and no annotations or an empty list of them."""
+    is_more = any(mentions(path, word) for word in ("image_id", "caption", "captions", "sentences"))
+    return mentions(path, "images", "file_name") and not is_more and not _is_captions(path)
+
+
+def _is_captions(path: Path) -> bool:
+    return path.name.startswith("captions_")
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
-    for path, split in one_a_split(files):
+    lists = [path for path in files if is_list_of_pictures(path)]
+    for path in lists:
+        what = "a list of pictures without annotations (captions); not read"
+        yield Problem(printable(path), what, split_of_file(path))
+    for path, split in one_a_split([path for path in files if path not in lists]):
         home = path.parent.parent if path.parent.name == _FOLDER else path.parent
         folders = picture_folders(home, images)
         document = parse(path, _keep)
         if not isinstance(document, dict):
             raise DataError(f'{printable(path)}: expected lists "images" and "annotations"')
-        names: dict[int | str, str] = {}
-        for number, image in enumerate(document["images"]):
-            place = f"{printable(path)}: images[{number}]"
-            if not isinstance(image, _Image) or not _is_image(image):
-                yield Problem(place, "expected an object with id and file_name; skipped", split)
-            elif image.id in names:
-                yield Problem(place, f"the id {shown(str(image.id))} stands twice; skipped", split)
-            else:
-                names[image.id] = image.name
-                yield Entry(place, image.name, folders, split=split)
-        for number, annotation in enumerate(document["annotations"]):
-            place = f"{printable(path)}: annotations[{number}]"
-            if not isinstance(annotation, _Annotation) or not _is_annotation(annotation):
-                yield Problem(place, "expected an object with image_id and caption; skipped", split)
-            elif annotation.image not in names:
-                what = f"no image has the id {shown(str(annotation.image))}; skipped"
-                yield Problem(place, what, split)
-            else:
-                name = names[annotation.image]
-                yield Entry(place, name, folders, (annotation.caption,), split)
+        names: dict[int | str, str] = {}  # by id; "" where nobody knows which picture it is
+        yield from _pictures(printable(path), document["images"], names, folders, split)
+        yield from _captions(printable(path), document["annotations"], names, folders, split)
 
 
-def _is_image(image: _Image) -> bool:
-    return type(image.id) in (int, str) and type(image.name) is str
+def _pictures(
+    file: str,
+    images: Sequence[object],
+    names: dict[int | str, str],
+    folders: tuple[Path, ...],
+    split: str | None,
+) -> Iterator[Found]:
+    """The pictures, whose names are filled in. A name of two ids is of two pictures."""
+    several = shared_names(
+        (image.name, image.id)
+        for image in images
+        if isinstance(image, _Image) and isinstance(image.name, str)
+    )
+    for number, image in enumerate(images):
+        place = f"{file}: images[{number}]"
+        if not isinstance(image, _Image) or image.id is None or type(image.name) is not str:
+            yield Problem(place, "expected an object with id and file_name; skipped", split)
+        elif image.id in names:
+            yield Problem(place, f"the id {shown(str(image.id))} stands twice; skipped", split)
+        elif image.name in several:
+            names[image.id] = ""
+            what = f"the file_name {shown(image.name)} has several ids; write the folder before"
+            yield Problem(place, f"{what} it, or one id a picture; skipped", split)
+        else:
+            names[image.id] = image.name
+            yield Entry(place, image.name, folders, split=split)
 
 
-def _is_annotation(annotation: _Annotation) -> bool:
-    return type(annotation.image) in (int, str) and type(annotation.caption) is str
+def _captions(
+    file: str,
+    annotations: Sequence[object],
+    names: Mapping[int | str, str],
+    folders: tuple[Path, ...],
+    split: str | None,
+) -> Iterator[Found]:
+    rejected = 0
+    for number, of in enumerate(annotations):
+        place = f"{file}: annotations[{number}]"
+        if not isinstance(of, _Annotation) or of.image is None or type(of.caption) is not str:
+            yield Problem(place, "expected an object with image_id and caption; skipped", split)
+        elif of.image not in names:
+            yield Problem(place, f"no image has the id {shown(str(of.image))}; skipped", split)
+        elif of.is_rejected:
+            rejected += 1
+        elif name := names[of.image]:
+            yield Entry(place, name, folders, (of.caption,), split)
+    if rejected:
+        what = f"{rejected:,} captions that are marked {' or '.join(_MARKS)}; skipped"
+        yield Problem(file, what, split)
 
 
 def _keep(value: dict[str, Any]) -> object:
@@ -80,9 +147,10 @@ def _keep(value: dict[str, Any]) -> object:
     if isinstance(images, list) and isinstance(annotations, list):
         return {"images": images, "annotations": annotations}
     if "caption" in value:
-        return _Annotation(value.get("image_id"), value["caption"])
+        is_rejected = bool(value.get(_MARKS[0]) or value.get(_MARKS[1]))
+        return _Annotation(identity(value.get("image_id")), value["caption"], is_rejected)
     if "file_name" in value:
-        return _Image(value.get("id"), value["file_name"])
+        return _Image(identity(value.get("id")), value["file_name"])
     return None
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,30 +16,49 @@ from ..images.finding import SUFFIXES, is_hidden, printable
 from .examples import ALIASES, SPLITS, Problem
 
 HINT = "name the folder of the pictures with --images"
-# Where the pictures of a caption file usually lie, seen from its folder.
-_USUAL = (
-    *("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset"),
-    *("flickr30k-images", "flickr30k_images"),
-    *(f"{split}{year}" for split in ("train", "val", "test") for year in (2014, 2015, 2017)),
+_PICTURES = re.compile(r"image|img|photo|picture|flickr?8k_dataset|flicker8k_dataset")
+IMAGE_NAMES = (  # of a column of a table, or of a key in JSON
+    *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
+    *("image_file_name", "file_names", "image_file_names"),  # of imagefolder
+    *("img", "photo", "picture"),
 )
-CAPTION_NAMES = (  # of a column of a table, or of a key in JSON
+CAPTION_NAMES = (
     *("caption", "captions", "text", "texts", "sentence", "sentences"),
     *("description", "comment", "raw"),
 )
+_LONG = 19  # digits
 _SHOWN = 200  # characters of a name in a message
 _LEADS_OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|.*(://|\0)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
-_SPLIT_WORD = re.compile(r"(?<![a-z])(train|dev|val|valid|validation|test)(?![a-z])")
+_SPLITS = {
+    **{split: split for split in SPLITS},
+    **ALIASES,
+    **dict.fromkeys(("restval", "training", "trn"), "train"),
+    **dict.fromkeys(("validate", "validating", "devel", "development"), "dev"),
+    **dict.fromkeys(("testing", "tst"), "test"),
+}
+_SPLIT_FOLDER = re.compile(
+    rf"({'|'.join(_SPLITS)})(?:[-_ ]?(?:19|20)\d\d|[-_ ]?(?:images?|set|data))?"
+)
+_SPLIT_WORD = re.compile(
+    rf"(?<![a-z])({'|'.join(_SPLITS)})(?:images?|imgs?|names?|ids?|list|set|split|data)?(?![a-z])"
+)
+_PART = re.compile(r"(?<![0-9])[0-9]{5,}(-of-[0-9]{5,})?(?![0-9])|^[0-9]+(?=\.)")
 
 
 class Entry(NamedTuple):
     """A picture with none, some or all of its captions, as one place of the data has it."""
 
-    place: str  # file, and line where there is one
+    place: str  # file, and after a colon the line where there is one
     name: str  # of the picture, as it is written there
-    folders: tuple[Path, ...]  # where it may lie, the first that has it counts; or its shard
+    folders: tuple[Path, ...]  # where it may lie; or its shard
     captions: Sequence[str] = ()
     split: str | None = None  # one of SPLITS
     span: tuple[int, int] | None = None  # offset and size of its bytes in the shard
+
+    @property
+    def file(self) -> str:
+        """The file of the place."""
+        return self.place.rpartition(":")[0] or self.place
 
 
 Found = Entry | Problem
@@ -68,7 +89,12 @@ class Listing:
 
     def ending(self, *suffixes: str) -> list[Path]:
         """Files whose names end so, in lower or upper case."""
-        return [self.folder / name for name in self.files if name.lower().endswith(suffixes)]
+        names = zip(self.files, self._lowered, strict=True)
+        return [self.folder / name for name, lowered in names if lowered.endswith(suffixes)]
+
+    @cached_property
+    def _lowered(self) -> tuple[str, ...]:
+        return tuple(map(str.lower, self.files))
 
 
 @dataclass(frozen=True)
@@ -80,18 +106,30 @@ class Format:
     # Its files in a folder: those whose content is right, or all whose name is.
     find: Callable[[Listing, bool], list[Path]]
     read: Callable[[Sequence[Path], Path | None], Iterator[Found]]  # the files, and --images
+    # What it reads beside them, such as lists of splits.
+    also: Callable[[Sequence[Path]], Sequence[Path]] = lambda files: ()
 
 
 def picture_folders(beside: Path, images: Path | None) -> tuple[Path, ...]:
     """The folders to look in for pictures that a file in the folder `beside` names.
 
-    That is `images` alone where it is given; raises DataError when it is not there.
+    They are the usual ones in it, then itself: folders of pictures by their names (`images/`) and
+    of splits (`train2017/`), also inside of the former. With `images` they are sought there; raises
+    DataError when it is not there.
     """
-    if images is None:
-        return (*(beside / name for name in _USUAL if (beside / name).is_dir()), beside)
-    if not images.is_dir():
+    if images is not None and not images.is_dir():
         raise DataError(f"{printable(images)}: no such folder; " + HINT)
-    return (images,)
+    home = beside if images is None else images
+    folders = []
+    for name in Listing.of(home).folders:
+        if _PICTURES.search(name.lower()):
+            folders.append(home / name)
+            with suppress(DataError):  # what may not be entered has no picture either
+                inside = Listing.of(home / name).folders
+                folders += [home / name / one for one in inside if split_of_file(Path(one))]
+        elif split_of_file(home / name):
+            folders.append(home / name)
+    return (*folders, home)
 
 
 def leads_outside(name: str) -> bool:
@@ -109,11 +147,19 @@ def with_suffix(name: str) -> str:
     return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
 
 
+def plain_name(name: str) -> str:
+    """A column's name, however it is written."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def column_kind(name: str) -> str:
+    """Such a name without its number, as of caption_2 and pandas' caption.1."""
+    return re.sub(r"[_.]?\d+$", "", plain_name(name))
+
+
 def known_split(word: str) -> str | None:
     """The split that a word of some data means, if it does; restval is more training data."""
-    word = word.strip().lower()
-    word = {"restval": "train"}.get(word, ALIASES.get(word, word))
-    return word if word in SPLITS else None
+    return _SPLITS.get(word.strip().lower())
 
 
 def split_of_file(path: Path) -> str | None:
@@ -122,16 +168,51 @@ def split_of_file(path: Path) -> str | None:
     return words.pop() if len(words) == 1 else None
 
 
+def split_of_folders(parts: Sequence[str]) -> str | None:
+    """The split that the first of some folders tells that tells any, as in `images/train2014`."""
+    return next(filter(None, map(_split_of_folder, parts)), None)
+
+
+def _split_of_folder(name: str) -> str | None:
+    match = _SPLIT_FOLDER.fullmatch(name.lower())
+    return match and known_split(match[1])
+
+
+def identity(value: object) -> int | str | None:
+    """An id of some data, the same as text and as number; None for what is no id."""
+    if type(value) is int:  # nearly always
+        return value
+    if isinstance(value, float) and value.is_integer():  # as tables of numbers write them
+        value = int(value)
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _LONG:
+        return int(value)
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def shared_names(images: Iterable[tuple[str, int | str | None]]) -> set[str]:
+    """Names of files that images of different ids have: whose picture it is, nobody knows."""
+    first: dict[str, int | str] = {}
+    return {name for name, own in images if own is not None and first.setdefault(name, own) != own}
+
+
 def one_a_split(files: Sequence[Path]) -> list[tuple[Path, str | None]]:
-    """Caption files with their splits, train first; raises DataError for two of the same split."""
-    found: dict[str | None, Path] = {}
+    """Caption files with their splits, train first; numbered parts of one count as one.
+
+    Raises DataError for two of the same split.
+    """
+    found: dict[str | None, list[Path]] = {}
     for path in files:
         split = split_of_file(path)
-        other = found.setdefault(split, path)
-        if other != path:
+        others = found.setdefault(split, [])
+        if others and _unnumbered(path) != _unnumbered(others[0]):
             raise DataError(
-                f"{printable(path)}: {printable(other.name)} lies beside it; name the one to be "
-                "read, or move the other"
+                f"{printable(path)}: {printable(others[0].name)} lies beside it; name the one to "
+                "be read, or move the other"
             )
-    order = (*SPLITS, None)
-    return [(found[split], split) for split in order if split in found]
+        others.append(path)
+    return [(path, split) for split in (*SPLITS, None) for path in found.get(split, ())]
+
+
+def _unnumbered(path: Path) -> str:
+    """A name without the number of a part, as in `train-00000-of-00002.parquet`."""
+    return _PART.sub("", path.name)

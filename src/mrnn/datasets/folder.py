@@ -1,16 +1,22 @@
-"""A folder of pictures, each beside a text file of the same name with a caption a line."""
+"""A folder of pictures, each beside a text file of the same name with a caption a line.
+
+The text of photo.jpg is photo.caption, photo.txt, photo.jpg.caption or photo.jpg.txt, the first
+that is there: trainers of image generators keep sentences in .caption and tags in .txt.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import DataError, UsageError
 from ..images.finding import SIDECAR, SUFFIXES, printable
-from .entries import Entry, Format, Found, Listing, known_split
+from .entries import Entry, Format, Found, Listing, split_of_folders
 from .examples import Problem
 from .lines import numbered_lines
 
+_TEXTS = ("caption", "txt")  # kinds of text
 # Texts about the folder, not about a picture.
 _NOTICES = {"readme", "license", "licence", "copying", "notice", "changelog", "citation"}
 
@@ -20,40 +26,46 @@ def _find(listing: Listing, by_content: bool) -> list[Path]:
     if not by_content:
         return []
     for inside in _walk(listing):
-        if isinstance(inside, Listing):
-            pictures, texts = _by_stem(inside.files)
-            if texts.keys() & set(pictures.values()):
-                return [listing.folder]
+        if isinstance(inside, Listing) and any(_pictures(inside)[0].values()):
+            return [listing.folder]
     return []
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
-    """Pictures folder by folder; top folders named after splits are splits."""
+    """Pictures folder by folder; folders named after splits are splits."""
     [data] = files
     if images is not None:
         raise UsageError("--images does not go with pictures that lie beside their text files")
+    second: list[str] = []
     for inside in _walk(Listing.of(data)):
         if isinstance(inside, Problem):
             yield inside
         else:
             parts = inside.folder.relative_to(data).parts
-            yield from _entries(data, inside, known_split(parts[0]) if parts else None)
+            yield from _entries(data, inside, split_of_folders(parts), second)
+    if second:
+        what = f"{len(second):,} texts of pictures that have another are not read, as {second[0]}"
+        yield Problem(printable(data), what)
 
 
-def _entries(data: Path, inside: Listing, split: str | None) -> Iterator[Found]:
-    pictures, texts = _by_stem(inside.files)
-    for name, stem in pictures.items():
-        path = inside.folder / name
-        if stem in texts:
-            own = str(path.relative_to(data))
-            yield from _captions(inside.folder / texts[stem], own, data, split)
+def _entries(data: Path, inside: Listing, split: str | None, second: list[str]) -> Iterator[Found]:
+    home = "/".join(inside.folder.relative_to(data).parts)
+    used: set[str] = set()
+    pictures, all_texts = _pictures(inside)
+    for name, texts in pictures.items():
+        if texts:
+            own = f"{home}/{name}" if home else name
+            yield from _captions(inside.folder / texts[0], own, data, split)
+            second += (f"{printable(other)} (but {printable(texts[0])})" for other in texts[1:])
         else:
-            what = f"no {printable(stem)}.txt with captions beside it; skipped"
+            path = inside.folder / name
+            what = f"no {printable(path.stem)}.txt with captions beside it; skipped"
             yield Problem(printable(path), what, split)
-    for stem in sorted(texts.keys() - set(pictures.values())):
-        if stem.lower() not in _NOTICES:
+        used.update(texts)
+    for text in all_texts:
+        if text not in used and Path(text).stem.lower() not in _NOTICES:
             what = "no picture of that name beside it; skipped"
-            yield Problem(printable(inside.folder / texts[stem]), what, split)
+            yield Problem(printable(inside.folder / text), what, split)
 
 
 def _captions(text: Path, picture: str, data: Path, split: str | None) -> Iterator[Found]:
@@ -65,16 +77,30 @@ def _captions(text: Path, picture: str, data: Path, split: str | None) -> Iterat
         yield Problem(place, f"{str(error).removeprefix(place + ': ')}; skipped", split)
 
 
-def _by_stem(names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Pictures with their names without suffix, and texts by theirs."""
-    pictures, texts = {}, {}
-    for name in names:
+def _pictures(inside: Listing) -> tuple[dict[str, list[str]], list[str]]:
+    """Pictures of a folder, each with its texts, the one that counts first; and all texts."""
+    pictures: dict[str, str] = {}  # with the name without suffix
+    texts: dict[str, list[str]] = {}  # by that; .caption comes before .txt in a folder's order
+    for name in inside.files:
         stem, _, suffix = name.rpartition(".")
-        if f".{suffix.lower()}" in SUFFIXES:
+        suffix = suffix.lower()
+        if f".{suffix}" in SUFFIXES:
             pictures[name] = stem
-        elif suffix.lower() == "txt" and not name.endswith(SIDECAR):
-            texts[stem] = name
-    return pictures, texts
+        elif suffix in _TEXTS and not name.endswith(SIDECAR):
+            texts.setdefault(stem, []).append(name)
+    found = {name: [*texts.get(stem, ()), *texts.get(name, ())] for name, stem in pictures.items()}
+    alike = {_composed(stem): own for stem, own in texts.items() if not stem.isascii()}
+    for name, own in found.items():
+        if alike and not own:
+            own += [
+                text for one in (pictures[name], name) for text in alike.get(_composed(one), ())
+            ]
+    return found, [text for own in texts.values() for text in own]
+
+
+def _composed(name: str) -> str:
+    """A name as one of the two ways to write an accent has it; systems differ in them."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _walk(top: Listing) -> Iterator[Listing | Problem]:
@@ -96,4 +122,15 @@ def _walk(top: Listing) -> Iterator[Listing | Problem]:
         waiting += [folder / name for name in reversed(listing.folders)]
 
 
-FOLDER = Format("folder of pictures and text files", "photo.jpg with photo.txt", _find, _read)
+def _texts(files: Sequence[Path]) -> list[Path]:
+    """Texts at the top, each of which is read or reported."""
+    return Listing.of(files[0]).ending(*(f".{kind}" for kind in _TEXTS))
+
+
+FOLDER = Format(
+    "folder of pictures and text files",
+    "photo.jpg with photo.txt or photo.caption",
+    _find,
+    _read,
+    _texts,
+)

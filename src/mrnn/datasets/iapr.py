@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..images.finding import printable
+from .captions import plain
 from .entries import (
     Entry,
     Format,
@@ -37,9 +38,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     [annotations] = files
     folders = picture_folders(annotations.parent, images)
     lists = _Lists()
-    found = Listing.of(annotations.parent).ending("_list.txt")
-    found += Listing.of(annotations).ending("_list.txt")
-    for path, split in one_a_split([path for path in found if split_of_file(path)]):
+    for path, split in one_a_split(_split_lists(files)):
         yield from lists.read(path, split or "")
     for number in Listing.of(annotations).folders:
         for path in Listing.of(annotations / number).ending(".eng"):
@@ -48,6 +47,14 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
                 yield _entry(path, folders, split)
     for place, split in lists.left():
         yield Problem(place, "no annotation of that name; skipped", split)
+
+
+def _split_lists(files: Sequence[Path]) -> list[Path]:
+    """`iaprtc12_train_list.txt` and the like, beside the annotations or in their folder."""
+    [annotations] = files
+    found = Listing.of(annotations.parent).ending("_list.txt")
+    found += Listing.of(annotations).ending("_list.txt")
+    return [path for path in found if split_of_file(path)]
 
 
 class _Lists:
@@ -99,7 +106,7 @@ def _entry(path: Path, folders: tuple[Path, ...], split: str | None) -> Found:
     image, description = (_element(tag, text) for tag in ("IMAGE", "DESCRIPTION"))
     if description is None:
         return Problem(place, "no <DESCRIPTION>; skipped", split)
-    captions = [" ".join(part.split()) for part in description.split(";")]
+    captions = [" ".join(part.split()) for part in plain(description).split(";")]
     name = (image or "").strip() or f"{path.parent.name}/{path.stem}.jpg"
     return Entry(place, name.removeprefix("images/"), folders, [*filter(None, captions)], split)
 
@@ -110,4 +117,4 @@ def _element(tag: str, text: str) -> str | None:
     return match and match[1]
 
 
-IAPR = Format("IAPR TC-12", f"{_ANNOTATIONS}/ (IAPR TC-12)", _find, _read)
+IAPR = Format("IAPR TC-12", f"{_ANNOTATIONS}/ (IAPR TC-12)", _find, _read, _split_lists)

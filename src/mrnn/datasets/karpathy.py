@@ -11,11 +11,23 @@ from ..errors import DataError
 from ..images.finding import printable
 from ..words.text import join
 from .documents import mentions, parse
-from .entries import Entry, Format, Found, Listing, known_split, one_a_split, picture_folders, shown
+from .entries import (
+    Entry,
+    Format,
+    Found,
+    Listing,
+    identity,
+    known_split,
+    one_a_split,
+    picture_folders,
+    shared_names,
+    shown,
+)
 from .examples import Problem
 
 
 class _Image(NamedTuple):
+    id: int | str | None
     filename: Any
     filepath: Any
     split: Any
@@ -23,10 +35,12 @@ class _Image(NamedTuple):
 
 
 def _find(listing: Listing, by_content: bool) -> list[Path]:
-    found = listing.ending(".json")
-    if not by_content:
-        return found
-    return [path for path in found if mentions(path, "images", "filename", "sentences")]
+    return [path for path in listing.ending(".json") if by_content and is_karpathy(path)]
+
+
+def is_karpathy(path: Path) -> bool:
+    """Whether a JSON file seems to be one of his."""
+    return mentions(path, "images", "filename", "sentences")
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
@@ -34,12 +48,24 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         folders = picture_folders(path.parent, images)
         document = parse(path, _keep)
         if not isinstance(document, dict):
-            raise DataError(
-                f"{printable(path)}: neither Karpathy's JSON (images with sentences) nor COCO's "
-                "(images and annotations)"
-            )
+            raise DataError(f'{printable(path)}: expected a list of "images" with "sentences"')
+        named = ((image, _path(image)) for image in document["images"])
+        several = shared_names((name, image.id) for image, name in named if name is not None)
         for number, image in enumerate(document["images"]):
-            yield from _entries(image, f"{printable(path)}: images[{number}]", folders, split)
+            place = f"{printable(path)}: images[{number}]"
+            if (name := _path(image)) in several:
+                what = f"{shown(name or '')} has several ids; write the folder before it, or one id"
+                yield Problem(place, f"{what} a picture; skipped", split)
+            else:
+                yield from _entries(image, place, folders, split)
+
+
+def _path(image: object) -> str | None:
+    """Folder and name of a picture, if both are text."""
+    if not isinstance(image, _Image) or not isinstance(image.filename, str):
+        return None
+    folder = image.filepath
+    return posixpath.join(folder, image.filename) if isinstance(folder, str) else None
 
 
 def _entries(
@@ -58,7 +84,7 @@ def _entries(
     captions = [sentence for sentence in image.sentences if isinstance(sentence, str)]
     if len(captions) < len(image.sentences):
         yield Problem(place, "a sentence without raw text or tokens; skipped", split)
-    yield Entry(place, posixpath.join(image.filepath, image.filename), folders, captions, split)
+    yield Entry(place, _path(image) or "", folders, captions, split)
 
 
 def _keep(value: dict[str, Any]) -> object:
@@ -66,7 +92,7 @@ def _keep(value: dict[str, Any]) -> object:
         return {"images": value["images"]}
     if "filename" in value:
         fields = value["filename"], value.get("filepath", ""), value.get("split")
-        return _Image(*fields, value.get("sentences"))
+        return _Image(identity(value.get("imgid")), *fields, value.get("sentences"))
     raw, tokens = value.get("raw"), value.get("tokens")
     if isinstance(raw, str):
         return raw

@@ -1,17 +1,24 @@
-"""Text files: captions and lists line by line, sentences without pictures."""
+"""Text files: captions and lists line by line, sentences without pictures.
+
+A line ends as on Unix, Windows or an old Mac, with a carriage return alone: nowhere else.
+"""
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from ..errors import DataError
 from ..images.finding import printable
 from ..words.text import tokenise
+from .captions import plain
 from .examples import Problem
 
-_LONGEST = 1 << 20  # bytes of a line
+_LONGEST = 1 << 20  # characters of a line
+_END = re.compile("\r\n|\n|\r")
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -24,12 +31,12 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with path.open("rb") as file:
             _refuse_utf_16(path, file)
-            for number, line in enumerate(_bounded(file), 1):
-                text = line.decode("utf-8", "surrogateescape")
-                text = text.removeprefix("\ufeff") if number == 1 else text
-                if text.strip():
+            text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
+            for number, line in enumerate(_bounded(text), 1):
+                line = line.removeprefix("\ufeff") if number == 1 else line  # noqa: PLW2901
+                if line.strip():
                     found = True
-                    yield number, text
+                    yield number, line
     except OSError as error:
         raise DataError(f"{printable(path)}: cannot be read ({error.strerror})") from None
     if not found:
@@ -45,15 +52,20 @@ def read_lines(path: Path) -> list[str]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = len(split_lines(content[: error.start].decode()))
         raise DataError(
             f"{printable(path)}:{line}: not UTF-8 (byte 0x{content[error.start]:02x}); "
             "save the file as UTF-8"
         ) from None
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = split_lines(text)
     if not any(line.strip() for line in lines):
         raise DataError(f"{printable(path)}: the file is empty")
     return lines
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, without their ends."""
+    return _END.split(text)
 
 
 def read_sentences(path: Path) -> tuple[list[str], list[Problem]]:
@@ -73,7 +85,7 @@ def read_sentences(path: Path) -> tuple[list[str], list[Problem]]:
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
         place = f"{printable(path)}:{number}"
         try:
-            sentence = line.decode().strip()
+            sentence = plain(line.decode())
         except UnicodeDecodeError as error:
             byte = line[error.start]
             problems.append(Problem(place, f"not UTF-8 (byte 0x{byte:02x}); line skipped"))
@@ -85,11 +97,11 @@ def read_sentences(path: Path) -> tuple[list[str], list[Problem]]:
     return list(sentences), problems
 
 
-def _bounded(file: BinaryIO) -> Iterator[bytes]:
+def _bounded(file: TextIO) -> Iterator[str]:
     """Lines with their ends, cut off where they are longer than any caption could be."""
     while line := file.readline(_LONGEST):
         rest = line
-        while not rest.endswith(b"\n") and (rest := file.readline(_LONGEST)):
+        while not rest.endswith(("\n", "\r")) and (rest := file.readline(_LONGEST)):
             pass
         yield line
 

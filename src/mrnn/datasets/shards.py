@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from ..errors import UsageError
 from ..images.finding import SUFFIXES, Member, Sieve, printable
+from .cells import captions_in
 from .entries import (
     CAPTION_NAMES,
     Entry,
@@ -24,27 +26,49 @@ from .entries import (
     split_of_file,
 )
 from .examples import Problem
+from .lines import split_lines
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
 _MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # of those
 _PICKLES = {"pkl", "pickle", "pyd", "pth", "pt"}
+# Between key and kind, where a key has several.
+_PICTURE_WORDS = ("image", "img", "picture", "photo")
+_DOCUMENT_WORDS = (*CAPTION_NAMES, "metadata", "meta", "info")
+_DIGIT = re.compile(r"\d")
 _LARGEST = 1 << 20  # bytes of a text
 _GLANCE = 200  # samples that tell whether a tar file is a shard
 _BLOCK = 512  # bytes of a tar file
 
 
+class _Piece(NamedTuple):
+    """A member, without the rest of its header."""
+
+    name: str
+    offset: int
+    size: int
+
+
 @dataclass
 class _Sample:
-    """Members of the same key, which lie one after the other."""
+    """Members of the same key."""
 
-    key: str
-    pictures: list[tarfile.TarInfo] = field(default_factory=list)
-    texts: list[tarfile.TarInfo] = field(default_factory=list)
-    documents: list[tarfile.TarInfo] = field(default_factory=list)
+    pictures: list[_Piece] = field(default_factory=list)
+    texts: list[_Piece] = field(default_factory=list)
+    documents: list[_Piece] = field(default_factory=list)
 
-    def members(self) -> list[tarfile.TarInfo]:
+    def members(self) -> list[_Piece]:
         """All that can be read."""
         return [*self.pictures, *self.texts, *self.documents]
+
+    def is_whole(self) -> bool:
+        """Whether there is a picture and what is said of it."""
+        return bool(self.pictures and (self.texts or self.documents))
+
+    def take(self, other: _Sample) -> None:
+        """Add the members of another one."""
+        self.pictures += other.pictures
+        self.texts += other.texts
+        self.documents += other.documents
 
 
 def _find(listing: Listing, by_content: bool) -> list[Path]:
@@ -95,32 +119,96 @@ def _is_shard(path: Path) -> bool:
 
 
 def _samples(path: Path, file: BinaryIO, ignored: Counter[str]) -> Iterator[_Sample | Problem]:
-    """Members by key, which is the name up to the first dot after the folders."""
-    sample = _Sample("")
-    for member in _members(path, file, Sieve()):
-        if isinstance(member, Problem):
-            yield member
-            continue
-        folder, slash, base = member.name.rpartition("/")
-        stem, _, kind = base.partition(".")
-        if not stem:  # hidden
-            continue
-        key = folder + slash + stem
-        if key != sample.key:
+    """Members by key; those that lie apart in the shard come when all of it was seen."""
+    apart: dict[str, _Sample] = {}
+    for key, together in groupby(_members(path, file, Sieve()), _key):
+        by_stem: dict[str, _Sample] = {}
+        for member in together:
+            if isinstance(member, Problem):
+                yield member
+                continue
+            if member.name.rpartition("/")[2].startswith("."):  # hidden
+                continue
+            stem, _, kind = member.name.rpartition(".")
+            sample = by_stem.setdefault(stem, _Sample())
+            if not _put(_Piece(member.name, member.offset_data, member.size), kind, sample):
+                ignored[member.name[len(key) + 1 :].lower()] += 1
+        yield from _whole(key, by_stem, ignored)
+        for stem, sample in by_stem.items():
             if sample.members():
-                yield sample
-            sample = _Sample(key)
-        match kind.lower():
-            case "txt":
-                sample.texts.append(member)
-            case "json":
-                sample.documents.append(member)
-            case kind if f".{kind}" in SUFFIXES:
-                sample.pictures.append(member)
-            case kind:
-                ignored[kind] += 1
-    if sample.members():
-        yield sample
+                apart.setdefault(stem, _Sample()).take(sample)
+    by_key: dict[str, dict[str, _Sample]] = {}
+    for stem, sample in apart.items():
+        by_key.setdefault(_first_part(stem), {})[stem] = sample
+    for key, by_stem in by_key.items():
+        yield from _whole(key, by_stem, ignored)
+        yield from by_stem.values()
+
+
+def _put(member: _Piece, kind: str, sample: _Sample) -> bool:
+    """Add a member to its sample, if it is of a kind that is read."""
+    match kind.lower():
+        case "txt" | "caption":
+            sample.texts.append(member)
+        case "json":
+            sample.documents.append(member)
+        case kind if f".{kind}" in SUFFIXES:
+            sample.pictures.append(member)
+        case _:
+            return False
+    return True
+
+
+def _whole(key: str, by_stem: dict[str, _Sample], ignored: Counter[str]) -> Iterator[_Sample]:
+    """Take the samples out that are whole.
+
+    The names of a sample are alike up to the last dot (`2024.05.01.jpg`), or up to the first with
+    a word between (`key.image.jpg`, `key.caption.txt`). What else there is of a key that is whole
+    in itself is of another kind (`key.seg.png`).
+    """
+    if len(by_stem) == 1 and key in by_stem and by_stem[key].is_whole():  # nearly always
+        yield by_stem.pop(key)
+        return
+    whole = {stem: sample for stem, sample in by_stem.items() if sample.is_whole()}
+    if not whole and (sample := _with_words(key, by_stem)).is_whole():
+        whole[key] = sample
+    yield from whole.values()
+    if key in whole:
+        left = {m.name for sample in by_stem.values() for m in sample.members()}
+        left -= {m.name for sample in whole.values() for m in sample.members()}
+        ignored.update(name[len(key) + 1 :].lower() for name in left)
+        by_stem.clear()
+    for stem in whole:
+        by_stem.pop(stem, None)
+
+
+def _with_words(key: str, by_stem: Mapping[str, _Sample]) -> _Sample:
+    """What a key has with a word between, or with nothing; numbers tell one picture from others."""
+    words = [(stem[len(key) + 1 :].lower(), sample) for stem, sample in by_stem.items()]
+    named = [(word, sample) for word, sample in words if not _DIGIT.search(word)]
+    return _Sample(
+        _meant([(word, sample.pictures) for word, sample in named], _PICTURE_WORDS),
+        _meant([(word, sample.texts) for word, sample in named], CAPTION_NAMES),
+        _meant([(word, sample.documents) for word, sample in named], _DOCUMENT_WORDS),
+    )
+
+
+def _meant(found: list[tuple[str, list[_Piece]]], known: Sequence[str]) -> list[_Piece]:
+    """All members, or those of a known word where there are several."""
+    some = [(word, members) for word, members in found if members]
+    if len(some) > 1:
+        some = [(word, members) for word, members in some if word in ("", *known)] or some
+    return [member for _, members in some for member in members]
+
+
+def _key(member: tarfile.TarInfo | Problem) -> str:
+    return "" if isinstance(member, Problem) else _first_part(member.name)
+
+
+def _first_part(name: str) -> str:
+    """A name up to the first dot after the folders, which is a key of WebDataset."""
+    folder, slash, base = name.rpartition("/")
+    return folder + slash + base.partition(".")[0]
 
 
 def _members(path: Path, file: BinaryIO, sieve: Sieve) -> Iterator[tarfile.TarInfo | Problem]:
@@ -170,11 +258,11 @@ def _entry(path: Path, file: BinaryIO, sample: _Sample) -> Found:
     place = f"{printable(path)}:{shown(sample.members()[0].name)}"
     split = split_of_file(path)
     if not sample.pictures:
-        what = "no picture of that key next to it in the shard; skipped"
+        what = "the shard holds no picture of that key; skipped"
         return Problem(place, what, split)
     if len(sample.pictures) > 1 or len(sample.texts) > 1:
         return Problem(place, "several pictures or texts of the same key; skipped", split)
-    captions: list[str] | str = "no text of that key next to it in the shard"
+    captions: list[str] | str = "the shard holds no text of that key"
     if sample.texts or sample.documents:  # where both are, they say the same
         member = [*sample.texts, *sample.documents][0]
         place = f"{printable(path)}:{shown(member.name)}"
@@ -182,29 +270,28 @@ def _entry(path: Path, file: BinaryIO, sample: _Sample) -> Found:
     if isinstance(captions, str):
         return Problem(place, f"{captions}; skipped", split)
     picture = sample.pictures[0]
-    span = picture.offset_data, picture.size
+    span = picture.offset, picture.size
     return Entry(place, picture.name, (path,), captions, split, span)
 
 
-def _captions(file: BinaryIO, member: tarfile.TarInfo, is_text: bool) -> list[str] | str:
+def _captions(file: BinaryIO, member: _Piece, is_text: bool) -> list[str] | str:
     """The captions of a text, one a line, or of a JSON object; or why there are none."""
     if member.size > _LARGEST:
         return f"larger than {_LARGEST:,} bytes"
-    file.seek(member.offset_data)
+    file.seek(member.offset)
     text = file.read(member.size).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     if is_text:
-        return [line for line in text.split("\n") if line.strip()] or "the text is empty"
+        return [line for line in split_lines(text) if line.strip()] or "the text is empty"
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         return "not JSON" + (f" ({shown(str(error))})" if isinstance(error, ValueError) else "")
     known = document if isinstance(document, dict) else {}
     value = next((known[name] for name in CAPTION_NAMES if name in known), None)
-    given = value if isinstance(value, list) else [value]
-    captions = [caption for caption in given if isinstance(caption, str)]
-    if not captions or len(captions) < len(given):
+    captions = captions_in(value)
+    if not captions or not isinstance(value, str | list):
         return f"no caption; accepted keys are {', '.join(CAPTION_NAMES)}"
-    return captions
+    return captions if isinstance(captions, str) else list(captions)
 
 
 SHARDS = Format("WebDataset shards", "*.tar of key.jpg with key.txt (WebDataset)", _find, _read)

@@ -11,6 +11,7 @@ import numpy as np
 from .examples import SPLITS
 
 NO_SPLIT = -1
+GIVEN = "given by the data"
 _TRAIN, _DEV, _TEST = range(len(SPLITS))
 _SHARE = 0.1  # of the pictures for dev, and as many for test
 _ENOUGH = 5000  # pictures of dev or test
@@ -31,7 +32,7 @@ def complete_splits(splits: np.ndarray, names: Iterable[str], seed: int) -> tupl
         chosen, share = _by_hash(list(names), seed, with_test=True)
         return chosen, f"{share} of the pictures each for dev and test, chosen by seed {seed}"
     if _TRAIN not in given or _DEV in given:
-        return splits, "given by the data"
+        return splits, GIVEN
     train = [name for name, split in zip(names, splits.tolist(), strict=True) if split == _TRAIN]
     chosen, share = _by_hash(train, seed, with_test=False)
     completed = splits.copy()

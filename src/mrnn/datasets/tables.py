@@ -6,38 +6,43 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from ..errors import DataError
 from ..images.finding import printable
+from .captions import ABSENT
+from .cells import captions_in
+from .columnar import COLUMNAR, Stored, columnar_rows
 from .entries import (
     CAPTION_NAMES,
+    IMAGE_NAMES,
     Entry,
     Format,
     Found,
     Listing,
+    column_kind,
     known_split,
     one_a_split,
     picture_folders,
+    plain_name,
     shown,
     split_of_file,
 )
 from .examples import Problem
 from .lines import numbered_lines
+from .naming import Names, is_picture
 
-_IMAGE_NAMES = (
-    *("image", "image_path", "image_name", "file_name", "filename", "file", "path"),
-    *("img", "photo", "picture"),
-)
+_ID = "image_id"
 _SPLIT_NAMES = ("split", "set")
-_METADATA = ("metadata.jsonl", "metadata.csv")  # of Hugging Face's imagefolder
+METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of Hugging Face's imagefolder
+_DATA = "data"  # the folder that may hold all of it
+_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?', re.IGNORECASE)  # Excel's first line
 
 TAB = "\t"
 _NAMES = {",": "commas", ";": "semicolons", "|": "bars", TAB: "tabs"}  # of delimiters
-_DELIMITERS = {".csv": ",;|", ".tsv": TAB, ".txt": ","}
+_DELIMITERS = {".csv": ",;|\t", ".tsv": TAB, ".txt": ","}
 
 Row = tuple[int, Mapping[str, object]]  # number of its first line, cells by column
 
@@ -51,7 +56,7 @@ class _Columns:
 
 def _find(suffixes: tuple[str, ...], listing: Listing, by_content: bool) -> list[Path]:
     """Tables of one kind; by content, those with the columns."""
-    found = [path for path in listing.ending(*suffixes) if path.name not in _METADATA]
+    found = [path for path in listing.ending(*suffixes) if path.name not in METADATA]
     return _with_columns(found) if by_content else found
 
 
@@ -63,49 +68,56 @@ def _find_csv(listing: Listing, by_content: bool) -> list[Path]:
 
 def _with_columns(found: Sequence[Path]) -> list[Path]:
     """Tables with the columns, and those of other splits that should have them."""
-    right = [path for path in found if _has_columns(path)]
+    right = [path for path in found if has_columns(path)]
     if not any(map(split_of_file, right)):
         return right
     return [path for path in found if path in right or split_of_file(path)]
 
 
 def _find_metadata(listing: Listing, by_content: bool) -> list[Path]:
-    """The metadata beside the pictures, or in folders named after splits."""
-    inside = [Listing.of(listing.folder / f) for f in listing.folders if known_split(f)]
-    files = [path for place in (listing, *inside) for path in place.ending(*_METADATA)]
-    found = [path for path in files if path.name in _METADATA]
-    return found if not by_content or any(map(_has_columns, found)) else []
+    """The metadata beside the pictures, or in folders named after splits, perhaps in `data/`."""
+    tops = [listing, *(Listing.of(listing.folder / f) for f in listing.folders if f == _DATA)]
+    inside = [Listing.of(top.folder / f) for top in tops for f in top.folders if known_split(f)]
+    files = [path for place in (*tops, *inside) for path in place.ending(*METADATA)]
+    found = [path for path in files if path.name in METADATA]
+    return found if not by_content or any(map(has_columns, found)) else []
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in one_a_split(files):
-        yield from _entries(path, split, picture_folders(path.parent, images))
+        yield from table_entries(path, split, picture_folders(path.parent, images))
 
 
 def _read_metadata(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path in files:
         folders = picture_folders(path.parent, images)[-1:]  # nowhere but beside it
-        yield from _entries(path, known_split(path.parent.name), folders)
+        yield from table_entries(path, known_split(path.parent.name), folders)
 
 
-def _entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
+def table_entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> Iterator[Found]:
+    """What the rows of a table of any kind say; raises DataError where the columns are missing."""
     columns: _Columns | None = None
+    pictures, own = Names(folders), (path,)
     names: set[str] = set()  # the columns as they were chosen from; JSON lines may differ in them
+    file = printable(path)
     for row in _rows(path):
         if isinstance(row, Problem):
             yield row
             continue
         number, cells = row
-        place = f"{printable(path)}:{number}"
+        place = f"{file}:{number}"
         if columns is None or cells.keys() != names:
-            found = _columns(list(cells))
+            found = _columns(list(cells), list(cells.values()))
             if isinstance(found, str) and columns is None:
                 raise DataError(f"{place}: {found}")
             if isinstance(found, str):
                 yield Problem(place, f"{found}; skipped")
                 continue
             columns, names = found, set(cells)
-        yield _entry(place, cells, columns, split, folders)
+        entry = _entry(place, cells, columns, split, pictures)
+        if isinstance(entry, Entry) and entry.span is not None:
+            entry = entry._replace(folders=own)
+        yield entry
 
 
 def _entry(
@@ -113,42 +125,60 @@ def _entry(
     cells: Mapping[str, object],
     columns: _Columns,
     split: str | None,
-    folders: tuple[Path, ...],
+    pictures: Names,
 ) -> Found:
-    image, named = cells.get(columns.image), cells.get(columns.split or "")
-    if not isinstance(image, str) or not image.strip():
+    image = _image(cells.get(columns.image), columns.image)
+    if image is None:
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
-    if isinstance(named, str) and named.strip():
-        split = known_split(named)
-        if split is None:
-            return Problem(place, f"unknown split '{shown(named)}'; skipped")
-    captions = [text for column in columns.captions for text in _captions(cells.get(column))]
-    if not all(isinstance(text, str) for text in captions):
-        return Problem(place, "a caption that is not text; skipped", split)
-    return Entry(place, image.strip(), folders, [str(text) for text in captions], split)
+    if columns.split is not None:
+        named = cells.get(columns.split)
+        if named is not None and str(named).strip().lower() not in ("", *ABSENT):
+            split = known_split(str(named))
+            if split is None:
+                return Problem(place, f"unknown split '{shown(str(named))}'; skipped")
+    captions: Sequence[str] = ()
+    for column in columns.captions:
+        found = captions_in(cells.get(column))
+        if isinstance(found, str):
+            return Problem(place, f"{found}; skipped", split)
+        captions = (*captions, *found) if captions else found
+    if isinstance(image, Stored):
+        return Entry(place, image.name, (), captions, split, image.span)
+    return Entry(place, pictures.meant(image), pictures.folders, captions, split)
 
 
-def _captions(cell: object) -> Sequence[object]:
-    """One caption, or several as a list; in a CSV cell the list is written as JSON."""
-    if isinstance(cell, str) and cell.startswith("[") and cell.endswith("]"):
-        with suppress(ValueError, RecursionError):
-            cell = json.loads(cell)
-    return cell if isinstance(cell, list) else (cell,)
+def _image(cell: object, column: str) -> Stored | str | int | None:
+    """The picture that a cell names or holds; none where it names several."""
+    if isinstance(cell, dict):  # as Hugging Face writes it to JSON lines
+        cell = cell.get("path")
+    elif isinstance(cell, list) and len(cell) == 1:  # as file_names of its imagefolder
+        [cell] = cell
+    if isinstance(cell, str):
+        return cell if cell.strip() else None
+    if isinstance(cell, Stored):
+        return cell
+    return cell if type(cell) is int and plain_name(column) == _ID else None
 
 
-def _columns(names: Sequence[str]) -> _Columns | str:
-    """Which column is which; or what is wrong where one is missing or several could be it."""
-    images = [name for name in names if _plain(name) in _IMAGE_NAMES]
-    captions = [name for name in names if _kind(name) in CAPTION_NAMES]
-    splits = [name for name in names if _plain(name) in _SPLIT_NAMES]
+def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
+    """Which column is which; or what is wrong where one is missing or several could be it.
+
+    The column of pictures may have any name, as in Label Studio, if its cell in the first row, and
+    no other, is a picture's name; where there is none, ids will do.
+    """
+    images = [name for name in names if plain_name(name) in IMAGE_NAMES]
+    images = images or [name for name, cell in zip(names, cells, strict=False) if is_picture(cell)]
+    images = images or [name for name in names if plain_name(name) == _ID]
+    captions = [name for name in names if column_kind(name) in CAPTION_NAMES]
+    splits = [name for name in names if plain_name(name) in _SPLIT_NAMES]
     for what, found, accepted in (
-        ("image", images, _IMAGE_NAMES),
+        ("image", images, IMAGE_NAMES),
         ("caption", captions, CAPTION_NAMES),
     ):
         if not found:
             known = ", ".join(map(shown, names[:20])) or "nothing"
             return f"no {what} column; found {known}; accepted names are {', '.join(accepted)}"
-    several = list({_kind(name): name for name in captions}.values())
+    several = list({column_kind(name): name for name in captions}.values())
     twice = captions if len(set(captions)) < len(captions) else several
     for what, found in (("image", images), ("caption", twice), ("split", splits)):
         if len(found) > 1:
@@ -157,24 +187,20 @@ def _columns(names: Sequence[str]) -> _Columns | str:
     return _Columns(images[0], tuple(captions), splits[0] if splits else None)
 
 
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def _kind(name: str) -> str:
-    """A column's name without its number, as of caption_2."""
-    return re.sub(r"_?\d+$", "", _plain(name))
-
-
-def _has_columns(path: Path) -> bool:
+def has_columns(path: Path) -> bool:
+    """Whether a table of any kind has an image and a caption column."""
     try:
         first = next((row for row in _rows(path) if not isinstance(row, Problem)), None)
     except DataError:
         return False
-    return first is not None and isinstance(_columns(list(first[1])), _Columns)
+    return first is not None and isinstance(
+        _columns(list(first[1]), list(first[1].values())), _Columns
+    )
 
 
 def _rows(path: Path) -> Iterator[Row | Problem]:
+    if path.suffix.lower() in COLUMNAR:
+        return columnar_rows(path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return _json_rows(path)
     return _delimited_rows(path)
@@ -198,11 +224,13 @@ def _json_rows(path: Path) -> Iterator[Row | Problem]:
 
 def _delimited_rows(path: Path) -> Iterator[Row | Problem]:
     """Rows of a CSV or TSV file by the names of its first row."""
-    delimiter = _delimiter(path)
+    delimiter, first = _delimiter(path)
     header: list[str] | None = None
     for row in _cells(path, delimiter):
         if isinstance(row, Problem):
             yield row
+        elif row[0] < first:
+            continue
         elif header is None:
             header = [cell.strip() for cell in row[1]]
         elif len(row[1]) == len(header):
@@ -212,12 +240,20 @@ def _delimited_rows(path: Path) -> Iterator[Row | Problem]:
             yield Problem(f"{printable(path)}:{row[0]}", what)
 
 
-def _delimiter(path: Path) -> str:
-    """What separates the columns; raises DataError where the header has not the right ones."""
-    number, line = next(iter(numbered_lines(path)))
-    place = f"{printable(path)}:{number}"
+def _delimiter(path: Path) -> tuple[str, int]:
+    """What separates the columns, and the line of the header.
+
+    Raises DataError where the header has not the right columns.
+    """
+    lines = numbered_lines(path)
+    number, line = next(lines)
     usual = _DELIMITERS[path.suffix.lower()]
-    found = {d: _columns(_header(line, d)) for d in _NAMES}
+    if told := _SEPARATOR.fullmatch(line.strip("\r\n ")):
+        usual = told[1]
+        number, line = next(lines, (number, line))
+    _, row = next(lines, (0, ""))
+    place = f"{printable(path)}:{number}"
+    found = {d: _columns(_header(line, d), _header(row, d)) for d in _NAMES}
     right = [d for d in _NAMES if isinstance(found[d], _Columns)]
     if not right:
         raise DataError(f"{place}: {found[max(usual, key=line.count)]}")
@@ -226,7 +262,7 @@ def _delimiter(path: Path) -> str:
             f"{place}: the columns are separated by {_NAMES[right[0]]}, but {path.suffix} stands "
             f"for {_NAMES[usual[0]]}; rename the file to {'.tsv' if right[0] == TAB else '.csv'}"
         )
-    return next(d for d in right if d in usual)
+    return next(d for d in right if d in usual), number
 
 
 def _header(line: str, delimiter: str) -> list[str]:
@@ -237,9 +273,14 @@ def _header(line: str, delimiter: str) -> list[str]:
 
 
 def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
-    """Quotes count in CSV only: TSV has none, and Flickr30K's `|` file has them in captions."""
-    if delimiter in ",;":
-        return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    """Quotes count, but for those of Flickr30K's `|` file, which are in captions."""
+    if delimiter == "|":
+        return _unquoted(lines, delimiter)
+    is_csv = delimiter in ",;"
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=is_csv, strict=True)
+
+
+def _unquoted(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
 
 
@@ -247,19 +288,33 @@ def _cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Probl
     """Rows with the number of their first line.
 
     A row that is not sound is given up as a line, and reading goes on with the line after: a
-    quote that is never closed costs one row.
+    quote that is never closed costs one row. In TSV, where some write quotes as they are, such a
+    line is read without them, and so is one whose quotes would reach over tabs of other lines.
     """
     lines = _Lines(numbered_lines(path))
     reader = _reader(lines, delimiter)
     while True:
         lines.taken.clear()
+        fault: csv.Error | None = None
+        row: list[str] = []
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
+            fault = error
+        several = delimiter == TAB and len(lines.taken) > 1
+        if delimiter == TAB and (fault or (several and any(TAB in cell for cell in row))):
+            taken = lines.take_back()
+            fault = None
+            try:
+                row = next(_unquoted([taken[1]], delimiter))
+            except csv.Error as error:
+                fault = error
+            lines.taken = [taken]
+        if fault:
             number, _ = lines.take_back()
-            yield Problem(f"{printable(path)}:{number}", f"not a sound row ({error}); line skipped")
+            yield Problem(f"{printable(path)}:{number}", f"not a sound row ({fault}); line skipped")
         else:
             yield lines.taken[0][0], row
 

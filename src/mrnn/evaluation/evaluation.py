@@ -30,7 +30,7 @@ from ..scoring.ranking import (
     require_memory,
 )
 from ..scoring.word_scores import perplexity, score_words
-from ..words.text import TOKENISER, tokenise
+from ..words.text import Vocabulary
 from .metrics import (
     Words,
     bleu,
@@ -122,7 +122,7 @@ def evaluate(
             figures |= _paper2014(captioner, pairs, readable, plan.context, stage)
     if captions:
         with _timed(seconds, "metrics"):
-            figures |= _caption_figures(captions, readable, plan.meteor)
+            figures |= _caption_figures(captioner.vocabulary, captions, readable, plan.meteor)
     rankings, retrieved = None, {}
     if plan.retrieval != "none":
         with _timed(seconds, "retrieval"):
@@ -187,14 +187,18 @@ def _captions(
 
 
 def _caption_figures(
-    captions: Sequence[str], examples: Sequence[Example], with_meteor: bool
+    vocabulary: Vocabulary,
+    captions: Sequence[str],
+    examples: Sequence[Example],
+    with_meteor: bool,
 ) -> dict[str, Any]:
-    candidates = [tokenise(caption) for caption in captions]
-    references = _references(examples)
+    candidates = [vocabulary.tokenise(caption) for caption in captions]
+    references = _references(vocabulary, examples)
     return {
         "bleu": bleu(candidates, references),
         "rouge_l": rouge_l(candidates, references),
-        "cider": cider_d(candidates, references),
+        # With one image no n-gram is rarer than another: nothing was measured.
+        "cider": cider_d(candidates, references) if len(references) > 1 else None,
         "meteor": meteor(candidates, references) if with_meteor else None,
         "distinct_captions": distinct(candidates),
     }
@@ -210,7 +214,8 @@ def _paper2014(
         return written(step, state, captioner.vocabulary, given, lengths)
 
     with stage("captions", "sentences") as on_progress:
-        found = bleu_figures(write, pairs, _references(examples), context, on_progress)
+        references = _references(captioner.vocabulary, examples)
+        found = bleu_figures(write, pairs, references, context, on_progress)
     scored = [words.logprobs.tolist() for words in score_words(captioner.model, pairs)]
     return {"bleu_paper": found, "perplexity_after_context": perplexity_from(scored, context)}
 
@@ -312,7 +317,7 @@ def _signature(
         "vocabulary": len(captioner.vocabulary),
         "encoder": captioner.encoder.name,
         "precision": captioner.encoder.precision,
-        "tokeniser": TOKENISER,
+        "tokeniser": captioner.vocabulary.tokeniser,
         "unknown": "counted",
         "end": "counted",
         "decoding": _describe_decoding(captioner, plan),
@@ -352,8 +357,8 @@ def _describe_retrieval(captioner: Captioner, plan: Plan) -> str:
     return f"{how}; {prior}; ties count against"
 
 
-def _references(examples: Sequence[Example]) -> list[list[Words]]:
-    return [[tokenise(sentence) for sentence in e.sentences] for e in examples]
+def _references(vocabulary: Vocabulary, examples: Sequence[Example]) -> list[list[Words]]:
+    return [[vocabulary.tokenise(sentence) for sentence in e.sentences] for e in examples]
 
 
 @contextmanager

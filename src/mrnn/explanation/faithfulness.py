@@ -69,7 +69,7 @@ def measure(
     for done, (pixels, caption) in enumerate(everything, 1):
         if isinstance(pixels, np.ndarray):
             words = [*vocabulary.encode(caption), END]
-            content = _content(caption)
+            content = _content(vocabulary.tokenise(caption))
             found += _losses(model, encoder, usual, pixels, words, content, generator, quick)
         on_progress(done, len(pictures))
     if not found:
@@ -119,6 +119,6 @@ def quarters(heat: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return found
 
 
-def _content(caption: str) -> list[int]:
+def _content(words: Sequence[str]) -> list[int]:
     """The places of content words."""
-    return [i for i, word in enumerate(tokenise(caption)) if word not in FUNCTION_WORDS]
+    return [i for i, word in enumerate(words) if word not in FUNCTION_WORDS]

@@ -34,11 +34,11 @@ _KEPT_BY_PROGRAMS = frozenset(
 
 @dataclass(frozen=True)
 class Member:
-    """A picture inside an uncompressed tar file; its bytes are read by seeking."""
+    """A picture inside another file: a tar file, an Arrow stream, a Parquet file."""
 
     shard: Path
     name: str  # of the member
-    offset: int  # of its bytes in the shard
+    offset: int  # of its bytes in the shard; in a Parquet file, where none can be sought, its row
     size: int  # in bytes
 
     def __str__(self) -> str:

@@ -22,6 +22,7 @@ from .decoding import GAP, decode
 from .finding import Member, Picture, check_file, printable
 from .formats import NotAnImage, TooLarge
 from .kinds import Unsupported
+from .parquet_pictures import stored_picture
 
 MAX_PIXELS = 100_000_000
 
@@ -200,11 +201,16 @@ def open_picture(picture: Picture) -> Iterator[PictureFile]:
 
 def _member_file(member: Member, file: io.BufferedReader) -> io.BytesIO:
     try:
-        file.seek(member.offset)
-        content = file.read(member.size)
+        if member.shard.suffix.lower() == ".parquet":
+            content = stored_picture(member.shard, member.offset)
+        else:
+            file.seek(member.offset)
+            content = file.read(member.size)
     except OSError as error:
         raise _unreadable(member, error) from None
-    if len(content) < member.size:
+    except ValueError:  # of a Parquet file
+        content = b""
+    if len(content) != member.size:
         message = f"{printable(member)}: the shard is cut short; get a fresh copy"
         raise ImageError("damaged", message)
     return io.BytesIO(content)

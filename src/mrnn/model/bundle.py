@@ -31,7 +31,7 @@ from ..images.networks import ONNX, SAFETENSORS, EncoderFile, network
 from ..images.published import PACKAGES, completed
 from ..images.reading import Preprocessing
 from ..weight_files import check_arrays, from_safetensors, read_whole, to_half, to_safetensors
-from ..words.text import TOKENISER, Vocabulary
+from ..words.text import KNOWN_TOKENISERS, TOKENISERS, Vocabulary
 from .card import card
 from .consensus import Consensus
 from .directory import require_directory
@@ -132,7 +132,7 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
     }
     config = {
         "format": FORMAT,
-        "tokeniser": TOKENISER,
+        "tokeniser": bundle.vocabulary.tokeniser,
         "model": asdict(bundle.model.config),
         "encoder": {
             **asdict(bundle.encoder),
@@ -158,6 +158,9 @@ def load_bundle(directory: Path) -> Bundle:
     except (BundleError, UnicodeDecodeError) as error:
         raise _wrong(directory / _VOCABULARY, str(error)) from None
     path = directory / _CONFIG
+    if config["tokeniser"] != vocabulary.tokeniser:
+        found = f"{config['tokeniser']!r}, in {_VOCABULARY} {vocabulary.tokeniser!r}"
+        raise _wrong(path, f"'tokeniser' is {found}")
     sizes = _dataclass(ModelConfig, config["model"], path, "model")
     identity = _dataclass(EncoderIdentity, config["encoder"], path, "encoder")
     file = _read_encoder(config, contents, identity, directory)
@@ -308,9 +311,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     for key, kind in shape.items():
         if type(config[key]) is not kind:
             raise _wrong(path, f"{key!r} is not a {kind.__name__}")
-    if config["tokeniser"] != TOKENISER:
-        found = config["tokeniser"]
-        raise _wrong(path, f"made with the tokeniser {found!r}; this version has {TOKENISER!r}")
+    if (found := config["tokeniser"]) not in TOKENISERS:
+        raise _wrong(path, f"made with the tokeniser {found!r}; {KNOWN_TOKENISERS}")
     carried = _CARRIED & config["files"].keys()
     if len(carried) > 1:
         raise _wrong(path, f"two encoders: {' and '.join(sorted(carried))}")

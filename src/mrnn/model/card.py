@@ -121,8 +121,9 @@ def _score_lines(s: Mapping[str, Any]) -> list[str]:
         + " / ".join(f"{s['bleu'][n]:.3f}" for n in "1234")
         + f", {s['distinct_captions']} distinct captions of {s['images']}"
     ]
-    if s.get("cider") is not None:
-        lines.append(f"  ROUGE-L {s['rouge_l']:.3f}, CIDEr-D {s['cider']:.3f}")
+    named = (("ROUGE-L", s.get("rouge_l")), ("CIDEr-D", s.get("cider")))
+    if figures := [f"{name} {value:.3f}" for name, value in named if value is not None]:
+        lines.append(f"  {', '.join(figures)}")
     for key, name in (("image_to_text", "sentences"), ("text_to_image", "images")):
         recall = s.get(key) or {"r1": None}
         if recall["r1"] is not None:

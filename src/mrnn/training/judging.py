@@ -21,7 +21,7 @@ from ..results import Caption
 from ..scoring.likelihoods import image_terms
 from ..scoring.pairs import Pairs
 from ..scoring.trust import Trust
-from ..words.text import tokenise
+from ..words.text import Vocabulary
 
 References = Sequence[Sequence[tuple[str, ...]]]  # the words of each picture's sentences
 
@@ -41,18 +41,21 @@ def judged(bundle: Bundle, dev: Pairs, examples: Sequence[Example]) -> Bundle:
         return bundle
     bundle = replace(bundle, distances=quantiles(Trust(bundle).distances(terms)))
     captioner = Captioner(bundle, features_only(bundle.model.config.feature))
+    tokenise = bundle.vocabulary.tokenise
     references = [[tuple(tokenise(s)) for s in example.sentences] for example in examples]
     ratios = RATIOS if bundle.imagined else (bundle.ratio,)
     written = {ratio: captioner.caption_terms(terms, ratio=ratio) for ratio in ratios}
-    ratio = _best_ratio(written, references) if bundle.imagined else bundle.ratio
+    ratio = _best_ratio(bundle.vocabulary, written, references) if bundle.imagined else bundle.ratio
     sureness = _sureness(captioner.trust, written[ratio], references)
     return replace(bundle, ratio=ratio, sureness=sureness)
 
 
-def _best_ratio(written: Mapping[float, list[Caption]], references: References) -> float:
+def _best_ratio(
+    vocabulary: Vocabulary, written: Mapping[float, list[Caption]], references: References
+) -> float:
     """The highest whose captions are nearly as good as the best."""
     scores = {
-        ratio: cider_d([tuple(tokenise(caption.text)) for caption in captions], references)
+        ratio: cider_d([tuple(vocabulary.tokenise(c.text)) for c in captions], references)
         for ratio, captions in written.items()
     }
     best = max(scores.values())

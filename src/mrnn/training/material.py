@@ -165,10 +165,10 @@ def _grown(
     What has prototypes that no other word has is known even if no text says it. Raises DataError
     when the text has not one word with prototypes.
     """
-    said = Counter(word for sentence in text for word in tokenise(sentence))
+    said = Counter(word for sentence in text for word in vocabulary.tokenise(sentence))
     if not any(word in prototypes.rows for word in said):
         raise DataError("the sentences of --text have not one word that has prototypes")
-    said.update(word for sentence in captions for word in tokenise(sentence))
+    said.update(word for sentence in captions for word in vocabulary.tokenise(sentence))
 
     def is_enough(word: str) -> bool:
         return said[word] >= (_NAMED_COUNT if word in prototypes.rows else _TEXT_COUNT)
@@ -177,7 +177,7 @@ def _grown(
     named = {prototypes.rows.get(word) for word in (*vocabulary.words, *more)}
     more.update(name for name in prototypes.names if prototypes.rows[name] not in named)
     fresh = sorted((-said[word], word) for word in more if word not in vocabulary)
-    return Vocabulary(vocabulary.words + tuple(word for _, word in fresh))
+    return replace(vocabulary, words=vocabulary.words + tuple(word for _, word in fresh))
 
 
 def _wordstock(vocabulary: Vocabulary, prototypes: Prototypes) -> Wordstock:

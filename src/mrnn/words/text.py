@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,10 +15,20 @@ from ..errors import BundleError
 
 PADDING, START, END, UNKNOWN = range(4)
 SIGNS = ("##PADDING##", "##START##", "##END##", "##UNK##")
-TOKENISER = "words-1"  # the name of the rules below; a bundle says which it was trained with
+# Names of rules; a bundle says which it was trained with. In the first, what is not seen separates.
+TOKENISERS = ("words-1", "words-2")
+TOKENISER = TOKENISERS[-1]
+KNOWN_TOKENISERS = f"this version has {' and '.join(TOKENISERS)}"
 
 
 _ASCII_WORDS = re.compile("[a-z0-9]+")
+# Soft hyphens, marks of direction, word joiners, byte order marks: no reader sees them.
+_UNSEEN = re.compile(
+    "[\u00ad\u061c\u180e\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"
+)
+_JOINERS = re.compile("[\u200c\u200d]+")  # ZWNJ and ZWJ: they shape some letters
+_ZWNJ = "\u200c"
+_VIRAMA = 9  # the combining class of signs that let a letter join the next one
 # Scripts written without spaces: each character, with its marks, is a word of its own.
 _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -35,14 +45,17 @@ _UNSPACED = (
 )
 
 
-def tokenise(text: str) -> list[str]:
+def tokenise(text: str, rules: str = TOKENISER) -> list[str]:
     """Split text into words: NFC, lower case, runs of letters or digits; all else separates.
 
     Combining marks stay with their letter, and characters of scripts written without spaces are
-    words of their own. For ASCII text this is exactly the runs of [a-z0-9].
+    words of their own. Characters of no width are left out, but for joiners that change how a word
+    is written, as in Persian and Sinhala. For ASCII text this is exactly the runs of [a-z0-9].
     """
     if text.isascii():
         return _ASCII_WORDS.findall(text.lower())
+    if rules != TOKENISERS[0]:
+        text = _JOINERS.sub(_kept_joiner, _UNSEEN.sub("", text))
     words: list[str] = []
     before = ""  # what the character before was: "letter", "unspaced" or "" for a separator
     for character in unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower()):
@@ -50,7 +63,10 @@ def tokenise(text: str) -> list[str]:
         if kind == "M" and before:
             words[-1] += character
         elif kind not in "LN":
-            before = ""
+            if before == "letter" and rules != TOKENISERS[0] and _JOINERS.match(character):
+                words[-1] += character
+            else:
+                before = ""
         elif _is_unspaced(character):
             words.append(character)
             before = "unspaced"
@@ -61,6 +77,20 @@ def tokenise(text: str) -> list[str]:
                 words.append(character)
             before = "letter"
     return words
+
+
+def _kept_joiner(found: re.Match[str]) -> str:
+    """A joiner between letters that it shapes: after a virama, and ZWNJ in Arabic script."""
+    before, after = (
+        found.string[max(0, found.start() - 1) : found.start()],
+        found.string[found.end() : found.end() + 1],
+    )
+    if not before or not unicodedata.category(after or " ").startswith("L"):
+        return ""
+    joiner = found[0][0]
+    is_arabic = all(unicodedata.bidirectional(letter) == "AL" for letter in (before, after))
+    is_kept = unicodedata.combining(before) == _VIRAMA or (joiner == _ZWNJ and is_arabic)
+    return joiner if is_kept else ""
 
 
 def join(words: Sequence[str]) -> str:
@@ -77,11 +107,13 @@ class Vocabulary:
     """The words a model knows, by index; the four signs come first.
 
     `words` holds V strings; V includes the signs. `captions` tells how many training captions have
-    each; it is empty where nobody knows, as in bundles of before.
+    each; it is empty where nobody knows, as in bundles of before. `tokeniser` names the rules by
+    which sentences become such words.
     """
 
     words: tuple[str, ...]
     captions: tuple[int, ...] = ()
+    tokeniser: str = TOKENISER
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -103,14 +135,15 @@ class Vocabulary:
     ) -> Vocabulary:
         """Collect the words seen `at_least` times, the most frequent first, ties by spelling.
 
-        The words of a vocabulary that is `known` come before them, in its order.
+        The words of a vocabulary that is `known` come before them, in its order; its rules hold.
         """
-        counts = Counter(word for sentence in sentences for word in tokenise(sentence))
+        rules = known.tokeniser if known else TOKENISER
+        counts = Counter(word for sentence in sentences for word in tokenise(sentence, rules))
         before = known.words if known else SIGNS
         for word in before:
             counts.pop(word, None)
         kept = [(-count, word) for word, count in counts.items() if count >= at_least]
-        return cls(before + tuple(word for _, word in sorted(kept)))
+        return cls(before + tuple(word for _, word in sorted(kept)), tokeniser=rules)
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
@@ -122,10 +155,9 @@ class Vocabulary:
         keys = set(content) if isinstance(content, dict) else set()
         if keys - {"captions"} != {"tokeniser", "words"}:
             raise BundleError('expected an object with the keys "tokeniser" and "words"')
-        if content["tokeniser"] != TOKENISER:
-            raise BundleError(
-                f"made with the tokeniser {content['tokeniser']!r}; this version has {TOKENISER!r}"
-            )
+        rules = content["tokeniser"]
+        if rules not in TOKENISERS:
+            raise BundleError(f"made with the tokeniser {rules!r}; {KNOWN_TOKENISERS}")
         words = content["words"]
         if not isinstance(words, list) or not all(isinstance(w, str) and w for w in words):
             raise BundleError('"words" must be a list of non-empty strings')
@@ -134,15 +166,15 @@ class Vocabulary:
             type(count) is int and 0 <= count < 2**63 for count in captions
         ):
             raise BundleError('"captions" must be a list of whole numbers from 0')
-        vocabulary = cls(tuple(words), tuple(captions))
+        vocabulary = cls(tuple(words), tuple(captions), rules)
         for word in words[len(SIGNS) :]:
-            if tokenise(word) != [word]:
+            if vocabulary.tokenise(word) != [word]:
                 raise BundleError(f"{word!r} is not a word as the tokeniser makes them")
         return vocabulary
 
     def to_json(self) -> str:
         """Write as a JSON document, one word a line."""
-        content: dict[str, Any] = {"tokeniser": TOKENISER, "words": self.words}
+        content: dict[str, Any] = {"tokeniser": self.tokeniser, "words": self.words}
         if self.captions:
             content["captions"] = self.captions
         return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
@@ -165,15 +197,19 @@ class Vocabulary:
     def counted(self, sentences: Iterable[str]) -> Vocabulary:
         """The same words, with how many of these sentences have each."""
         said = Counter(i for sentence in sentences for i in set(self.encode(sentence)))
-        return Vocabulary(self.words, tuple(said[i] for i in range(len(self))))
+        return replace(self, captions=tuple(said[i] for i in range(len(self))))
+
+    def tokenise(self, sentence: str) -> list[str]:
+        """A sentence as words, by the rules that this vocabulary was made with."""
+        return tokenise(sentence, self.tokeniser)
 
     def encode(self, sentence: str) -> list[int]:
         """Indices of a sentence's words, without START and END."""
-        return [self.index(word) for word in tokenise(sentence)]
+        return [self.index(word) for word in self.tokenise(sentence)]
 
     def encode_known(self, sentence: str) -> list[int]:
         """The same without the words that are not in the vocabulary."""
-        return [self.index(word) for word in tokenise(sentence) if word in self]
+        return [self.index(word) for word in self.tokenise(sentence) if word in self]
 
     def decode(self, indices: Iterable[int]) -> list[str]:
         """Words at the indices, signs included."""

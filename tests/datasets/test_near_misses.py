@@ -1,0 +1,216 @@
+"""What looks like a list of a split, a folder of one or captions is read, or named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dataset_layouts import (
+    DEV,
+    LAYOUTS,
+    NAMES,
+    TRAIN,
+    base_name,
+    csv,
+    flickr,
+    folder,
+    imagefolder,
+    jpeg,
+    put,
+    put_pictures,
+)
+from mrnn.datasets import DataSet, read_dataset
+
+
+def split_lists(data, *names):
+    """The Flickr layout with lists of other names."""
+    flickr(data)
+    for old, new in zip(("train", "dev"), names, strict=True):
+        (data / f"Flickr_8k.{old}Images.txt").rename(data / new)
+    return read_dataset(data)
+
+
+def named(dataset: DataSet) -> dict[str, str]:
+    """Problems by the names of their files."""
+    return {p.place.rpartition("/")[2]: p.message for p in dataset.problems}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_images.txt", "val_images.txt"),
+        ("train.lst", "val.lst"),
+        ("Flickr_30k.trainimages.txt", "Flickr_30k.valimages.txt"),
+        ("train-list.txt", "dev-list.txt"),
+        ("training.txt", "validation.txt"),
+        ("karpathy_train_images.list", "karpathy_val_images.list"),
+        ("TRAIN.TXT", "VAL.TXT"),
+        ("trainset.txt", "testset.txt"),
+    ],
+)
+def test_lists_of_splits_have_many_names(tmp_path, names):
+    dataset = split_lists(tmp_path / "birds", *names)
+    assert dataset.problems == ()
+    other = "test" if "test" in names[1] else "dev"
+    assert {base_name(e.image) for e in dataset.split(other)} == set(DEV)
+    assert other == "test" or dataset.split_origin == "given by the data"
+
+
+def test_a_list_may_name_the_folder_of_the_pictures(tmp_path):
+    data = flickr(tmp_path / "birds")
+    for path in data.glob("*Images.txt"):
+        lines = path.read_text().splitlines()
+        path.write_text("".join(f"Flicker8k_Dataset/{line}\n" for line in lines))
+    dataset = read_dataset(data)
+    assert (dataset.problems, dataset.counts()) == ((), {"train": 8, "dev": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("train.en.txt", "a list of the train split"),
+        ("val.csv", "a list of the dev split"),
+        ("more_captions.json", "captions"),
+        ("metadata.parquet.txt", "captions"),
+        ("test.xlsx", "a list of the test split"),
+    ],
+)
+def test_what_is_not_read_is_named(tmp_path, name, what):
+    data = flickr(tmp_path / "birds")
+    put(data / name, "A dog runs here\n")
+    dataset = read_dataset(data)
+    assert len(dataset.examples) == 11
+    message = named(dataset)[name]
+    assert message.startswith(f"looks like {what}, but is not read: the data is taken for ")
+    assert message.endswith("or name the file to be read instead")
+
+
+@pytest.mark.parametrize(
+    "name", ["README.txt", "notes.json", "Flickr8k.lemma.token.txt", "LICENSE.txt", "trained.txt"]
+)
+def test_what_looks_like_nothing_is_left_in_peace(tmp_path, name):
+    data = flickr(tmp_path / "birds")
+    put(data / name, "A dog runs here\n")
+    assert read_dataset(data).problems == ()
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_list_beside_any_layout(tmp_path, name):
+    """Where lists mean nothing, they are named."""
+    data = LAYOUTS[name](tmp_path / "birds")
+    if not data.is_dir():
+        return
+    put(data / "train.lst", "".join(f"{n}\n" for n in TRAIN))
+    found = named(read_dataset(data))
+    assert set(found) == (set() if "Flickr" in name else {"train.lst"}) or len(found) == len(TRAIN)
+
+
+def test_coco_releases_have_nothing_that_is_named(tmp_path):
+    data = LAYOUTS["COCO captions JSON"](tmp_path / "birds")
+    for path in (data / "annotations").iterdir():
+        path.rename(data / path.name)
+    assert read_dataset(data).problems == ()
+
+
+@pytest.mark.parametrize("other", ["training", "Train", "train"])
+def test_metadata_in_folders_of_splits(tmp_path, other):
+    data = imagefolder(tmp_path / "birds")
+    (data / "train").rename(data / other)
+    dataset = read_dataset(data)
+    assert (dataset.problems, dataset.counts()) == ((), {"train": 8, "dev": 3})
+
+
+def test_metadata_in_folders_inside_of_data(tmp_path):
+    imagefolder(tmp_path / "birds" / "data")
+    dataset = read_dataset(tmp_path / "birds")
+    assert (dataset.problems, dataset.counts()) == ((), {"train": 8, "dev": 3})
+
+
+def test_metadata_in_a_folder_that_is_no_split_is_named(tmp_path):
+    data = imagefolder(tmp_path / "birds")
+    put(data / "held-out" / "metadata.csv", "file_name,text\n0.jpg,A dog\n")
+    [problem] = read_dataset(data).problems
+    assert problem.place == f"{data}/held-out/metadata.csv"
+    assert problem.message.startswith("looks like captions, but is not read")
+
+
+@pytest.mark.parametrize("column", ["image_file_name", "file_names", "image_file_names"])
+def test_columns_of_imagefolder(tmp_path, column):
+    put_pictures(tmp_path)
+    value = ["0.jpg"] if column.endswith("s") else "0.jpg"
+    rows = [{column: value, "text": "A dog"}, {column: ["1.jpg", "2.jpg"], "text": "Two"}]
+    put(tmp_path / "metadata.jsonl", "\n".join(map(json.dumps, rows)))
+    dataset = read_dataset(tmp_path)
+    assert [e.image.name for e in dataset.examples] == ["0.jpg"]
+    [problem] = dataset.problems
+    assert problem.message == f"no image in the column '{column}'; skipped"
+
+
+@pytest.mark.parametrize("file", ["metadata.csv", "captions.csv"])
+@pytest.mark.parametrize(
+    ("train", "dev"),
+    [("train", "val"), ("train2017", "val2017"), ("images/training", "images/dev")],
+)
+def test_folders_of_splits_that_the_names_tell(tmp_path, file, train, dev):
+    """Nobody trains on pictures that lie in a folder for testing."""
+    rows = []
+    for name in NAMES:
+        there = f"{train if name in TRAIN else dev}/{name}"
+        put(tmp_path / there, jpeg(name))
+        rows.append(f"{there},A dog\n")
+    put(tmp_path / file, "file_name,text\n" + "".join(rows))
+    dataset = read_dataset(tmp_path)
+    assert dataset.split_origin == "by the folders of the pictures"
+    assert {base_name(e.image) for e in dataset.split("train")} == set(TRAIN)
+    assert {base_name(e.image) for e in dataset.split("dev")} == set(DEV)
+
+
+def test_folders_of_one_split_tell_nothing(tmp_path):
+    put_pictures(tmp_path / "test")
+    put(tmp_path / "a.csv", "file,text\n" + "".join(f"test/{n},A dog\n" for n in NAMES))
+    assert read_dataset(tmp_path).split_origin.startswith("a tenth of the pictures each")
+
+
+def test_a_split_column_counts_more_than_folders(tmp_path):
+    data = csv(tmp_path / "birds")
+    (data / "images").rename(data / "test")
+    assert read_dataset(data).counts() == {"train": 8, "dev": 3}
+
+
+def test_folders_of_splits_inside_a_folder_of_pictures(tmp_path):
+    folder(tmp_path / "birds" / "images")
+    dataset = read_dataset(tmp_path / "birds")
+    assert (dataset.problems, dataset.counts()) == ((), {"train": 8, "dev": 3})
+
+
+@pytest.mark.parametrize("everything", ["captions", "all"])
+def test_captions_that_two_files_have_count_once(tmp_path, everything):
+    """Everything beside the splits."""
+    put_pictures(tmp_path / "images")
+    rows = [f"{name},A dog {name}\n" for name in NAMES] + ["0.jpg,A dog 0.jpg\n"]
+    put(tmp_path / "train.csv", "image,caption\n" + "".join(rows[:8] + rows[11:]))
+    put(tmp_path / "val.csv", "image,caption\n" + "".join(rows[8:11]))
+    put(tmp_path / f"{everything}.csv", "image,caption\n" + "".join(rows) + "3.jpg,Something new\n")
+    dataset = read_dataset(tmp_path)
+    assert dataset.counts() == {"train": 8, "dev": 3}
+    captions = [len(e.sentences) for e in dataset.examples]
+    assert captions == [2, 1, 1, 2, *[1] * 7]  # who says the same in one file says it
+    assert {str(p) for p in dataset.problems} == {
+        f"{tmp_path}/{everything}.csv: 9 captions of {tmp_path}/train.csv again; counted once",
+        f"{tmp_path}/{everything}.csv: 3 captions of {tmp_path}/val.csv again; counted once",
+    }
+
+
+def test_captions_as_json_lines_and_csv_count_once(tmp_path):
+    data = imagefolder(tmp_path / "birds")
+    path = data / "validation" / "metadata.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    text = "".join(f"{row['file_name']},{row['text']}\n" for row in rows)
+    put(path.with_suffix(".csv"), f"file_name,text\n{text}")
+    dataset = read_dataset(data)
+    path.with_suffix(".csv").unlink()
+    assert dataset.examples == read_dataset(data).examples
+    [problem] = dataset.problems
+    table = path.with_suffix(".csv")
+    assert str(problem) == f"{path}: 6 captions of {table} again; counted once"
