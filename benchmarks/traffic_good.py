@@ -133,7 +133,8 @@ def _rank(of: str) -> Ask:
             results = answer.json()["results"]
             _require(len(results) == 3, "other queries")
             for result in results:
-                _require([r["rank"] for r in result["results"]] == [1, 2, 3], "other ranks")
+                ranks = [r["rank"] for r in result["results"]]
+                _require(ranks == [1, 2, 3] or _says_nothing(result), "other ranks")
         return found
 
     return ask
@@ -156,8 +157,14 @@ async def _search(target: Target, draw: random.Random) -> str:
     answer = await target.http.post("/v1/search", json={"query": draw.choice(SENTENCES), "k": 5})
     if (found := outcome(answer)) == "200":
         most = min(5, target.model["library"]["pictures"])
-        _require(len(answer.json()["results"]) == most, "too few results")
+        result = answer.json()
+        _require(len(result["results"]) == most or _says_nothing(result), "too few results")
     return found
+
+
+def _says_nothing(result: dict[str, Any]) -> bool:
+    """Whether nothing was found, of words that the model does not know."""
+    return bool(result["unknown"]) and not result["results"]
 
 
 async def _like(target: Target, draw: random.Random) -> str:

@@ -88,7 +88,7 @@ def test_the_examples_work(server, document, name):
     assert answer.status_code == 200, answer.text
     told = route["responses"]["200"]["content"]["application/json"]["schema"]
     Draft202012Validator({**told, **resolved}).validate(answer.json())
-    assert answer.json()["results"]
+    assert answer.json()["results"] or answer.json()["unknown"]  # of a small vocabulary
 
 
 # What the server does

@@ -441,7 +441,7 @@ def test_nothing_leads_sideways_on_a_phone(page, server, photos, tmp_path):
         page.run("document.querySelector('[value=drawn]').click()")
         assert beyond(page) == []
         page.go("#search")
-        page.one("#query-text").send_keys("a " + "zorb" * 30 + Keys.ENTER)
+        page.one("#query-text").send_keys("a dog " + "zorb" * 30 + Keys.ENTER)
         page.one(".tile")
         assert beyond(page) == []
         page.one(".tile button").click()
