@@ -163,6 +163,8 @@ def test_pictures_that_nothing_names(flickr_layout, picture):
         path.write_bytes((home / "0.jpg").read_bytes())
     (home / ".hidden").mkdir()
     (home / ".hidden" / "3.jpg").write_bytes(b"x")
+    (home / "@eaDir").mkdir()
+    (home / "@eaDir" / "4.jpg").write_bytes(b"x")
     (home / "loop").symlink_to(home)
     (flickr_layout / "notes.txt").write_text("of no picture\n")
     code, d = document(flickr_layout)

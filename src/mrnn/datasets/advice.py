@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..images.finding import SUFFIXES, printable
+from ..images.finding import SUFFIXES, is_hidden, printable
 from .examples import DataSet
 
 FEW = 5_000  # captions, below which it pays to begin with a model that can already write
@@ -39,14 +39,14 @@ def without_captions(data: DataSet, places: Iterable[Path]) -> dict[str, Any]:
 
 
 def _pictures(top: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Folders with the names of their pictures, in order; hidden ones are passed over."""
+    """Folders with the names of their pictures, in order; what programs keep is passed over."""
     seen: set[Path] = set()
     for path, folders, files in os.walk(top, followlinks=True):
         folder = Path(path).resolve()
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and folder not in seen)
+        folders[:] = sorted(f for f in folders if not is_hidden(f) and folder not in seen)
         if folder not in seen:
             seen.add(folder)
-            names = (name for name in sorted(files) if not name.startswith("."))
+            names = (name for name in sorted(files) if not is_hidden(name))
             yield folder, [name for name in names if Path(name).suffix.lower() in SUFFIXES]
 
 
