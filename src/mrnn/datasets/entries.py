@@ -126,7 +126,7 @@ def picture_folders(beside: Path, images: Path | None) -> tuple[Path, ...]:
             folders.append(home / name)
             with suppress(DataError):  # what may not be entered has no picture either
                 inside = Listing.of(home / name).folders
-                folders += [home / name / one for one in inside if split_of_file(Path(one))]
+                folders += [home / name / one for one in inside if split_of_name(one)]
         elif split_of_file(home / name):
             folders.append(home / name)
     return (*folders, home)
@@ -164,7 +164,12 @@ def known_split(word: str) -> str | None:
 
 def split_of_file(path: Path) -> str | None:
     """The split that the name of a file tells, as in `captions_val2014.json`."""
-    words = {known_split(word) for word in _SPLIT_WORD.findall(path.name.lower())}
+    return split_of_name(path.name)
+
+
+def split_of_name(name: str) -> str | None:
+    """The same of a name alone."""
+    words = {known_split(word) for word in _SPLIT_WORD.findall(name.lower())}
     return words.pop() if len(words) == 1 else None
 
 

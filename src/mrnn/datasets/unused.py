@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..images.finding import printable
-from .entries import Format, Listing, split_of_file
+from .entries import Format, Listing, split_of_name
 from .examples import Problem
 
 _TEXTS = (".txt", ".lst", ".list", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".token")
@@ -47,5 +47,5 @@ def _looks_like(file: str) -> str | None:
         return None
     if any(word in name for word in _WORDS):
         return "captions"
-    split = split_of_file(Path(name))
+    split = split_of_name(name)
     return f"a list of the {split} split" if split else None
