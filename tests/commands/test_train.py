@@ -100,7 +100,7 @@ def test_train_says_what_it_recognised_and_where_each_setting_comes_from(flickr_
     assert code == 0
     assert re.fullmatch(r".*m: dev perplexity \d+\.\d\d, epoch 1\n", out)
     assert "birds: Flickr8K/30K release; images: train 8, dev 3; splits given by the data" in err
-    assert "16 captions are few: --from plain begins with a model that can write" in err
+    assert "16 captions are few: --from default begins with a model that can write" in err
     assert "mine.toml: batch 8, seed 3" in err
     assert "suits 16 sentences: minimum-count 2" in err
     assert 'flag: encoder "none", epochs 1, embedding 4, recurrent 4, multimodal 4' in err

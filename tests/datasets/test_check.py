@@ -129,7 +129,7 @@ def test_the_same_in_text(flickr_layout):
 def test_the_one_thing_to_do_next(flickr_layout, tmp_path, monkeypatch):
     _, d = document(flickr_layout, "--quick")
     assert d["next"] == (
-        f"mrnn train {flickr_layout} --from plain -o my-model; --from, since 16 captions are few"
+        f"mrnn train {flickr_layout} --from default -o my-model  # --from, since 16 captions are few"
     )
     assert run(flickr_layout, "--quick")[1].splitlines()[-1] == f"{'next':26} {d['next']}"
     pictures = flickr_layout / "Flicker8k_Dataset"
@@ -151,7 +151,7 @@ def test_the_one_thing_to_do_next(flickr_layout, tmp_path, monkeypatch):
 def test_few_captions():
     assert few_captions(5_000) is None
     assert few_captions(4_999) == (
-        "4,999 captions are few: --from plain begins with a model that can write"
+        "4,999 captions are few: --from default begins with a model that can write"
     )
 
 
@@ -173,7 +173,7 @@ def test_pictures_that_nothing_names(flickr_layout, picture):
     assert len(d["without_captions"]["examples"]) == 3
     assert set(d["without_captions"]["examples"]) <= {str(path.resolve()) for path in left}
     out = run(flickr_layout, "--quick")[1]
-    assert "pictures left out          5 that no caption or list names, such as" in out
+    assert "pictures left out          5 without a caption that can be used, such as" in out
     assert document(flickr_layout / "Flickr8k.token.txt")[1]["without_captions"]["images"] == 5
 
 

@@ -49,7 +49,7 @@ Exclude = Annotated[
     typer.Option(
         "--exclude",
         help="Leave out files and folders by this pattern of their names, or of paths below PATH "
-        "if it has a slash; may be given several times.",
+        "if it has a slash; may be given several times. A library remembers them; '' ends that.",
         metavar="GLOB",
     ),
 ]

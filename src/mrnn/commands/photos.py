@@ -87,7 +87,9 @@ def _demo(
 def caption(
     paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
-    n_best: Annotated[int, typer.Option(help="Show the N best of the beam.", metavar="N")] = 0,
+    n_best: Annotated[
+        int, typer.Option(help="Show the N best of a beam, at least N wide.", metavar="N")
+    ] = 0,
     consensus: Consensus = False,
     ratio: Ratio = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,

@@ -111,7 +111,11 @@ def train(
     ] = None,
     encoder: Annotated[
         Optional[str],
-        _setting("encoder", "Image encoder, or an .onnx file; none trains RNN-Base.", "NAME"),
+        _setting(
+            "encoder",
+            "efficientnet-lite0, -lite1, -lite2, alexnet, or an .onnx file; none trains RNN-Base.",
+            "NAME",
+        ),
     ] = None,
     encoder_weights: Annotated[
         Optional[Path], typer.Option(help="Weights of alexnet.", metavar="FILE")

@@ -15,7 +15,7 @@ from .examples import DataSet
 
 FEW = 5_000  # captions, below which it pays to begin with a model that can already write
 _SHOWN = 3  # pictures
-_SHIPPED = "plain"  # the model to begin with
+_SHIPPED = "default"  # the model to begin with
 
 
 def without_captions(data: DataSet, places: Iterable[Path]) -> dict[str, Any]:
@@ -68,5 +68,5 @@ def next_step(reason: str | None, captions: int, arguments: Sequence[str]) -> st
         return "add pictures with captions, or a column `split` that says train and dev"
     start = ["--from", _SHIPPED] if captions < FEW else []
     command = printable(shlex.join(["mrnn", "train", *arguments, *start, "-o", "my-model"]))
-    why = f"; --from, since {captions:,} captions are few" if start else ""
+    why = f"  # --from, since {captions:,} captions are few" if start else ""
     return f"{command}{why}"

@@ -182,7 +182,7 @@ def _picture_lines(pictures: Mapping[str, Any] | None, name: Name) -> Iterator[s
 
 
 def _without_lines(of: Mapping[str, Any], name: Name) -> Iterator[str]:
-    such = f"{of['images']:,} that no caption or list names, such as"
+    such = f"{of['images']:,} without a caption that can be used, such as"
     yield _line("pictures left out", such if of["images"] else "none")
     yield from (f"  {name(image)}" for image in of["examples"])
 

@@ -117,7 +117,9 @@ def search_notes(results: Results) -> Iterator[str]:
     """What a person should know of a search beside its results."""
     if results.unknown:
         yield unknown_line(results.unknown, bool(results.found))
-    if results.threshold is not None and not any(found.match for found in results.found):
+    if not results.pictures:
+        yield "the library has no pictures: mrnn index PATH... --library DIR takes some in"
+    elif results.threshold is not None and not any(found.match for found in results.found):
         best = max((found.log_ratio or 0 for found in results.found), default=None)
         reached = "" if best is None else f" (best {best:+.2f})"
         yield (
