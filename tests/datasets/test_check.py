@@ -129,7 +129,8 @@ def test_the_same_in_text(flickr_layout):
 def test_the_one_thing_to_do_next(flickr_layout, tmp_path, monkeypatch):
     _, d = document(flickr_layout, "--quick")
     assert d["next"] == (
-        f"mrnn train {flickr_layout} --from default -o my-model  # --from, since 16 captions are few"
+        f"mrnn train {flickr_layout} --from default -o my-model  "
+        "# --from, since 16 captions are few"
     )
     assert run(flickr_layout, "--quick")[1].splitlines()[-1] == f"{'next':26} {d['next']}"
     pictures = flickr_layout / "Flicker8k_Dataset"
