@@ -17,6 +17,7 @@ from dataset_layouts import (
     folder,
     imagefolder,
     jpeg,
+    parquet,
     put,
     put_pictures,
 )
@@ -214,3 +215,11 @@ def test_captions_as_json_lines_and_csv_count_once(tmp_path):
     [problem] = dataset.problems
     table = path.with_suffix(".csv")
     assert str(problem) == f"{path}: 6 captions of {table} again; counted once"
+
+
+def test_parts_with_a_hash_behind_their_numbers(tmp_path):
+    data = parquet(tmp_path / "birds") / "data"
+    for number, path in enumerate(sorted(data.glob("train-*"))):
+        path.rename(path.with_name(f"{path.stem}-6f3344faa23e9b0{number}.parquet"))
+    dataset = read_dataset(tmp_path / "birds")
+    assert (dataset.problems, dataset.counts()) == ((), {"train": 8, "dev": 3})

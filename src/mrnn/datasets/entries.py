@@ -42,7 +42,9 @@ _SPLIT_FOLDER = re.compile(
 _SPLIT_WORD = re.compile(
     rf"(?<![a-z])({'|'.join(_SPLITS)})(?:images?|imgs?|names?|ids?|list|set|split|data)?(?![a-z])"
 )
-_PART = re.compile(r"(?<![0-9])[0-9]{5,}(-of-[0-9]{5,})?(?![0-9])|^[0-9]+(?=\.)")
+_PART = re.compile(  # of several; the hub's had a hash behind the numbers for some years
+    r"(?<![0-9])[0-9]{5,}(-of-[0-9]{5,}(-[0-9a-f]{16})?)?(?![0-9])|^[0-9]+(?=\.)"
+)
 
 
 class Entry(NamedTuple):
