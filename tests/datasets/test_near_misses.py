@@ -12,6 +12,7 @@ from dataset_layouts import (
     NAMES,
     TRAIN,
     base_name,
+    coco,
     csv,
     flickr,
     folder,
@@ -223,3 +224,40 @@ def test_parts_with_a_hash_behind_their_numbers(tmp_path):
         path.rename(path.with_name(f"{path.stem}-6f3344faa23e9b0{number}.parquet"))
     dataset = read_dataset(tmp_path / "birds")
     assert (dataset.problems, dataset.counts()) == ((), {"train": 8, "dev": 3})
+
+
+def coco_with_splits(data, where, word=lambda name: "train" if name in TRAIN else "val"):
+    """One file of COCO's whose images, or whose annotations, tell their split."""
+    coco(data)
+    both = [json.loads(p.read_text()) for p in sorted((data / "annotations").glob("captions_*"))]
+    document = {kind: both[0][kind] + both[1][kind] for kind in ("images", "annotations")}
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    for one in document[where]:
+        one["split"] = word(names[one.get("image_id", one["id"])])
+    return put(data / "annotations" / "all.json", json.dumps(document))
+
+
+@pytest.mark.parametrize("where", ["images", "annotations"])
+def test_splits_in_coco(tmp_path, where):
+    dataset = read_dataset(coco_with_splits(tmp_path / "birds", where))
+    assert (dataset.problems, dataset.split_origin) == ((), "given by the data")
+    assert {base_name(e.image) for e in dataset.split("dev")} == set(DEV)
+    assert dataset.counts() == {"train": 8, "dev": 3}
+
+
+def test_unknown_splits_in_coco_are_told(tmp_path):
+    splits = {**dict.fromkeys(TRAIN, "train"), DEV[0]: "val"}
+    path = coco_with_splits(tmp_path / "birds", "images", lambda n: splits.get(n, "spare"))
+    dataset = read_dataset(path)
+    assert dataset.counts() == {"train": 8, "dev": 1}
+    assert [p.message for p in dataset.problems] == ["unknown split 'spare'; skipped"] * 2
+
+
+def test_two_splits_of_a_picture_in_coco_are_told(tmp_path):
+    path = coco_with_splits(tmp_path / "birds", "annotations")
+    document = json.loads(path.read_text())
+    document["annotations"][-1]["split"] = "train"
+    put(path, json.dumps(document))
+    [problem] = read_dataset(path).problems
+    assert "is already in the dev split, where all of it is read" in problem.message
+    assert problem.place.startswith(f"{path}: annotations[")
