@@ -18,9 +18,12 @@ from dataset_layouts import (
     folder,
     imagefolder,
     jpeg,
+    json_lines,
     parquet,
     put,
     put_pictures,
+    split_of,
+    tar,
 )
 from mrnn.datasets import DataSet, read_dataset
 
@@ -261,3 +264,72 @@ def test_two_splits_of_a_picture_in_coco_are_told(tmp_path):
     [problem] = read_dataset(path).problems
     assert "is already in the dev split, where all of it is read" in problem.message
     assert problem.place.startswith(f"{path}: annotations[")
+
+
+@pytest.mark.parametrize(
+    "column", ["split", "Subset", "partition", "data_split", "data split", "phase", "fold"]
+)
+@pytest.mark.parametrize("layout", [csv, json_lines])
+def test_columns_that_tell_splits(tmp_path, column, layout):
+    data = layout(tmp_path / "birds")
+    [path] = data.glob("captions.*")
+    path.write_text(path.read_text().replace("split", column))
+    rows = [json.loads(line) for line in path.read_text().splitlines() if line[0] == "{"]
+    if rows:
+        put(tmp_path / "array" / "captions.json", json.dumps(rows))
+        (data / "photos").rename(tmp_path / "array" / "photos")
+        assert read_dataset(tmp_path / "array").counts() == {"train": 8, "dev": 3}
+        (tmp_path / "array" / "photos").rename(data / "photos")
+    dataset = read_dataset(data)
+    assert (dataset.problems, dataset.counts()) == ((), {"train": 8, "dev": 3})
+
+
+@pytest.mark.parametrize("layout", [csv, json_lines])
+def test_columns_that_may_tell_splits_and_do_not(tmp_path, layout):
+    data = layout(tmp_path / "birds")
+    [path] = data.glob("captions.*")
+    text = path.read_text().replace("split", "dataset")
+    path.write_text(text.replace('"train"', '"COCO"').replace(",train\n", ",COCO\n"))
+    dataset = read_dataset(data)
+    assert dataset.counts() == {"dev": 3}
+    assert len(dataset.problems) == 8  # no split, while others have one
+    dev = split_of(DEV[0])
+    path.write_text(text.replace('"train"', '"COCO"').replace(f'"{dev}"', '"Flickr"'))
+    if layout is csv:
+        path.write_text(text.replace(",train\n", ",COCO\n").replace(f",{dev}\n", ",Flickr\n"))
+    assert read_dataset(data).problems == ()
+
+
+def test_a_column_of_words_of_splits_is_told(tmp_path):
+    data = csv(tmp_path / "birds")
+    path = data / "captions.csv"
+    path.write_text(path.read_text().replace("split", "used for"))
+    [problem] = read_dataset(data).problems
+    assert str(problem) == (
+        f"{path}: the column 'used for' seems to tell splits, but is not read; rename it to split"
+    )
+    path.write_text(path.read_text().replace(f",{split_of(DEV[0])}\n", ",bus\n"))
+    assert read_dataset(data).problems == ()
+
+
+def test_shards_whose_objects_tell_splits(tmp_path):
+    members = []
+    for name in NAMES:
+        said = {"caption": "A dog", "split": "spare" if name == DEV[0] else split_of(name)}
+        members += [(name, jpeg(name)), (f"{name[:-4]}.json", json.dumps(said).encode())]
+    put(tmp_path / "a.tar", tar(members))
+    dataset = read_dataset(tmp_path)
+    assert dataset.counts() == {"train": 8, "dev": 2}
+    [problem] = dataset.problems
+    assert problem.message == "unknown split 'spare'; skipped"
+
+
+def test_keys_of_shards_that_may_be_captions_are_told(tmp_path):
+    said = json.dumps({"text": "Sale", "caption": "A dog", "description": "A dog"}).encode()
+    put(tmp_path / "a.tar", tar([("1.jpg", jpeg("1.jpg")), ("1.json", said)]))
+    dataset = read_dataset(tmp_path)
+    assert [e.sentences for e in dataset.examples] == [("A dog",)]
+    [problem] = dataset.problems
+    assert problem.message == (
+        "captions of 1 objects are those of caption, not text; rename the right key to caption"
+    )

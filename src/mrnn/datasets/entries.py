@@ -26,6 +26,9 @@ CAPTION_NAMES = (
     *("caption", "captions", "text", "texts", "sentence", "sentences"),
     *("description", "comment", "raw"),
 )
+SPLIT_NAMES = ("split", "set")
+# Those that mean other things as well: where they say the word of a split.
+MAYBE_SPLIT_NAMES = ("data_split", "subset", "partition", "phase", "fold", "dataset")
 _LONG = 19  # digits
 _SHOWN = 200  # characters of a name in a message
 _LEADS_OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|.*(://|\0)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)

@@ -18,6 +18,8 @@ from .coco import is_coco, is_list_of_pictures
 from .documents import glimpse, mentions, parse
 from .entries import (
     CAPTION_NAMES,
+    MAYBE_SPLIT_NAMES,
+    SPLIT_NAMES,
     Entry,
     Format,
     Found,
@@ -42,7 +44,7 @@ _IMAGE_KEYS = (  # the first whose picture is there counts
 )
 _CAPTION_KINDS = (*CAPTION_NAMES, "caption_str", "report")  # the last are TextCaps' and IU X-ray's
 _CHATS = ("conversations", "messages")
-_SPLIT_KEYS = ("split", "set", "set_name")
+_SPLIT_KEYS = (*SPLIT_NAMES, "set_name")
 _SPEAKERS = {"human": True, "user": True, "gpt": False, "assistant": False}  # and whether they ask
 _MOST_KEYS = 100  # of an object that tells of one picture
 
@@ -53,6 +55,7 @@ class _Keys(NamedTuple):
     images: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
     split: str = ""
+    maybe: tuple[str, ...] = ()  # which may tell the split, too
     others: tuple[str, ...] = ()  # which may be captions, too
 
     def is_chat(self) -> bool:
@@ -223,13 +226,20 @@ def _keep(value: dict[str, Any]) -> object:
     keys = _keys(tuple(value))
     if keys.captions and not any(map(_is_array_of_rows, value.values())):
         captions = tuple(value[key] for key in keys.captions if value[key] is not None)
-        return _Row(_images(value, keys), captions, value.get(keys.split), keys)
+        split = value.get(keys.split) if keys.split else _maybe_split(value, keys.maybe)
+        return _Row(_images(value, keys), captions, split, keys)
     who = value.get("from", value.get("role"))
     if isinstance(who, str) and who in _SPEAKERS:
         return _Turn(_SPEAKERS[who], value.get("value", value.get("content")))
     if isinstance(task := value.get("data"), dict) and "annotations" in value:
         return _Row(_images(task, _keys(tuple(task))), tuple(_results(value)), None, _Keys())
     return value
+
+
+def _maybe_split(value: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The first value of some keys that is a word of a split."""
+    words = (value[name] for name in names)
+    return next((w for w in words if isinstance(w, str) and known_split(w[:40])), None)
 
 
 def _is_array_of_rows(value: object) -> bool:
@@ -263,13 +273,14 @@ def _keys(names: tuple[str, ...]) -> _Keys:
     plain = {plain_name(name): name for name in names}
     images = tuple(plain[name] for name in _IMAGE_KEYS if name in plain)
     [split, *_] = [*(plain[name] for name in _SPLIT_KEYS if name in plain), ""]
+    maybe = tuple(plain[name] for name in MAYBE_SPLIT_NAMES if name in plain)
     kinds = {
         kind: found
         for kind in (*_CAPTION_KINDS, *_CHATS)
         if (found := tuple(name for name in names if column_kind(name) == kind))
     }
     [captions, *others] = [*kinds.values(), ()]
-    return _Keys(images, captions, split, sum(others, ()))
+    return _Keys(images, captions, split, maybe, sum(others, ()))
 
 
 RECORDS = Format(
