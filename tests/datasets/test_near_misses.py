@@ -333,3 +333,41 @@ def test_keys_of_shards_that_may_be_captions_are_told(tmp_path):
     assert problem.message == (
         "captions of 1 objects are those of caption, not text; rename the right key to caption"
     )
+
+
+@pytest.mark.parametrize("is_array", [False, True])
+def test_what_r_writes_for_an_empty_cell(tmp_path, is_array):
+    """NA in capitals is no caption and no split; a word that is written otherwise is one."""
+    put_pictures(tmp_path / "images")
+    rows = [("0.jpg", "A dog", "train"), ("1.jpg", "NA", "train"), ("2.jpg", "Na", "NA")]
+    text = "".join(",".join(row) + "\n" for row in [("image", "caption", "split"), *rows])
+    keyed = [dict(zip(("image", "caption", "split"), row, strict=True)) for row in rows]
+    put(tmp_path / ("a.json" if is_array else "a.csv"), json.dumps(keyed) if is_array else text)
+    dataset = read_dataset(tmp_path)
+    assert [e.sentences for e in dataset.examples] == [("A dog",)]
+    assert [p.message for p in dataset.problems] == [
+        "'NA' stands for no caption; skipped",
+        "no split, while other pictures have one; skipped",
+    ]
+
+
+def test_ids_as_floats_write_them(tmp_path):
+    """A column of numbers with a gap is of floats in pandas."""
+    put_pictures(tmp_path / "images")
+    put(tmp_path / "a.csv", "image_id,caption\n0.0,A dog\n1.0,A cat\n")
+    dataset = read_dataset(tmp_path)
+    assert (dataset.problems, len(dataset.examples)) == ((), 2)
+    path = put(tmp_path / "a.jsonl", '{"image_id": 1.0, "caption": "A cat"}\n')
+    assert [base_name(e.image) for e in read_dataset(path).examples] == ["1.jpg"]
+    images = [{"id": i, "file_name": f"{i}.jpg"} for i in range(2)]
+    said = [{"image_id": f"{i}.0", "caption": f"A dog {i}"} for i in range(2)]
+    document = {"images": images, "annotations": said}
+    dataset = read_dataset(put(tmp_path / "captions_a.json", json.dumps(document)))
+    assert (dataset.problems, len(dataset.examples)) == ((), 2)
+
+
+def test_versions_that_name_pictures_stay_names(tmp_path):
+    put(tmp_path / "2.0.jpg", jpeg("2"))
+    put(tmp_path / "a.csv", "image,caption\n2.0,A dog\n")
+    dataset = read_dataset(tmp_path)
+    assert (dataset.problems, [base_name(e.image) for e in dataset.examples]) == ((), ["2.0.jpg"])

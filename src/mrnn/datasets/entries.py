@@ -189,13 +189,15 @@ def _split_of_folder(name: str) -> str | None:
 
 
 def identity(value: object) -> int | str | None:
-    """An id of some data, the same as text and as number; None for what is no id."""
+    """An id of some data, the same as text and as number, also a float's; None for what is none."""
     if type(value) is int:  # nearly always
         return value
     if isinstance(value, float) and value.is_integer():  # as tables of numbers write them
         value = int(value)
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _LONG:
-        return int(value)
+    if isinstance(value, str):
+        digits = value.removesuffix(".0")
+        if digits.isascii() and digits.isdecimal() and len(digits) < _LONG:
+            return int(digits)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 

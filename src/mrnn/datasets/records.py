@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ..errors import DataError
 from ..images.finding import printable
+from .captions import is_absent
 from .coco import is_coco, is_list_of_pictures
 from .documents import glimpse, mentions, parse
 from .entries import (
@@ -175,7 +176,7 @@ def _entries(
     if not isinstance(row, _Row):
         yield Problem(place, "expected an object with a picture and its captions; skipped", split)
         return
-    if row.split is not None:
+    if row.split is not None and not is_absent(str(row.split)[:40]):
         split = known_split(str(row.split)[:40])
         if split is None:
             yield Problem(place, f"unknown split '{shown(str(row.split))}'; skipped")

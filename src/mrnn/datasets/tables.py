@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..images.finding import printable
-from .captions import ABSENT
+from .captions import is_absent
 from .cells import captions_in
 from .columnar import COLUMNAR, Stored, columnar_rows
 from .entries import (
@@ -25,6 +25,7 @@ from .entries import (
     Found,
     Listing,
     column_kind,
+    identity,
     known_split,
     one_a_split,
     picture_folders,
@@ -142,8 +143,8 @@ def _entry(
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
     if columns.split is not None:
         named = cells.get(columns.split)
-        if named is not None and str(named).strip().lower() not in ("", *ABSENT):
-            told = known_split(str(named)[:40])
+        if named is not None and (word := str(named).strip()) and not is_absent(word):
+            told = known_split(word[:40])
             if told is None and columns.is_split:
                 return Problem(place, f"unknown split '{shown(str(named))}'; skipped")
             split = told or split
@@ -164,6 +165,8 @@ def _image(cell: object, column: str) -> Stored | str | int | None:
         cell = cell.get("path")
     elif isinstance(cell, list) and len(cell) == 1:  # as file_names of its imagefolder
         [cell] = cell
+    if isinstance(cell, float) or (isinstance(cell, str) and cell.endswith(".0")):
+        cell = identity(cell) if plain_name(column) == _ID else cell  # whole, as a float has it
     if isinstance(cell, str):
         return cell if cell.strip() else None
     if isinstance(cell, Stored):
