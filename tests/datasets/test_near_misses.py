@@ -371,3 +371,56 @@ def test_versions_that_name_pictures_stay_names(tmp_path):
     put(tmp_path / "a.csv", "image,caption\n2.0,A dog\n")
     dataset = read_dataset(tmp_path)
     assert (dataset.problems, [base_name(e.image) for e in dataset.examples]) == ((), ["2.0.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("splits.csv", "a list of splits"),
+        ("split.json", "a list of splits"),
+        ("trainval.txt", "a list of splits"),
+        ("train_val.lst", "a list of splits"),
+        ("eval.txt", "a list of splits"),
+        ("splits/train.txt", "a list of the train split"),
+        ("annotations/train_captions.csv", "captions"),
+        ("annotations/train/captions.json", "captions"),
+        ("images/captions.csv", "captions"),
+        ("test/captions.csv", "captions"),
+        ("validation/Metadata.jsonl", "captions"),
+        ("train/a/metadata.jsonl", "captions"),
+    ],
+)
+@pytest.mark.parametrize("layout", ["Flickr8K/30K release", "COCO captions JSON", "CSV"])
+def test_lists_and_captions_in_folders_are_named(tmp_path, name, what, layout):
+    data = LAYOUTS[layout](tmp_path / "birds")
+    put(data / name, "{}\n")
+    [problem] = read_dataset(data).problems
+    assert problem.place == f"{data}/{name}"
+    assert problem.message.startswith(f"looks like {what}, but is not read")
+
+
+@pytest.mark.parametrize("name", ["retrieval.csv", "evaluation.json", "train/train_1.txt"])
+def test_other_words_and_texts_of_pictures_are_left_in_peace(tmp_path, name):
+    data = flickr(tmp_path / "birds")
+    put(data / name, "A dog runs here\n")
+    assert read_dataset(data).problems == ()
+
+
+def test_many_files_alike_in_a_folder_are_one_problem(tmp_path):
+    data = flickr(tmp_path / "birds")
+    for number in range(20):
+        put(data / "train" / f"caption_{number:02}.json", "{}")
+    [problem] = read_dataset(data).problems
+    assert problem.place == f"{data}/train/caption_00.json"
+    assert "captions (and 19 others there), but is not read" in problem.message
+
+
+def test_folders_that_hold_the_word_of_a_split_are_told(tmp_path):
+    data = folder(tmp_path / "birds")
+    own = sorted(path for path in data.iterdir() if path.is_dir())
+    for path in own:
+        path.rename(path.with_name(f"my_{path.name}"))
+    dataset = read_dataset(data)
+    assert dataset.split_origin.startswith("a tenth of the pictures each")
+    told = [p for p in dataset.problems if "is not read so; rename it to" in p.message]
+    assert {p.place for p in told} == {f"{data}/my_{path.name}" for path in own}
