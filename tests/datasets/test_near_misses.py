@@ -424,3 +424,34 @@ def test_folders_that_hold_the_word_of_a_split_are_told(tmp_path):
     assert dataset.split_origin.startswith("a tenth of the pictures each")
     told = [p for p in dataset.problems if "is not read so; rename it to" in p.message]
     assert {p.place for p in told} == {f"{data}/my_{path.name}" for path in own}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda name: [name.replace(".jpg", ".JPG")],
+        lambda name: [f"Flicker8k_Dataset\\{name}"],
+        lambda name: [f"{name}#{number}" for number in range(2)],
+        lambda name: [f'"{name}"'],
+        lambda name: [f"'{name}#0'"],
+    ],
+)
+def test_names_in_lists_are_written_in_many_ways(tmp_path, write):
+    data = flickr(tmp_path / "birds")
+    for path in data.glob("*Images.txt"):
+        names = path.read_text().split()
+        path.write_text("".join(f"{line}\n" for name in names for line in write(name)))
+    dataset = read_dataset(data)
+    assert (dataset.problems, dataset.counts()) == ((), {"train": 8, "dev": 3})
+    assert all(len(example.sentences) == 2 for example in dataset.examples)
+
+
+def test_names_in_lists_that_differ_in_case_are_two(tmp_path):
+    put(tmp_path / "a.jpg", jpeg("1"))
+    put(tmp_path / "A.jpg", jpeg("2"))
+    put(tmp_path / "x.token.txt", "a.jpg#0\tA dog\nA.jpg#0\tA cat\n")
+    put(tmp_path / "train.txt", "a.jpg\n")
+    put(tmp_path / "test.txt", "A.jpg\n")
+    dataset = read_dataset(tmp_path)
+    assert [e.sentences for e in dataset.split("test")] == [("A cat",)]
+    assert dataset.problems == ()
