@@ -455,3 +455,14 @@ def test_names_in_lists_that_differ_in_case_are_two(tmp_path):
     dataset = read_dataset(tmp_path)
     assert [e.sentences for e in dataset.split("test")] == [("A cat",)]
     assert dataset.problems == ()
+
+
+@pytest.mark.parametrize("wrap", ["{}", "[{}]", '{{"caption": {}, "tags": "x"}}'])
+def test_names_that_stand_twice_in_an_object(tmp_path, wrap):
+    put_pictures(tmp_path)
+    said = [("0.jpg", '"A dog"'), ("1.jpg", '"A cat"'), ("0.jpg", '"Dogs"')]
+    rows = (f'"{name}": {wrap.format(caption)}' for name, caption in said)
+    path = put(tmp_path / "a.json", "{" + ", ".join(rows) + "}")
+    dataset = read_dataset(path)
+    assert [e.sentences for e in dataset.examples] == [("A dog", "Dogs"), ("A cat",)]
+    assert dataset.problems == ()

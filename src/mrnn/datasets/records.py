@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,7 +105,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         names = Names(folders)
         count = chats = 0
         others: dict[str, str] = {}
-        for where, row in _rows(parse(path, _keep)):
+        for where, row in _rows(parse(path, _keep, with_repeated=_is_by_name(path))):
             count += 1
             place = f"{printable(path)}: {where}"
             if isinstance(row, _Row) and row.keys.others:
@@ -131,6 +132,12 @@ def _parts(files: Sequence[Path]) -> list[tuple[Path, str | None]]:
     if all(mentions(path, "subreddit", "image_id") for path in files):
         return [(path, None) for path in files]
     return one_a_split(files)
+
+
+def _is_by_name(path: Path) -> bool:
+    """Whether a file begins with an object by the pictures' names, which may stand twice in it."""
+    begun = glimpse(path, _keep)
+    return isinstance(begun, dict) and any(map(_texts, islice(begun.values(), 1)))
 
 
 def _refusal(path: Path) -> str:
