@@ -416,7 +416,7 @@ def test_many_files_alike_in_a_folder_are_one_problem(tmp_path):
 
 
 def test_folders_that_hold_the_word_of_a_split_are_told(tmp_path):
-    data = folder(tmp_path / "birds")
+    data = folder(tmp_path / "my_test_data")
     own = sorted(path for path in data.iterdir() if path.is_dir())
     for path in own:
         path.rename(path.with_name(f"my_{path.name}"))

@@ -236,7 +236,8 @@ class _Gathered:
         for home, inside in sorted(places):
             parts = filter(None, inside.split("/"))
             for path in accumulate(parts, Path.joinpath, initial=homes[home]):
-                if split := split_of_name(path.name):
+                is_all = len(homes) == 1 and path == homes[home]  # its name tells of no part
+                if not is_all and (split := split_of_name(path.name)):
                     first.setdefault(split, path)
         if len(first) > 1:
             for split, path in first.items():
