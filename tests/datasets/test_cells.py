@@ -55,6 +55,26 @@ def test_any_text_is_captions_or_said_to_be_none(cell):
         ('{"text": "A dog"}', ["A dog"]),
         ('[{"raw": "A dog"}, {"raw": "The dog"}]', ["A dog", "The dog"]),
         ({"text": ["A dog", "The dog"]}, ["A dog", "The dog"]),
+        ("[u'A dog', U'The dog']", ["A dog", "The dog"]),
+        ("[b'A dog', b'caf\\xc3\\xa9']", ["A dog", "café"]),
+        ("b'A dog'", ["A dog"]),
+        ("[['A dog'], ['The dog', 'It']]", ["A dog", "The dog", "It"]),
+        ('[["A dog"], ["The dog"]]', ["A dog", "The dog"]),
+        ("list(['A dog', 'The dog'])", ["A dog", "The dog"]),
+        ("[list(['A dog', 'The dog'])]", ["A dog", "The dog"]),
+        ("[array(['A dog'], dtype=object) array(['It'], dtype='<U2')]", ["A dog", "It"]),
+        ("Index(['A dog', 'It'], dtype='object', name=None)", ["A dog", "It"]),
+        ("deque(['A dog', 'It'], maxlen=2)", ["A dog", "It"]),
+        ("\"['A dog', 'The dog']\"", ["A dog", "The dog"]),
+        ('"[""A dog"", ""The dog""]"', ["A dog", "The dog"]),
+        ("b'twas a dog", ["b'twas a dog"]),
+        ("list(s) of dogs", ["list(s) of dogs"]),
+        ("'(A) dog' it says", ["'(A) dog' it says"]),
+        ("[list(['A dog', ...])]", ODD),
+        ("[['A dog', 'The d", ODD),
+        ("[u'A dog", ODD),
+        ("Index(['A dog', ...", ODD),
+        ([[[[[[[[[[["A dog"]]]]]]]]]]], "a caption that is not text"),
         ("['A dog', None]", "a caption that is not text"),
         ("['A dog', nan]", "a caption that is not text"),
         ("[1, 2]", "a caption that is not text"),
@@ -75,6 +95,13 @@ def test_what_a_cell_holds(cell, found):
 def test_a_long_cell_takes_no_longer_than_its_length():
     assert captions_in("['a'" + " ," * 60_000 + "x") == ODD
     assert captions_in("['" + "a" * 120_000) == ODD
+    for many in ("[", "['", "'a' ", "list(", "b'", "\\", "['a', ", "['a'],", ", ", "'", '"', "]"):
+        hostile = "['a'," + many * (120_000 // len(many))
+        assert isinstance(captions_in(hostile), str)
+        captions_in("list([" + hostile)
+        captions_in('"' + hostile)
+        captions_in('"[' + many * (120_000 // len(many)) + ']"')
+        captions_in("{'text': [" + hostile)
 
 
 @pytest.mark.parametrize(

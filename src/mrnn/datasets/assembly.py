@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from ..errors import DataError
 from ..images.finding import printable
 from .captions import fault, plain
 from .cells import BEGINNINGS, captions_in
-from .entries import HINT, Entry, Found, shown, split_of_folders
+from .entries import HINT, Entry, Found, shown, split_of_folders, split_of_name
 from .examples import SPLITS, Columns, DataSet, Examples, Problem, Texts
 from .gathered import GatheredCaptions
 from .locating import Located, Locator, agree, innermost
@@ -119,6 +120,7 @@ class _Gathered:
         home = np.where(counts > 0, np.asarray(self._home, dtype=np.int64), -1)
         splits = np.array(self._splits, dtype=np.int8)
         by_folders = self._split_by_folders(home, splits)
+        drawn = bool((splits == NO_SPLIT).all())
         rows = self._with_split(np.flatnonzero(home >= 0), splits, problems)
         if not len(rows):
             raise DataError(_nothing(name, problems))
@@ -134,6 +136,8 @@ class _Gathered:
             order=self._captions.by_picture(),
             starts=np.concatenate([[0], counts.cumsum()]),
         )
+        if drawn:
+            problems += self._folders_of_splits(rows)
         origin = BY_FOLDERS if by_folders and origin == GIVEN else origin
         return DataSet(name, format_name, Examples(columns, rows), tuple(problems), origin)
 
@@ -223,6 +227,22 @@ class _Gathered:
         if is_told:
             splits[rows] = found
         return is_told
+
+    def _folders_of_splits(self, rows: np.ndarray) -> Iterator[Problem]:
+        """Folders whose names hold words of several splits, but are no names of splits."""
+        homes = list(self._homes)
+        places = {(self._home[row], self._names[row].rpartition("/")[0]) for row in rows.tolist()}
+        first: dict[str, Path] = {}  # by split
+        for home, inside in sorted(places):
+            parts = filter(None, inside.split("/"))
+            for path in accumulate(parts, Path.joinpath, initial=homes[home]):
+                is_all = len(homes) == 1 and path == homes[home]  # its name tells of no part
+                if not is_all and (split := split_of_name(path.name)):
+                    first.setdefault(split, path)
+        if len(first) > 1:
+            for split, path in first.items():
+                what = f"seems to hold the {split} split, but is not read so; rename it to {split}"
+                yield Problem(printable(path), what)
 
     def _with_split(
         self, rows: np.ndarray, splits: np.ndarray, problems: list[Problem]

@@ -24,7 +24,13 @@ _REFERENCE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _SHORTEST = 5  # characters of a reference
-ABSENT = ("nan", "none", "null", "<na>", "n/a", "#n/a")  # what programs write for an empty cell
+_ABSENT = ("nan", "none", "null", "<na>", "n/a", "#n/a")  # what programs write for an empty cell
+_ABSENT_IN_CAPITALS = "NA"  # what R writes
+
+
+def is_absent(text: str) -> bool:
+    """Whether a text is what programs write for an empty cell."""
+    return text == _ABSENT_IN_CAPITALS or text.lower() in _ABSENT
 
 
 def plain(caption: str) -> str:
@@ -63,7 +69,7 @@ def fault(caption: str) -> str | None:
 
 def _not_a_sentence(caption: str) -> str | None:
     """What one word is that nobody said of a picture."""
-    if caption.lower() in ABSENT:
+    if is_absent(caption):
         return f"'{caption}' stands for no caption"
     if len(caption) >= _SHORTEST and _REFERENCE.fullmatch(caption):
         return f"'{caption[:80]}' is a reference to something elsewhere, not a sentence"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from .entries import (
     Found,
     Listing,
     identity,
+    known_split,
     one_a_split,
     picture_folders,
     shared_names,
@@ -36,12 +38,14 @@ _MARKS = ("is_rejected", "is_precanned")
 class _Image(NamedTuple):
     id: int | str | None
     name: Any
+    split: Any
 
 
 class _Annotation(NamedTuple):
     image: int | str | None  # id
     caption: Any
     is_rejected: bool
+    split: Any
 
 
 def _find(listing: Listing, by_content: bool) -> list[Path]:
@@ -87,8 +91,46 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         if not isinstance(document, dict):
             raise DataError(f'{printable(path)}: expected lists "images" and "annotations"')
         names: dict[int | str, str] = {}  # by id; "" where nobody knows which picture it is
-        yield from _pictures(printable(path), document["images"], names, folders, split)
-        yield from _captions(printable(path), document["annotations"], names, folders, split)
+        found = chain(
+            _pictures(printable(path), document["images"], names, folders, split),
+            _captions(printable(path), document["annotations"], names, folders, split),
+        )
+        own = yield from _own_splits(printable(path), document["images"], document["annotations"])
+        yield from _split(found, own) if own else found
+
+
+def _own_splits(
+    file: str, images: Sequence[object], annotations: Sequence[object]
+) -> Generator[Problem, None, dict[str, str | None]]:
+    """Splits that images or their annotations tell themselves, by name; None for no known one."""
+    named = {of.id: of.name for of in images if isinstance(of, _Image) and type(of.name) is str}
+    told = [
+        (f"{file}: images[{number}]", of.name, of.split)
+        for number, of in enumerate(images)
+        if isinstance(of, _Image) and of.split is not None and type(of.name) is str
+    ] + [
+        (f"{file}: annotations[{number}]", named[of.image], of.split)
+        for number, of in enumerate(annotations)
+        if isinstance(of, _Annotation) and of.split is not None and of.image in named
+    ]
+    own: dict[str, str | None] = {}
+    for place, name, written in told:
+        split = known_split(str(written)[:40])
+        earlier = own.setdefault(name, split)
+        if split is None:
+            yield Problem(place, f"unknown split '{shown(str(written))}'; skipped")
+        elif earlier not in (None, split):
+            what = f"{shown(name)} is already in the {earlier} split, where all of it is read"
+            yield Problem(place, what, split)
+    return own
+
+
+def _split(found: Iterable[Found], own: Mapping[str, str | None]) -> Iterator[Found]:
+    """What was found, in its own split; nothing of a split that is not known."""
+    for item in found:
+        split = own.get(item.name, item.split) if isinstance(item, Entry) else item.split
+        if split is not None or isinstance(item, Problem) or item.name not in own:
+            yield item._replace(split=split) if isinstance(item, Entry) else item
 
 
 def _pictures(
@@ -148,9 +190,10 @@ def _keep(value: dict[str, Any]) -> object:
         return {"images": images, "annotations": annotations}
     if "caption" in value:
         is_rejected = bool(value.get(_MARKS[0]) or value.get(_MARKS[1]))
-        return _Annotation(identity(value.get("image_id")), value["caption"], is_rejected)
+        image = identity(value.get("image_id"))
+        return _Annotation(image, value["caption"], is_rejected, value.get("split"))
     if "file_name" in value:
-        return _Image(identity(value.get("id")), value["file_name"])
+        return _Image(identity(value.get("id")), value["file_name"], value.get("split"))
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ _FIRST_KEYS = 100  # of an object
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def parse(path: Path, keep: Callable[[dict[str, Any]], Any]) -> Any:
+def parse(path: Path, keep: Callable[[dict[str, Any]], Any], with_repeated: bool = False) -> Any:
     """Read a JSON file, with `keep(object)` in the place of every object.
 
+    Of keys that stand twice in an object the last counts, or `with_repeated` a list of all values.
     Raises DataError when the file cannot be read or is no JSON, naming line, column and byte.
     """
     name = printable(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
+        if with_repeated:
+            return json.loads(text, object_pairs_hook=lambda pairs: keep(_united(pairs)))
         return json.loads(text, object_hook=keep)
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from None
@@ -46,6 +50,17 @@ def parse(path: Path, keep: Callable[[dict[str, Any]], Any]) -> Any:
         raise DataError(f"{name}: not a caption file (nested too deeply)") from None
     except ValueError as error:  # an integer of thousands of digits
         raise DataError(f"{name}: not a caption file ({error})") from None
+
+
+def _united(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        found |= {key: [] for key, count in counts.items() if count > 1}
+        for key, value in pairs:
+            if counts[key] > 1:
+                found[key].append(value)
+    return found
 
 
 def glimpse(path: Path, keep: Callable[[dict[str, Any]], Any]) -> Any:

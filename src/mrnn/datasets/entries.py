@@ -26,6 +26,9 @@ CAPTION_NAMES = (
     *("caption", "captions", "text", "texts", "sentence", "sentences"),
     *("description", "comment", "raw"),
 )
+SPLIT_NAMES = ("split", "set")
+# Those that mean other things as well: where they say the word of a split.
+MAYBE_SPLIT_NAMES = ("data_split", "subset", "partition", "phase", "fold", "dataset")
 _LONG = 19  # digits
 _SHOWN = 200  # characters of a name in a message
 _LEADS_OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|.*(://|\0)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
@@ -42,7 +45,9 @@ _SPLIT_FOLDER = re.compile(
 _SPLIT_WORD = re.compile(
     rf"(?<![a-z])({'|'.join(_SPLITS)})(?:images?|imgs?|names?|ids?|list|set|split|data)?(?![a-z])"
 )
-_PART = re.compile(r"(?<![0-9])[0-9]{5,}(-of-[0-9]{5,})?(?![0-9])|^[0-9]+(?=\.)")
+_PART = re.compile(  # of several; the hub's had a hash behind the numbers for some years
+    r"(?<![0-9])[0-9]{5,}(-of-[0-9]{5,}(-[0-9a-f]{16})?)?(?![0-9])|^[0-9]+(?=\.)"
+)
 
 
 class Entry(NamedTuple):
@@ -184,13 +189,15 @@ def _split_of_folder(name: str) -> str | None:
 
 
 def identity(value: object) -> int | str | None:
-    """An id of some data, the same as text and as number; None for what is no id."""
+    """An id of some data, the same as text and as number, also a float's; None for what is none."""
     if type(value) is int:  # nearly always
         return value
     if isinstance(value, float) and value.is_integer():  # as tables of numbers write them
         value = int(value)
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _LONG:
-        return int(value)
+    if isinstance(value, str):
+        digits = value.removesuffix(".0")
+        if digits.isascii() and digits.isdecimal() and len(digits) < _LONG:
+            return int(digits)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 

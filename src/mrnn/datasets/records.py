@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
 from ..images.finding import printable
+from .captions import is_absent
 from .coco import is_coco, is_list_of_pictures
 from .documents import glimpse, mentions, parse
 from .entries import (
     CAPTION_NAMES,
+    MAYBE_SPLIT_NAMES,
+    SPLIT_NAMES,
     Entry,
     Format,
     Found,
@@ -42,7 +46,7 @@ _IMAGE_KEYS = (  # the first whose picture is there counts
 )
 _CAPTION_KINDS = (*CAPTION_NAMES, "caption_str", "report")  # the last are TextCaps' and IU X-ray's
 _CHATS = ("conversations", "messages")
-_SPLIT_KEYS = ("split", "set", "set_name")
+_SPLIT_KEYS = (*SPLIT_NAMES, "set_name")
 _SPEAKERS = {"human": True, "user": True, "gpt": False, "assistant": False}  # and whether they ask
 _MOST_KEYS = 100  # of an object that tells of one picture
 
@@ -53,6 +57,7 @@ class _Keys(NamedTuple):
     images: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
     split: str = ""
+    maybe: tuple[str, ...] = ()  # which may tell the split, too
     others: tuple[str, ...] = ()  # which may be captions, too
 
     def is_chat(self) -> bool:
@@ -100,7 +105,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         names = Names(folders)
         count = chats = 0
         others: dict[str, str] = {}
-        for where, row in _rows(parse(path, _keep)):
+        for where, row in _rows(parse(path, _keep, with_repeated=_is_by_name(path))):
             count += 1
             place = f"{printable(path)}: {where}"
             if isinstance(row, _Row) and row.keys.others:
@@ -127,6 +132,12 @@ def _parts(files: Sequence[Path]) -> list[tuple[Path, str | None]]:
     if all(mentions(path, "subreddit", "image_id") for path in files):
         return [(path, None) for path in files]
     return one_a_split(files)
+
+
+def _is_by_name(path: Path) -> bool:
+    """Whether a file begins with an object by the pictures' names, which may stand twice in it."""
+    begun = glimpse(path, _keep)
+    return isinstance(begun, dict) and any(map(_texts, islice(begun.values(), 1)))
 
 
 def _refusal(path: Path) -> str:
@@ -172,7 +183,7 @@ def _entries(
     if not isinstance(row, _Row):
         yield Problem(place, "expected an object with a picture and its captions; skipped", split)
         return
-    if row.split is not None:
+    if row.split is not None and not is_absent(str(row.split)[:40]):
         split = known_split(str(row.split)[:40])
         if split is None:
             yield Problem(place, f"unknown split '{shown(str(row.split))}'; skipped")
@@ -223,13 +234,20 @@ def _keep(value: dict[str, Any]) -> object:
     keys = _keys(tuple(value))
     if keys.captions and not any(map(_is_array_of_rows, value.values())):
         captions = tuple(value[key] for key in keys.captions if value[key] is not None)
-        return _Row(_images(value, keys), captions, value.get(keys.split), keys)
+        split = value.get(keys.split) if keys.split else _maybe_split(value, keys.maybe)
+        return _Row(_images(value, keys), captions, split, keys)
     who = value.get("from", value.get("role"))
     if isinstance(who, str) and who in _SPEAKERS:
         return _Turn(_SPEAKERS[who], value.get("value", value.get("content")))
     if isinstance(task := value.get("data"), dict) and "annotations" in value:
         return _Row(_images(task, _keys(tuple(task))), tuple(_results(value)), None, _Keys())
     return value
+
+
+def _maybe_split(value: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The first value of some keys that is a word of a split."""
+    words = (value[name] for name in names)
+    return next((w for w in words if isinstance(w, str) and known_split(w[:40])), None)
 
 
 def _is_array_of_rows(value: object) -> bool:
@@ -263,13 +281,14 @@ def _keys(names: tuple[str, ...]) -> _Keys:
     plain = {plain_name(name): name for name in names}
     images = tuple(plain[name] for name in _IMAGE_KEYS if name in plain)
     [split, *_] = [*(plain[name] for name in _SPLIT_KEYS if name in plain), ""]
+    maybe = tuple(plain[name] for name in MAYBE_SPLIT_NAMES if name in plain)
     kinds = {
         kind: found
         for kind in (*_CAPTION_KINDS, *_CHATS)
         if (found := tuple(name for name in names if column_kind(name) == kind))
     }
     [captions, *others] = [*kinds.values(), ()]
-    return _Keys(images, captions, split, sum(others, ()))
+    return _Keys(images, captions, split, maybe, sum(others, ()))
 
 
 RECORDS = Format(

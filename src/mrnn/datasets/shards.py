@@ -21,6 +21,7 @@ from .entries import (
     Format,
     Found,
     Listing,
+    known_split,
     leads_outside,
     shown,
     split_of_file,
@@ -36,6 +37,7 @@ _PICTURE_WORDS = ("image", "img", "picture", "photo")
 _DOCUMENT_WORDS = (*CAPTION_NAMES, "metadata", "meta", "info")
 _DIGIT = re.compile(r"\d")
 _LARGEST = 1 << 20  # bytes of a text
+_TOO_LARGE = f"larger than {_LARGEST:,} bytes"
 _GLANCE = 200  # samples that tell whether a tar file is a shard
 _BLOCK = 512  # bytes of a tar file
 
@@ -83,17 +85,24 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     if images is not None:
         raise UsageError("--images does not go with shards, which hold their pictures")
     ignored: Counter[str] = Counter()
+    others: Counter[str] = Counter()
     for path in files:
         try:
             with path.open("rb") as file:
                 for sample in _samples(path, file, ignored):
-                    yield sample if isinstance(sample, Problem) else _entry(path, file, sample)
+                    if isinstance(sample, Problem):
+                        yield sample
+                    else:
+                        yield _entry(path, file, sample, others)
         except OSError as error:
             yield Problem(printable(path), f"cannot be read ({error.strerror}); skipped")
     if ignored:
         kinds = ", ".join(f".{printable(kind)}" for kind, _ in ignored.most_common(5))
         what = f"{ignored.total():,} members of other kinds ({kinds}) are not read"
         yield Problem(printable(files[0].parent), what)
+    for choice, count in others.items():
+        what = f"captions of {count:,} objects are those of {choice}; rename the right key"
+        yield Problem(printable(files[0].parent), f"{what} to caption")
 
 
 def shard_pictures(path: Path, sieve: Sieve) -> Iterator[Member | Problem]:
@@ -254,7 +263,7 @@ def _fault(member: tarfile.TarInfo) -> str | None:
     return "a pickle, which could run any code" if kind in _PICKLES else None
 
 
-def _entry(path: Path, file: BinaryIO, sample: _Sample) -> Found:
+def _entry(path: Path, file: BinaryIO, sample: _Sample, others: Counter[str]) -> Found:
     place = f"{printable(path)}:{shown(sample.members()[0].name)}"
     split = split_of_file(path)
     if not sample.pictures:
@@ -263,10 +272,18 @@ def _entry(path: Path, file: BinaryIO, sample: _Sample) -> Found:
     if len(sample.pictures) > 1 or len(sample.texts) > 1:
         return Problem(place, "several pictures or texts of the same key; skipped", split)
     captions: list[str] | str = "the shard holds no text of that key"
+    document = _object(file, sample.documents[0]) if sample.documents else {}
+    if isinstance(document, dict) and document.get("split") is not None:
+        if (told := known_split(str(document["split"])[:40])) is None:
+            return Problem(place, f"unknown split '{shown(str(document['split']))}'; skipped")
+        split = told
     if sample.texts or sample.documents:  # where both are, they say the same
         member = [*sample.texts, *sample.documents][0]
         place = f"{printable(path)}:{shown(member.name)}"
-        captions = _captions(file, member, is_text=bool(sample.texts))
+        if sample.texts:
+            captions = _lines(file, member)
+        else:
+            captions = document if isinstance(document, str) else _captions(document, others)
     if isinstance(captions, str):
         return Problem(place, f"{captions}; skipped", split)
     picture = sample.pictures[0]
@@ -274,23 +291,41 @@ def _entry(path: Path, file: BinaryIO, sample: _Sample) -> Found:
     return Entry(place, picture.name, (path,), captions, split, span)
 
 
-def _captions(file: BinaryIO, member: _Piece, is_text: bool) -> list[str] | str:
-    """The captions of a text, one a line, or of a JSON object; or why there are none."""
+def _text(file: BinaryIO, member: _Piece) -> str | None:
+    """What a member says; None where that is too long."""
     if member.size > _LARGEST:
-        return f"larger than {_LARGEST:,} bytes"
+        return None
     file.seek(member.offset)
-    text = file.read(member.size).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    if is_text:
-        return [line for line in split_lines(text) if line.strip()] or "the text is empty"
+    return file.read(member.size).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+
+
+def _object(file: BinaryIO, member: _Piece) -> dict[str, object] | str:
+    """The JSON object in a member, empty for anything else; or why there is none."""
+    if (text := _text(file, member)) is None:
+        return _TOO_LARGE
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         return "not JSON" + (f" ({shown(str(error))})" if isinstance(error, ValueError) else "")
-    known = document if isinstance(document, dict) else {}
-    value = next((known[name] for name in CAPTION_NAMES if name in known), None)
+    return document if isinstance(document, dict) else {}
+
+
+def _lines(file: BinaryIO, member: _Piece) -> list[str] | str:
+    """The captions of a text, one a line; or why there are none."""
+    if (text := _text(file, member)) is None:
+        return _TOO_LARGE
+    return [line for line in split_lines(text) if line.strip()] or "the text is empty"
+
+
+def _captions(document: Mapping[str, object], others: Counter[str]) -> list[str] | str:
+    """The captions of an object, or why there are none; what else may be some is counted."""
+    [name, *more] = [*(name for name in CAPTION_NAMES if document.get(name)), ""]
+    value = document.get(name)
     captions = captions_in(value)
     if not captions or not isinstance(value, str | list):
         return f"no caption; accepted keys are {', '.join(CAPTION_NAMES)}"
+    if more := [other for other in more if other and document[other] != value]:
+        others[f"{name}, not {more[0]}"] += 1
     return captions if isinstance(captions, str) else list(captions)
 
 

@@ -12,17 +12,20 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..images.finding import printable
-from .captions import ABSENT
+from .captions import is_absent
 from .cells import captions_in
 from .columnar import COLUMNAR, Stored, columnar_rows
 from .entries import (
     CAPTION_NAMES,
     IMAGE_NAMES,
+    MAYBE_SPLIT_NAMES,
+    SPLIT_NAMES,
     Entry,
     Format,
     Found,
     Listing,
     column_kind,
+    identity,
     known_split,
     one_a_split,
     picture_folders,
@@ -35,7 +38,6 @@ from .lines import numbered_lines
 from .naming import Names, is_picture
 
 _ID = "image_id"
-_SPLIT_NAMES = ("split", "set")
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of Hugging Face's imagefolder
 _DATA = "data"  # the folder that may hold all of it
 _SEPARATOR = re.compile(r'"?sep=([,;|\t])"?', re.IGNORECASE)  # Excel's first line
@@ -52,6 +54,8 @@ class _Columns:
     image: str
     captions: tuple[str, ...]
     split: str | None
+    is_split: bool  # its cells must be words of splits
+    spare: tuple[str, ...]  # of other names, where the first row has such a word
 
 
 def _find(suffixes: tuple[str, ...], listing: Listing, by_content: bool) -> list[Path]:
@@ -100,6 +104,7 @@ def table_entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> I
     pictures, own = Names(folders), (path,)
     names: set[str] = set()  # the columns as they were chosen from; JSON lines may differ in them
     file = printable(path)
+    said: dict[str, set[str | None]] = {}  # splits, in columns that are not read as theirs
     for row in _rows(path):
         if isinstance(row, Problem):
             yield row
@@ -114,10 +119,16 @@ def table_entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> I
                 yield Problem(place, f"{found}; skipped")
                 continue
             columns, names = found, set(cells)
+        for name in columns.spare:
+            said.setdefault(name, set()).add(known_split(str(cells.get(name))[:40]))
         entry = _entry(place, cells, columns, split, pictures)
         if isinstance(entry, Entry) and entry.span is not None:
             entry = entry._replace(folders=own)
         yield entry
+    for name, splits in said.items():
+        if len(splits) > 1 and None not in splits:
+            what = f"the column '{shown(name)}' seems to tell splits, but is not read"
+            yield Problem(file, f"{what}; rename it to split", split)
 
 
 def _entry(
@@ -132,10 +143,11 @@ def _entry(
         return Problem(place, f"no image in the column '{shown(columns.image)}'; skipped")
     if columns.split is not None:
         named = cells.get(columns.split)
-        if named is not None and str(named).strip().lower() not in ("", *ABSENT):
-            split = known_split(str(named))
-            if split is None:
+        if named is not None and (word := str(named).strip()) and not is_absent(word):
+            told = known_split(word[:40])
+            if told is None and columns.is_split:
                 return Problem(place, f"unknown split '{shown(str(named))}'; skipped")
+            split = told or split
     captions: Sequence[str] = ()
     for column in columns.captions:
         found = captions_in(cells.get(column))
@@ -153,6 +165,8 @@ def _image(cell: object, column: str) -> Stored | str | int | None:
         cell = cell.get("path")
     elif isinstance(cell, list) and len(cell) == 1:  # as file_names of its imagefolder
         [cell] = cell
+    if isinstance(cell, float) or (isinstance(cell, str) and cell.endswith(".0")):
+        cell = identity(cell) if plain_name(column) == _ID else cell  # whole, as a float has it
     if isinstance(cell, str):
         return cell if cell.strip() else None
     if isinstance(cell, Stored):
@@ -170,7 +184,11 @@ def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
     images = images or [name for name, cell in zip(names, cells, strict=False) if is_picture(cell)]
     images = images or [name for name in names if plain_name(name) == _ID]
     captions = [name for name in names if column_kind(name) in CAPTION_NAMES]
-    splits = [name for name in names if plain_name(name) in _SPLIT_NAMES]
+    pairs = zip(names, cells, strict=False)
+    words = [name for name, cell in pairs if isinstance(cell, str) and known_split(cell[:40])]
+    splits = [name for name in names if plain_name(name) in SPLIT_NAMES]
+    maybe = [name for name in names if plain_name(name) in MAYBE_SPLIT_NAMES]
+    splits = splits or [name for name in maybe if name in words] or maybe[:1]
     for what, found, accepted in (
         ("image", images, IMAGE_NAMES),
         ("caption", captions, CAPTION_NAMES),
@@ -184,7 +202,14 @@ def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
         if len(found) > 1:
             known = " and ".join(map(shown, found))
             return f"{known} may each be the {what} column; rename all but one"
-    return _Columns(images[0], tuple(captions), splits[0] if splits else None)
+    split = splits[0] if splits else None
+    is_split = split is not None and plain_name(split) in SPLIT_NAMES
+    spare = (
+        ()
+        if split in words or is_split
+        else tuple(n for n in words if n not in (images[0], *captions))
+    )
+    return _Columns(images[0], tuple(captions), split, is_split, spare)
 
 
 def has_columns(path: Path) -> bool:
