@@ -26,7 +26,13 @@ from .samples import (
     require_certain,
     scaled_from,
 )
-from .wholeness import one_scan, require_used_up, require_whole
+from .wholeness import (
+    one_scan,
+    order_of_rows,
+    require_last_rows,
+    require_used_up,
+    require_whole,
+)
 
 GAP = 2  # means of whole pixels leave so many times the pixels wanted for the filter that follows
 # Means of their pixels are colours; with a transparent colour, of which `info` tells, they are not.
@@ -82,7 +88,10 @@ def _load(image: Image.Image, file: IO[bytes], at_least: int | None) -> None:
         case "WEBP" | "AVIF" | "HEIF" as kind:
             file.seek(0)
             require_whole(file.read(), kind, image.size)
+    order = order_of_rows(image)
     image.load()
+    if order:
+        require_last_rows(image, order)
     # To know whether a GIF moves, it has to be read on.
     may_move = image.format == "GIF" or (
         image.format in _ANIMATIONS and bool(getattr(image, "is_animated", False))
