@@ -313,7 +313,8 @@ def test_an_animation_that_begins_with_nothing(tmp_path, kind):
     faint = whole.copy()
     faint.putalpha(20 if kind != "GIF" else 255)
     shown = seen(tmp_path, frames(kind, [whole, empty], [100, 100]))
-    for first in (empty, Image.new("RGBA", (48, 36), "black")):
+    faded = Image.fromarray(RGB // 40 + 1).convert("RGBA")
+    for first in (empty, Image.new("RGBA", (48, 36), "black"), faded):
         found = seen(tmp_path, frames(kind, [first, faint, whole], [20, 20, 3000]))
         assert mean_far(found, shown) < 3
 
