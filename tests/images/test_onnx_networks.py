@@ -197,6 +197,26 @@ def test_a_picture_has_the_same_answer_in_any_company_of_a_fixed_size(batch):
     close(found.encode(PIXELS), MEANS / PIXELS.max(axis=(1, 2, 3))[:, None])
 
 
+def test_steps_of_8_bits_that_all_pictures_share_never_show():
+    """Where only few pictures have large numbers, none of the noise tells that steps are shared."""
+    nodes = [
+        node("ReduceMean", ["x"], "m", axes=[2, 3], keepdims=0),
+        node("Sub", ["m", "threshold"], "above"),
+        node("Relu", ["above"], "rare"),
+        node("Mul", ["rare", "hundred"], "large"),
+        node("Add", ["m", "large"], "f"),
+        node("DynamicQuantizeLinear", ["f"], "q").replace(
+            b"\x12\x01q", b"\x12\x01q\x12\x01s\x12\x01z"
+        ),
+        node("DequantizeLinear", ["q", "s", "z"], "y"),
+    ]
+    weights = [constant("threshold", np.float32(5)), constant("hundred", np.float32(100))]
+    found = opened(network(nodes, out=("B", 3), weights=weights))
+    dark, bright = PIXELS[:1], np.full_like(PIXELS[:1], 9)
+    together = found.encode(np.concatenate([dark, bright]))
+    np.testing.assert_array_equal(together[:1], found.encode(dark))
+
+
 def test_a_batch_that_is_fixed_in_the_midst():
     """Exported with one picture: the input says any batch, a reshape inside only one."""
     nodes = [
