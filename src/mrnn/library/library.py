@@ -169,6 +169,11 @@ class Library:
         }
         return list(found.values())
 
+    def knows(self, path: ImagePath) -> bool:
+        """Whether a path was added, or any file at or below it."""
+        [root] = _absolute(path)
+        return root in self.catalogue.roots() or any(True for _ in self.catalogue.files(root))
+
     def add(
         self,
         paths: Iterable[ImagePath] | ImagePath = (),
