@@ -62,6 +62,7 @@ def test_nothing_there(tmp_path):
 
 PROGRAMS = (
     *("@eaDir", "#recycle", "#Recycle", "@Recycle", "$RECYCLE.BIN", "RECYCLER", "Thumbs"),
+    *("@tmp", "@SynoResource", "_gsdata_", "Catalog Previews.lrdata"),
     *("__MACOSX", "System Volume Information", "lost+found", "#snapshot", "@__thumb"),
 )
 
@@ -77,6 +78,17 @@ def test_what_devices_and_programs_keep_is_left_out_and_told(tree):
     assert found.left_out == dict.fromkeys([*PROGRAMS, "Thumbs.db", "desktop.ini"], 1)
     assert sum(found.others.values()) == 1
     assert names(tree, tree / "a" / "@eaDir") == ["a/@eaDir/deeper/x.jpg"]  # it was named
+
+
+def test_previews_in_a_library_of_photos_are_left_out(tree):
+    for name in ("a/X.photoslibrary/originals", "a/X.photoslibrary/resources/derivatives",
+                 "a/derivatives"):  # fmt: skip
+        (tree / name).mkdir(parents=True)
+        (tree / name / "x.jpg").touch()
+    expected = ["X.photoslibrary/originals/x.jpg", "derivatives/x.jpg"]
+    assert names(tree, tree / "a")[2:] == [f"a/{name}" for name in expected]
+    assert names(tree, tree / "a" / "X.photoslibrary") == [f"a/{expected[0]}"]
+    assert find_images([tree]).left_out == {"derivatives": 1}
 
 
 @pytest.mark.parametrize(

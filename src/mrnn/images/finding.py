@@ -23,10 +23,13 @@ SUFFIXES = frozenset(
 )
 _SUFFIXES_TOLD = 6
 SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
+_PREVIEWS = ".lrdata"  # ends the name of a folder of previews
+_DERIVED = "derivatives", ".photoslibrary"  # a folder of previews, and what its own ends with
 # Folders and files that devices and programs keep among pictures, in lower case: thumbnails, waste
 # bins, snapshots, what a repair of the disk found, settings.
 _KEPT_BY_PROGRAMS = frozenset(
     {"@eadir", "@__thumb", "thumbs", "thumbs.db", "ehthumbs.db", "ipod photo cache"}
+    | {"@tmp", "@synoresource", "_gsdata_"}
     | {"#recycle", "@recycle", "@sharebin", "$recycle.bin", "recycler", "recycled"}
     | {"network trash folder", "temporary items", "#snapshot", "~snapshot", "@recently-snapshot"}
     | {"lost+found", "system volume information", "__macosx", "desktop.ini", "picasa.ini"}
@@ -51,7 +54,8 @@ Picture = Path | Member
 
 def is_hidden(name: str) -> bool:
     """Whether an entry of a folder is none of the user's pictures or folders, by its name."""
-    return name.startswith(".") or name.lower() in _KEPT_BY_PROGRAMS
+    name = name.lower()
+    return name.startswith(".") or name in _KEPT_BY_PROGRAMS or name.endswith(_PREVIEWS)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Sieve:
 
     def takes(self, name: str, below: str = "") -> bool:
         """Whether an entry counts, by its name and its folder's path below the one walked."""
-        if is_hidden(name):
+        if is_hidden(name) or _is_derived(name, f"{self.top}/{below}"):
             if not name.startswith("."):
                 self.counts[name] += 1
             return False
@@ -86,6 +90,11 @@ class Sieve:
         """Whether a member of a tar file counts: it, and all folders that its name tells."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         return all(self.takes(part, "/".join(parts[:at])) for at, part in enumerate(parts))
+
+
+def _is_derived(name: str, folder: str) -> bool:
+    derived, library = _DERIVED
+    return name == derived and f"{library}/" in f"{folder.lower()}/"
 
 
 def anchored(exclude: Sequence[str], tops: Sequence[Path]) -> list[str]:
