@@ -277,6 +277,20 @@ def test_pages_pyramids_and_lone_previews(tmp_path):
     np.testing.assert_array_equal(seen(tmp_path, alone), RGB)
 
 
+@pytest.mark.parametrize("inner", [0, 1])
+def test_a_small_page_before_a_large_one_of_its_shape_is_a_preview(tmp_path, inner):
+    few = np.ascontiguousarray(RGB[::4, ::4])
+    content = tiff(directory(few), directory(RGB), inner=inner)
+    np.testing.assert_array_equal(seen(tmp_path, content), RGB)
+    others = [
+        tiff(directory(few, subfile=0), directory(RGB)),
+        tiff(directory(few), directory(np.ascontiguousarray(RGB[:, :40]))),
+        tiff(directory(few), directory(np.ascontiguousarray(RGB[::2, ::2]))),
+    ]
+    for content in others:
+        np.testing.assert_array_equal(seen(tmp_path, content), few)
+
+
 @pytest.mark.parametrize(
     "content",
     [
