@@ -48,6 +48,12 @@ def test_heic_whatever_its_name(tmp_path):
     assert mean_far(seen(tmp_path, heic(Image.fromarray(RGB))), RGB) < 4
 
 
+def test_a_damaged_jpeg_xl_is_told_in_a_few_words(tmp_path):
+    content = jpeg_xl(Image.fromarray(RGB))
+    message = refused(tmp_path, content[: len(content) // 2], "damaged")
+    assert message.endswith("cut short (JPEG XL: Generic Error); get a fresh copy")
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_heic_is_turned_by_its_own_box_and_not_by_exif(tmp_path, orientation):
     exif = Image.Exif()
