@@ -177,6 +177,20 @@ def test_a_map_that_is_no_square():
     assert "the output 'y' is of shape (2, 3, 12, 1); expected" in refused(content)
 
 
+def test_channels_before_places_are_not_taken_for_tokens():
+    nodes = [
+        node("AveragePool", ["x"], "map", kernel_shape=[6, 6], strides=[6, 6]),
+        node("Concat", ["map"] * 12, "maps", axis=1),
+        node("Reshape", ["maps", "flat"], "y"),
+    ]
+    flat = constant("flat", np.array([0, 36, 4]))
+    content = network(nodes, out=("B", 36, 4), weights=[flat])
+    message = refused(content)
+    assert "is of 36 x 4 numbers a picture, and these may be 4 places of 36 channels" in message
+    assert "export it with the channels last" in message
+    assert opened(content, pooling="mean").dimension == 4
+
+
 @pytest.mark.parametrize("batch", [1, 2, 4, 16])
 @pytest.mark.parametrize("last", [False, True])
 def test_batches_of_a_fixed_size_are_filled_up(batch, last):

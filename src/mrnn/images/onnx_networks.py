@@ -29,6 +29,7 @@ _OUTPUT = "(batch, features), (batch, tokens, features) or a map of height = wid
 _SAME = 1e-3  # of numbers, as far as they may differ in another batch
 _BEFORE = (0, 1, 2, 5)  # tokens before those of places: class, distillation or registers
 _BY_ALL = b"DynamicQuantize"  # nodes that choose their steps by the largest of all pictures
+_FAR = 4  # times as many tokens as numbers of each: these may be channels
 _FEWEST = 4  # places of a picture that tokens stand for
 _LAST = (0, 3, 1, 2)  # axes of (B, D, H, W) where the channels come last
 
@@ -154,6 +155,12 @@ def _of_tokens(run: Run, tokens: int, size: int, how: Preprocessing, output: str
     pooling = how.pooling
     remark = ""
     if pooling is None:
+        if _is_square(size) and tokens >= _FAR * size:
+            raise ValueError(
+                f"the output {printable(output)!r} is of {tokens} x {size} numbers a picture, and "
+                f"these may be {size} places of {tokens} channels: export it with the channels "
+                f'last, or, if it has {tokens} tokens, say "pooling" in the JSON'
+            )
         if not before or (before[0] == 0 and len(before) > 1):
             raise ValueError(
                 f"the output {output!r} has {tokens} tokens a picture, and it cannot be told which "
