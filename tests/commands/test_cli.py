@@ -97,6 +97,9 @@ def test_a_folder_without_what_a_pattern_matches(model, picture, tmp_path):
     assert (code, err) == (0, told)
     assert out.startswith(f"{tmp_path}/photos/a.jpg: ")
     assert out.count("\n") == 1
+    code, _, err = run("caption", tmp_path / "photos", *more, "--exclude", "OLD")
+    none = "mrnn: --exclude OLD leaves nothing out: no name or path is like it\n"
+    assert (code, err) == (0, told + none)
     code, out, err = run("rank-images", "a dog", tmp_path / "photos", *more)
     assert (code, told in err) == (0, True)
     assert "b.png" not in out

@@ -226,6 +226,9 @@ def test_problems_are_listed_without_opening_anything(photos, model, tmp_path, m
     assert run("index", "--problems", "-l", folder) == expected
     assert run("index", photos / "more", "--problems", "-l", folder) == expected
     assert run("index", photos / "0.png", "--problems", "-l", folder) == (0, "", "")
+    code, out, err = run("index", photos / "gone", "--problems", "-l", folder)
+    none = f"mrnn: {photos}/gone: nothing of it is in the library\n"
+    assert (code, out, err) == (1, "", none)
     code, out, _ = run("index", "--problems", "--json", "-l", folder)
     found = json.loads(out)
     jsonschema.validate(found, json.loads((SCHEMAS / "problems.json").read_text()))

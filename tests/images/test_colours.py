@@ -278,6 +278,12 @@ def test_colours_that_are_not_known_are_refused(tmp_path, chunk):
     assert "save it as sRGB" in message
 
 
+def test_samples_of_narrow_range_are_refused(tmp_path):
+    message = refused(tmp_path, png(RGB, (b"cICP", bytes([1, 1, 0, 0]))))
+    assert "narrow range" in message
+    assert "save it as sRGB" in message
+
+
 def test_numbers_of_avif(tmp_path):
     plain = seen(tmp_path, avif(Image.fromarray(RGB)))
     dark = Image.fromarray((light(RGB) * 255 + 0.5).astype(np.uint8))

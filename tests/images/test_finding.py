@@ -62,6 +62,7 @@ def test_nothing_there(tmp_path):
 
 PROGRAMS = (
     *("@eaDir", "#recycle", "#Recycle", "@Recycle", "$RECYCLE.BIN", "RECYCLER", "Thumbs"),
+    *("@tmp", "@SynoResource", "_gsdata_", "Catalog Previews.lrdata"),
     *("__MACOSX", "System Volume Information", "lost+found", "#snapshot", "@__thumb"),
 )
 
@@ -79,6 +80,17 @@ def test_what_devices_and_programs_keep_is_left_out_and_told(tree):
     assert names(tree, tree / "a" / "@eaDir") == ["a/@eaDir/deeper/x.jpg"]  # it was named
 
 
+def test_previews_in_a_library_of_photos_are_left_out(tree):
+    for name in ("a/X.photoslibrary/originals", "a/X.photoslibrary/resources/derivatives",
+                 "a/derivatives"):  # fmt: skip
+        (tree / name).mkdir(parents=True)
+        (tree / name / "x.jpg").touch()
+    expected = ["X.photoslibrary/originals/x.jpg", "derivatives/x.jpg"]
+    assert names(tree, tree / "a")[2:] == [f"a/{name}" for name in expected]
+    assert names(tree, tree / "a" / "X.photoslibrary") == [f"a/{expected[0]}"]
+    assert find_images([tree]).left_out == {"derivatives": 1}
+
+
 @pytest.mark.parametrize(
     ("exclude", "left"),
     [
@@ -86,6 +98,7 @@ def test_what_devices_and_programs_keep_is_left_out_and_told(tree):
         (["a"], ["b.JPG", "c.gif"]),
         (["a/"], ["b.JPG", "c.gif"]),
         (["a/*.png", "b.*"], ["a/10.webp", "c.gif"]),
+        (["a/2.png", "./c.gif", "./2.png"], ["a/10.webp", "b.JPG"]),
         (["/a/2.png"], ["a/10.webp", "b.JPG", "c.gif"]),
         (["2.PNG", "*/a", ""], ["a/10.webp", "a/2.png", "b.JPG", "c.gif"]),
         (["?.*"], ["a/10.webp"]),
@@ -98,6 +111,23 @@ def test_patterns_leave_out_names_or_paths(tree, exclude, left):
     assert [os.fspath(path.relative_to(tree)) for path in found.images] == left
     assert (sum(found.left_out.values()) > 0) == (len(left) < 4)
     assert find_images([tree / "c.gif"], exclude).images == (tree / "c.gif",)  # it was named
+
+
+@pytest.mark.parametrize("start", ["./tree/", "tree/", "../{folder}/tree/", "{path}/tree/"])
+def test_paths_that_a_shell_completes_leave_out_what_they_name(tree, tmp_path, monkeypatch, start):
+    monkeypatch.chdir(tmp_path)
+    start = start.format(folder=tmp_path.name, path=tmp_path)
+    for root in (tree, Path("tree")):
+        found = find_images([root], [f"{start}a/", f"{start}c.*"])
+        assert [path.name for path in found.images] == ["b.JPG"]
+        assert sorted(found.left_out.values()) == [1, 1]
+
+
+def test_a_name_with_brackets_is_left_out_and_a_pattern_for_nothing_is_told(tree):
+    (tree / "a").rename(tree / "[Raw] 1")
+    found = find_images([tree], ["[Raw] 1", "B.jpg", "no/such", ""])
+    assert [path.name for path in found.images] == ["b.JPG", "c.gif"]
+    assert found.left_out == {"[Raw] 1": 1, "B.jpg": 0, "no/such": 0}
 
 
 @given(st.text(st.characters(codec=None), max_size=8), st.text(max_size=5))

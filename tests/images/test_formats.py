@@ -48,6 +48,12 @@ def test_heic_whatever_its_name(tmp_path):
     assert mean_far(seen(tmp_path, heic(Image.fromarray(RGB))), RGB) < 4
 
 
+def test_a_damaged_jpeg_xl_is_told_in_a_few_words(tmp_path):
+    content = jpeg_xl(Image.fromarray(RGB))
+    message = refused(tmp_path, content[: len(content) // 2], "damaged")
+    assert message.endswith("cut short (JPEG XL: Generic Error); get a fresh copy")
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_heic_is_turned_by_its_own_box_and_not_by_exif(tmp_path, orientation):
     exif = Image.Exif()
@@ -277,6 +283,20 @@ def test_pages_pyramids_and_lone_previews(tmp_path):
     np.testing.assert_array_equal(seen(tmp_path, alone), RGB)
 
 
+@pytest.mark.parametrize("inner", [0, 1])
+def test_a_small_page_before_a_large_one_of_its_shape_is_a_preview(tmp_path, inner):
+    few = np.ascontiguousarray(RGB[::4, ::4])
+    content = tiff(directory(few), directory(RGB), inner=inner)
+    np.testing.assert_array_equal(seen(tmp_path, content), RGB)
+    others = [
+        tiff(directory(few, subfile=0), directory(RGB)),
+        tiff(directory(few), directory(np.ascontiguousarray(RGB[:, :40]))),
+        tiff(directory(few), directory(np.ascontiguousarray(RGB[::2, ::2]))),
+    ]
+    for content in others:
+        np.testing.assert_array_equal(seen(tmp_path, content), few)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -313,7 +333,8 @@ def test_an_animation_that_begins_with_nothing(tmp_path, kind):
     faint = whole.copy()
     faint.putalpha(20 if kind != "GIF" else 255)
     shown = seen(tmp_path, frames(kind, [whole, empty], [100, 100]))
-    for first in (empty, Image.new("RGBA", (48, 36), "black")):
+    faded = Image.fromarray(RGB // 40 + 1).convert("RGBA")
+    for first in (empty, Image.new("RGBA", (48, 36), "black"), faded):
         found = seen(tmp_path, frames(kind, [first, faint, whole], [20, 20, 3000]))
         assert mean_far(found, shown) < 3
 

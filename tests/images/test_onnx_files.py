@@ -317,7 +317,7 @@ def test_inner_values_are_no_outputs(written):
 
 @pytest.mark.parametrize(
     "location",
-    ["weights.bin", "../tiny.onnx.data", "ABSOLUTE", "./tiny.onnx.data", "inside/tiny.onnx.data",
+    ["weights.bin", "../tiny.onnx.data", "ABSOLUTE", "././tiny.onnx.data", "inside/tiny.onnx.data",
      "other.onnx.data", "..", "tiny.onnx.data\0", "", "tiny.onnx"],
 )  # fmt: skip
 def test_no_other_file_is_read_for_weights(written, tmp_path, monkeypatch, location):
@@ -344,7 +344,7 @@ def scaled(*weights: bytes) -> bytes:
     return model(nodes, [("pixels", FREE, FLOAT)], [("y", ["B", 3], FLOAT)], weights)
 
 
-@pytest.mark.parametrize("name", ["tiny.onnx.data", "tiny.onnx_data"])
+@pytest.mark.parametrize("name", ["tiny.onnx.data", "tiny.onnx_data", "./tiny.onnx.data"])
 def test_weights_in_the_file_beside_travel_with_the_network(written, tmp_path, name):
     weights = np.array([9, 9, 1, 2, 3, 9], np.float32)
     (tmp_path / name).write_bytes(weights.tobytes())

@@ -177,6 +177,20 @@ def test_a_map_that_is_no_square():
     assert "the output 'y' is of shape (2, 3, 12, 1); expected" in refused(content)
 
 
+def test_channels_before_places_are_not_taken_for_tokens():
+    nodes = [
+        node("AveragePool", ["x"], "map", kernel_shape=[6, 6], strides=[6, 6]),
+        node("Concat", ["map"] * 12, "maps", axis=1),
+        node("Reshape", ["maps", "flat"], "y"),
+    ]
+    flat = constant("flat", np.array([0, 36, 4]))
+    content = network(nodes, out=("B", 36, 4), weights=[flat])
+    message = refused(content)
+    assert "is of 36 x 4 numbers a picture, and these may be 4 places of 36 channels" in message
+    assert "export it with the channels last" in message
+    assert opened(content, pooling="mean").dimension == 4
+
+
 @pytest.mark.parametrize("batch", [1, 2, 4, 16])
 @pytest.mark.parametrize("last", [False, True])
 def test_batches_of_a_fixed_size_are_filled_up(batch, last):
@@ -195,6 +209,26 @@ def test_a_picture_has_the_same_answer_in_any_company_of_a_fixed_size(batch):
     ]
     found = opened(network(nodes, (batch, 3, SIDE, SIDE), out=(batch, 3)))
     close(found.encode(PIXELS), MEANS / PIXELS.max(axis=(1, 2, 3))[:, None])
+
+
+def test_steps_of_8_bits_that_all_pictures_share_never_show():
+    """Where only few pictures have large numbers, none of the noise tells that steps are shared."""
+    nodes = [
+        node("ReduceMean", ["x"], "m", axes=[2, 3], keepdims=0),
+        node("Sub", ["m", "threshold"], "above"),
+        node("Relu", ["above"], "rare"),
+        node("Mul", ["rare", "hundred"], "large"),
+        node("Add", ["m", "large"], "f"),
+        node("DynamicQuantizeLinear", ["f"], "q").replace(
+            b"\x12\x01q", b"\x12\x01q\x12\x01s\x12\x01z"
+        ),
+        node("DequantizeLinear", ["q", "s", "z"], "y"),
+    ]
+    weights = [constant("threshold", np.float32(5)), constant("hundred", np.float32(100))]
+    found = opened(network(nodes, out=("B", 3), weights=weights))
+    dark, bright = PIXELS[:1], np.full_like(PIXELS[:1], 9)
+    together = found.encode(np.concatenate([dark, bright]))
+    np.testing.assert_array_equal(together[:1], found.encode(dark))
 
 
 def test_a_batch_that_is_fixed_in_the_midst():

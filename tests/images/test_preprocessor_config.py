@@ -27,6 +27,7 @@ VIT = {
     "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2, "size": 224,
 }  # fmt: skip
 CONVNEXT = {**VIT, "image_processor_type": "ConvNextImageProcessor", "crop_pct": 0.875}
+OLD = {**VIT, "size": 256, "crop_size": 224, "do_center_crop": True}
 HALF = (127.5, 127.5, 127.5)
 SEEN_PART = Preprocessing(224, (102.0, 127.5, 153.0), (51.0, 76.5, 102.0), 0.875)
 SQUEEZED = Preprocessing(224, HALF, HALF, None, "bilinear")
@@ -44,6 +45,11 @@ def rounded(how: Preprocessing) -> Preprocessing:
         ({"image_processor": CLIP, "tokenizer": 1}, SEEN_PART),
         ({**CLIP, "size": 224, "crop_size": 224}, replace(SEEN_PART, crop=1.0)),
         ({**CLIP, "size": {"height": 224, "width": 224}}, replace(SEEN_PART, crop=None)),
+        (
+            {**{k: v for k, v in CLIP.items() if k != "do_center_crop"}, "size": 224},
+            replace(SEEN_PART, crop=1.0),
+        ),
+        ({**CLIP, "size": 256, "image_processor_type": "BitImageProcessor"}, SEEN_PART),
         (VIT, SQUEEZED),
         ({**VIT, "size": {"height": 384, "width": 384}}, replace(SQUEEZED, size=384)),
         (CONVNEXT, replace(SQUEEZED, crop=0.875)),
@@ -72,6 +78,8 @@ def test_values_that_are_only_scaled():
         ({**CLIP, "image_processor_type": "LevitImageProcessor"}, "the steps of 'LevitImage"),
         ({**CLIP, "do_center_crop": False}, "'size' keeps the shape of pictures"),
         ({**CLIP, "size": {"height": 256, "width": 256}}, "'size' squeezes pictures before"),
+        ({**OLD, "feature_extractor_type": "DeiTFeatureExtractor"}, "'size' squeezes pictures"),
+        ({**OLD, "feature_extractor_type": "BeitFeatureExtractor"}, "'size' squeezes pictures"),
         ({**CLIP, "size": {"height": 224, "width": 256}}, "not a square"),
         ({**CLIP, "size": {"shortest_edge": 200}}, "'crop_size' 224 is larger than 'size' 200"),
         ({**CLIP, "size": {"shortest_edge": "224"}}, "'size' is '224', not a number of pixels"),

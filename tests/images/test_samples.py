@@ -192,6 +192,15 @@ def test_the_fourth_byte_of_a_bitmap_may_be_unused(tmp_path):
         assert far(seen(tmp_path, header + samples.tobytes()), levels) <= 1
 
 
+def test_a_level_of_sixteen_bits_that_is_transparent_is_white(tmp_path):
+    grey = np.linspace(0, 65535, 48 * 36).astype(np.uint16).reshape(36, 48)
+    plain = seen(tmp_path, png(grey))
+    grey[9:18, :20] = 777
+    found = seen(tmp_path, png(grey, (b"tRNS", struct.pack(">H", 777))))
+    plain[9:18, :20] = 255
+    np.testing.assert_array_equal(found, plain)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "GIF"])
 def test_a_picture_of_which_nothing_is_seen_is_refused(tmp_path, kind):
     image = Image.fromarray(np.dstack([RGB, np.zeros(GREY.shape, np.uint8)]))

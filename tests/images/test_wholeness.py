@@ -69,6 +69,42 @@ def test_other_formats(tmp_path, kind, options, kept):
     assert MISSING in message or kind in ("PNG", "GIF")
 
 
+UNCODED = [("BMP", "RGB"), ("BMP", "L"), ("TIFF", "RGB"), ("TIFF", "CMYK"), ("TIFF", "L"),
+           ("TIFF", "I;16"), ("PPM", "RGB"), ("PPM", "L")]  # fmt: skip
+
+
+def in_mode(image: Image.Image, mode: str) -> Image.Image:
+    if mode != "I;16":
+        return image.convert(mode)
+    return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize(("kind", "mode"), UNCODED)
+def test_samples_that_are_not_coded(tmp_path, kind, mode):
+    content = encoded(in_mode(PHOTO, mode), kind)
+    seen(tmp_path, content)
+    for cut in (-300, 100, 377):
+        half = len(content) // 2 + cut
+        message = refused(tmp_path, content[:half] + bytes(len(content) - half), "damaged")
+        assert MISSING in message
+
+
+@pytest.mark.parametrize(("kind", "mode"), UNCODED)
+def test_black_parts_are_whole(tmp_path, kind, mode):
+    black = Image.new("RGB", PHOTO.size)
+    lower, upper, margin, stepped = black.copy(), black.copy(), black.copy(), black.copy()
+    lower.paste(PHOTO.crop((0, 0, 320, 120)))
+    upper.paste(PHOTO.crop((0, 0, 320, 120)), (0, 120))
+    margin.paste(PHOTO.crop((0, 0, 200, 100)), (40, 70))
+    stepped.paste(PHOTO.crop((0, 0, 320, 90)))
+    stepped.paste(PHOTO.crop((0, 0, 200, 60)), (0, 90))
+    turned = PHOTO.rotate(5, expand=True)
+    disc = Image.composite(PHOTO, black, Image.radial_gradient("L").resize(PHOTO.size).point(
+        lambda distance: 255 * (distance < 80)))  # fmt: skip
+    for image in (black, lower, upper, margin, stepped, turned, disc):
+        seen(tmp_path, encoded(in_mode(image, mode), kind))
+
+
 def test_heic(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     buffer = io.BytesIO()

@@ -242,6 +242,14 @@ def test_patterns_are_remembered(library, photos):
     assert library.add(exclude=[""]).files == 8
 
 
+def test_a_pattern_that_is_a_path_from_here_is_remembered_elsewhere(library, photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    assert library.add([photos], exclude=[f"./{photos.name}/a"]).files == 5
+    monkeypatch.chdir("/")
+    done = library.add()
+    assert (done.files, done.left_out) == (5, {str(photos / "a"): 1})
+
+
 def test_what_a_nas_keeps_goes_from_a_library_that_has_it(library, photos, picture):
     picture("a/@eaDir/0.png/thumb.png", seed=8, folder=photos)
     library.add([photos / "a/@eaDir", photos])

@@ -77,7 +77,7 @@ def test_what_a_mac_or_a_nas_puts_into_a_tar_file_is_left_out(album):
     found = scan([shard], ["old"])
     assert [file.picture.name for file in found.files] == ["./0.jpg"]
     assert found.problems == ()
-    assert found.left_out == {"__MACOSX": 1, "@eaDir": 2, "$RECYCLE.BIN": 1}
+    assert found.left_out == {"old": 0, "__MACOSX": 1, "@eaDir": 2, "$RECYCLE.BIN": 1}
     shard = put(album / "b.tar", tar([("x/old/0.jpg", dog), ("x/1.jpg", dog), ("../2.jpg", dog)]))
     found = scan([album, shard], ["old", "d.*"])
     assert names(found, album) == ["a/c.PNG", "b.jpg", "b.tar\0x/1.jpg"]

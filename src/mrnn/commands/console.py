@@ -63,10 +63,12 @@ def note_problems(problems: Sequence[Problem]) -> None:
 
 
 def note_left_out(counts: Mapping[str, int]) -> None:
-    """Say which entries of folders were left out by their names or by a pattern, if any were."""
-    if counts:
-        listed = ", ".join(f"{printable(name)} ({n:,})" for name, n in sorted(counts.items()))
+    """Say which entries of folders were left out by names and patterns, and which patterns fail."""
+    listed = ", ".join(f"{printable(name)} ({n:,})" for name, n in sorted(counts.items()) if n)
+    if listed:
         note(f"left out by their names: {listed}")
+    for pattern in sorted(name for name, n in counts.items() if not n):
+        note(f"mrnn: --exclude {printable(pattern)} leaves nothing out: no name or path is like it")
 
 
 def emit(document: Any) -> None:

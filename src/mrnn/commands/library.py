@@ -224,12 +224,15 @@ def _list_unreadable(library: Path, paths: Sequence[Path] | None, json: bool) ->
 
     with Library.open(library) as opened:
         errors = opened.unreadable(paths or ())
+        strange = [path for path in paths or () if not opened.knows(path)]
+    for path in strange:
+        note(f"mrnn: {printable(path)}: nothing of it is in the library")
     if json:
         emit(unreadable_document(library, [(str(place), error) for place, error in errors]))
     else:
         for _, error in errors:
             print(error)
-    return 0
+    return FAILED if strange else 0
 
 
 def _forget(

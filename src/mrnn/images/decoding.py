@@ -26,13 +26,19 @@ from .samples import (
     require_certain,
     scaled_from,
 )
-from .wholeness import one_scan, require_used_up, require_whole
+from .wholeness import (
+    one_scan,
+    order_of_rows,
+    require_last_rows,
+    require_used_up,
+    require_whole,
+)
 
 GAP = 2  # means of whole pixels leave so many times the pixels wanted for the filter that follows
 # Means of their pixels are colours; with a transparent colour, of which `info` tells, they are not.
 _REDUCIBLE = ("L", "LA", "RGB", "RGBA")
 _ANIMATIONS = ("PNG", "WEBP", "AVIF")
-_FEW = 8  # colours of a palette of which all that are used may be the same, or transparent
+_EVEN = 8  # levels that a channel spans in a picture of which something is seen
 _COLOUR_MAP = 320  # a tag
 _FRAMES = 60  # that are looked at for one that shows something
 _DECODED = 400_000_000  # pixels, for the same
@@ -82,7 +88,10 @@ def _load(image: Image.Image, file: IO[bytes], at_least: int | None) -> None:
         case "WEBP" | "AVIF" | "HEIF" as kind:
             file.seek(0)
             require_whole(file.read(), kind, image.size)
+    order = order_of_rows(image)
     image.load()
+    if order:
+        require_last_rows(image, order)
     # To know whether a GIF moves, it has to be read on.
     may_move = image.format == "GIF" or (
         image.format in _ANIMATIONS and bool(getattr(image, "is_animated", False))
@@ -138,15 +147,29 @@ def _go_on(image: Image.Image) -> None:
 
 
 def _is_empty(image: Image.Image) -> bool:
-    """Whether a picture is of one colour, or wholly transparent."""
-    if image.mode == "P" and not image.getcolors(_FEW):
+    """Whether a picture is of one colour, or nearly so, or wholly transparent."""
+    if image.mode == "P" and _has_contrast(image):
         return False
     layer = image.convert("RGBA")
     if layer.getchannel("A").getextrema()[1] == 0:
         return True
     white = Image.new("RGBA", layer.size, "white")
     seen = Image.alpha_composite(white, layer).convert("RGB")
-    return len(seen.getcolors(1) or ()) == 1
+    spans = cast(tuple[tuple[int, int], ...], seen.getextrema())
+    return all(most - least < _EVEN for least, most in spans)
+
+
+def _has_contrast(image: Image.Image) -> bool:
+    """Whether the colours of a palette that are used, and not transparent, are far apart."""
+    if isinstance(clear := image.info.get("transparency"), bytes):
+        return False
+    palette = image.getpalette() or []
+    found = cast(list[tuple[int, int]], image.getcolors() or [])
+    used = [index for _, index in found if index != clear]
+    return any(
+        max(levels, default=0) - min(levels, default=0) >= _EVEN
+        for levels in zip(*(palette[3 * i : 3 * i + 3] for i in used), strict=False)
+    )
 
 
 def _reduced(image: Image.Image, at_least: int | None) -> Image.Image:

@@ -10,8 +10,9 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from glob import iglob
 from pathlib import Path
 
 from ..errors import ImageError
@@ -22,10 +23,13 @@ SUFFIXES = frozenset(
 )
 _SUFFIXES_TOLD = 6
 SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
+_PREVIEWS = ".lrdata"  # ends the name of a folder of previews
+_DERIVED = "derivatives", ".photoslibrary"  # a folder of previews, and what its own ends with
 # Folders and files that devices and programs keep among pictures, in lower case: thumbnails, waste
 # bins, snapshots, what a repair of the disk found, settings.
 _KEPT_BY_PROGRAMS = frozenset(
     {"@eadir", "@__thumb", "thumbs", "thumbs.db", "ehthumbs.db", "ipod photo cache"}
+    | {"@tmp", "@synoresource", "_gsdata_"}
     | {"#recycle", "@recycle", "@sharebin", "$recycle.bin", "recycler", "recycled"}
     | {"network trash folder", "temporary items", "#snapshot", "~snapshot", "@recently-snapshot"}
     | {"lost+found", "system volume information", "__macosx", "desktop.ini", "picasa.ini"}
@@ -50,7 +54,8 @@ Picture = Path | Member
 
 def is_hidden(name: str) -> bool:
     """Whether an entry of a folder is none of the user's pictures or folders, by its name."""
-    return name.startswith(".") or name.lower() in _KEPT_BY_PROGRAMS
+    name = name.lower()
+    return name.startswith(".") or name in _KEPT_BY_PROGRAMS or name.endswith(_PREVIEWS)
 
 
 @dataclass(frozen=True)
@@ -59,16 +64,24 @@ class Sieve:
 
     exclude: tuple[str, ...] = ()  # patterns of names, or of paths if there is a slash in them
     counts: Counter[str] = field(default_factory=Counter)  # by pattern, or by a program's name
+    top: str = ""  # the absolute path of what is walked
+
+    def at(self, top: Path) -> Sieve:
+        """The same for a folder or a tar file; it counts together with this one."""
+        return replace(self, top=os.path.abspath(top))  # noqa: PTH100 - links stay
 
     def takes(self, name: str, below: str = "") -> bool:
         """Whether an entry counts, by its name and its folder's path below the one walked."""
-        if is_hidden(name):
+        if is_hidden(name) or _is_derived(name, f"{self.top}/{below}"):
             if not name.startswith("."):
                 self.counts[name] += 1
             return False
         for pattern in self.exclude:
-            whole = "/" in pattern.rstrip("/")
-            if fnmatchcase(_joined(below, name) if whole else name, pattern.strip("/")):
+            wanted = _below(pattern, self.top) or pattern
+            whole = "/" in wanted.rstrip("/")
+            found = _joined(below, name) if whole else name
+            wanted = wanted.removeprefix("./").strip("/")
+            if found == wanted or fnmatchcase(found, wanted):
                 self.counts[pattern] += 1
                 return False
         return True
@@ -77,6 +90,35 @@ class Sieve:
         """Whether a member of a tar file counts: it, and all folders that its name tells."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         return all(self.takes(part, "/".join(parts[:at])) for at, part in enumerate(parts))
+
+
+def _is_derived(name: str, folder: str) -> bool:
+    derived, library = _DERIVED
+    return name == derived and f"{library}/" in f"{folder.lower()}/"
+
+
+def anchored(exclude: Sequence[str], tops: Sequence[Path]) -> list[str]:
+    """Patterns, absolute where they name something below these folders from the current one."""
+    found = []
+    for pattern in exclude:
+        path = os.path.abspath(pattern)  # noqa: PTH100 - links stay
+        inside = [b for top in tops if (b := _below(path, os.path.abspath(top)))]  # noqa: PTH100
+        is_path = "/" in pattern.rstrip("/") and f"/{os.path.normpath(pattern)}" not in inside
+        found.append(path if inside and is_path and _names_something(path) else pattern)
+    return found
+
+
+def _below(path: str, top: str) -> str:
+    """An absolute path or pattern from below another one on, with its slash; empty elsewhere."""
+    start = f"{top.rstrip('/')}/"
+    return path[len(start) - 1 :] if top and path.startswith(start) else ""
+
+
+def _names_something(pattern: str) -> bool:
+    try:
+        return os.path.lexists(pattern) or any(iglob(pattern))  # noqa: PTH207 - of a text
+    except (OSError, ValueError):  # a name too long
+        return False
 
 
 def _joined(below: str, name: str) -> str:
@@ -90,7 +132,7 @@ class FoundImages:
     images: tuple[Path, ...]
     errors: tuple[tuple[Path, ImageError], ...]  # folders that cannot be read
     others: Mapping[str, int]  # how many files in folders have which suffix, of no images
-    left_out: Mapping[str, int]  # entries of folders, by a program's name for them or a pattern
+    left_out: Mapping[str, int]  # entries of folders, by a program's name; by pattern, also none
 
 
 def find_images(
@@ -100,17 +142,19 @@ def find_images(
 
     A folder is walked recursively in sorted order; skipped are hidden entries, those that devices
     and programs keep there, and those that a pattern of `exclude` matches (`*` is any text, slashes
-    too). Links to files are followed, links to folders once. What is named is always listed.
+    too) or names, as `anchored` has it. Links to files are followed, links to folders once. What is
+    named in `paths` is always listed.
     """
     images: list[Path] = []
     errors: list[tuple[Path, ImageError]] = []
-    sieve = Sieve(tuple(exclude))
+    patterns = anchored(exclude, [Path(path) for path in paths])
+    sieve = Sieve(tuple(patterns), Counter(dict.fromkeys(filter(None, patterns), 0)))
     others: Counter[str] = Counter()
     for given in map(Path, paths):
         if not _is_folder(given):
             images.append(given)
             continue
-        for path in _walk(given, sieve, errors):
+        for path in _walk(given, sieve.at(given), errors):
             if path.suffix.lower() in SUFFIXES:
                 images.append(path)
             elif not path.name.endswith(SIDECAR):

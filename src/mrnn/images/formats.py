@@ -103,7 +103,10 @@ def _open_jpeg_xl(file: IO[bytes], most_pixels: int) -> Image.Image:
     if size[0] * size[1] > most_pixels:
         raise TooLarge(size)
     file.seek(0)
-    return cast(Image.Image, JXLImageFile(file))
+    try:
+        return cast(Image.Image, JXLImageFile(file))
+    except RuntimeError as error:  # advice for whoever builds libjxl follows
+        raise OSError(f"JPEG XL: {str(error).partition('. ')[0]}") from None
 
 
 def _wanting(kind: str, extra: str) -> Unsupported:

@@ -110,6 +110,11 @@ def _of_png(
     bits = max(chunks.get(b"sBIT", b"\0"))
     told = Told(most=2.0**bits - 1 if 0 < bits < 16 else None)
     if len(coded := chunks.get(b"cICP", b"")) == 4:  # goes before all others
+        if coded[3] == 0:
+            raise Unsupported(
+                "its samples go from 16 to 235 and not from 0 to 255 (narrow range, as of video, "
+                "says its cICP); save it as sRGB"
+            )
         return Metadata(told, Colours(None, coded_by(coded[0], coded[1])), turn=turn)
     if profile or "srgb" in image.info:
         return Metadata(told, Colours(profile), turn=turn)

@@ -38,7 +38,7 @@ def read_onnx(path: Path) -> tuple[bytes, Preprocessing]:
 def _with_weights_beside(path: Path, content: bytes) -> bytes:
     """The network with the weights of the one file beside it that may hold some of them."""
     try:
-        named = locations(content)
+        named = {name.removeprefix("./") for name in locations(content)}
     except ValueError:  # ONNX Runtime will say what it is
         return content
     if not named:

@@ -28,6 +28,8 @@ _INPUT = "floats of shape (batch, 3, height, width) or (batch, height, width, 3)
 _OUTPUT = "(batch, features), (batch, tokens, features) or a map of height = width"
 _SAME = 1e-3  # of numbers, as far as they may differ in another batch
 _BEFORE = (0, 1, 2, 5)  # tokens before those of places: class, distillation or registers
+_BY_ALL = b"DynamicQuantize"  # nodes that choose their steps by the largest of all pictures
+_FAR = 4  # times as many tokens as numbers of each: these may be channels
 _FEWEST = 4  # places of a picture that tokens stand for
 _LAST = (0, 3, 1, 2)  # axes of (B, D, H, W) where the channels come last
 
@@ -63,7 +65,7 @@ def open_network(content: bytes, how: Preprocessing, place: str) -> OnnxNetwork:
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise BundleError(f"{place}: {_reason(error)}") from None
     try:
-        opened = _checked(session, how)
+        opened = _checked(session, how, is_joint=_BY_ALL in content)
         return _with_speed(opened) if rounds_floats(session) else opened
     except ValueError as error:
         raise BundleError(f"{place}: {error}") from None
@@ -78,7 +80,7 @@ def _with_speed(network: OnnxNetwork) -> OnnxNetwork:
     return replace(network, remark="; ".join(filter(None, (network.remark, slow))))
 
 
-def _checked(session: ort.InferenceSession, how: Preprocessing) -> OnnxNetwork:
+def _checked(session: ort.InferenceSession, how: Preprocessing, is_joint: bool) -> OnnxNetwork:
     inputs = _inputs(session, how)
     output = _chosen_output(session, how.output)
     noise = np.random.default_rng(0).integers(0, 256, (2, how.size, how.size, 3), dtype=np.uint8)
@@ -87,7 +89,7 @@ def _checked(session: ort.InferenceSession, how: Preprocessing) -> OnnxNetwork:
     faults = []
     for entering in inputs:
         try:
-            run, found = _tried(session, entering, output, pixels)
+            run, found = _tried(session, entering, output, pixels, is_joint)
             break
         except Exception as error:  # shapes that do not fit, an output that is no array, ...
             faults.append(_line(error))
@@ -109,9 +111,16 @@ def _checked(session: ort.InferenceSession, how: Preprocessing) -> OnnxNetwork:
 
 
 def _tried(
-    session: ort.InferenceSession, entering: _Input, output: str, pixels: np.ndarray
+    session: ort.InferenceSession,
+    entering: _Input,
+    output: str,
+    pixels: np.ndarray,
+    is_joint: bool,
 ) -> tuple[Run, np.ndarray]:
-    """What gives the output of pictures (B, 3, S, S), and that of two; raises nearly anything."""
+    """What gives the output of pictures (B, 3, S, S), and that of two; raises nearly anything.
+
+    `is_joint`: it is known that pictures have to be alone.
+    """
 
     def run_part(part: np.ndarray) -> np.ndarray:
         count = len(part)
@@ -127,6 +136,8 @@ def _tried(
 
     alone = in_parts(run_part, 1)
     expected = alone(pixels)
+    if is_joint:
+        return alone, expected
     together = in_parts(run_part, entering.batch or at_once())
     try:
         found = together(pixels)
@@ -144,6 +155,12 @@ def _of_tokens(run: Run, tokens: int, size: int, how: Preprocessing, output: str
     pooling = how.pooling
     remark = ""
     if pooling is None:
+        if _is_square(size) and tokens >= _FAR * size:
+            raise ValueError(
+                f"the output {printable(output)!r} is of {tokens} x {size} numbers a picture, and "
+                f"these may be {size} places of {tokens} channels: export it with the channels "
+                f'last, or, if it has {tokens} tokens, say "pooling" in the JSON'
+            )
         if not before or (before[0] == 0 and len(before) > 1):
             raise ValueError(
                 f"the output {output!r} has {tokens} tokens a picture, and it cannot be told which "

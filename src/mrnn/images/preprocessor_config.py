@@ -26,6 +26,9 @@ _KNOWN = (
     *("CLIP", "ChineseCLIP", "ViT", "DeiT", "Beit", "Siglip", "Bit", "ConvNext", "Blip"),
     *("MobileNetV1", "MobileNetV2", "MobileViT", "EfficientNet", "DINOv3ViT"),
 )
+# Those of which a plain number as size means the shorter side; others squeeze to a square.
+_BY_SHORTER = ("CLIP", "ChineseCLIP", "Bit", "MobileNetV1", "MobileNetV2", "ConvNext")
+_CROPPING = ("CLIP", "ChineseCLIP")  # that cut out a square unless they are told not to
 _ENDINGS = re.compile(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$")
 _UNCROPPED = 384  # pixels of a ConvNeXt's input from which nothing is cut off
 _OURS = ("output", "pooling")  # keys of ours that may stand among theirs
@@ -40,9 +43,12 @@ def from_preprocessor_config(values: Mapping[str, Any]) -> Preprocessing:
     """The same in our terms; raises ValueError naming the key that cannot be followed."""
     ours = {key: values[key] for key in _OURS if key in values}
     values = _inner(values)
-    kind = values.get("image_processor_type", values.get("feature_extractor_type", _KNOWN[0]))
-    if _ENDINGS.sub("", str(kind)) not in _KNOWN:
-        raise ValueError(f"the steps of {str(kind)[:80]!r} are not known here")
+    named = values.get("image_processor_type", values.get("feature_extractor_type", _KNOWN[0]))
+    kind = _ENDINGS.sub("", str(named))
+    if kind not in _KNOWN:
+        raise ValueError(f"the steps of {str(named)[:80]!r} are not known here")
+    if kind in _CROPPING:
+        values = {"do_center_crop": True, **values}
     for step in _OTHER_STEPS:
         if values.get(step):
             raise ValueError(f"{step!r} is no step that can be done here")
@@ -51,7 +57,7 @@ def from_preprocessor_config(values: Mapping[str, Any]) -> Preprocessing:
     resample = values.get("resample")
     if type(resample) is not int or resample not in _FILTERS:
         raise ValueError(f"'resample' is {resample!r}, not 2 or 3 (bilinear or bicubic)")
-    size, crop = _size(values)
+    size, crop = _size(values, keeps_shape=kind in _BY_SHORTER)
     mean, scale = _levels(values)
     found = {"size": size, "crop": crop, "mean": mean, "scale": scale}
     return Preprocessing.from_json({**found, "interpolation": _FILTERS[resample], **ours})
@@ -62,12 +68,15 @@ def _inner(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return inner if isinstance(inner, dict) else values
 
 
-def _size(values: Mapping[str, Any]) -> tuple[int, float | None]:
-    """The side of the input, and what share of a picture's shorter side it shows; None: all."""
+def _size(values: Mapping[str, Any], keeps_shape: bool) -> tuple[int, float | None]:
+    """The side of the input, and what share of a picture's shorter side it shows; None: all.
+
+    `keeps_shape`: a plain number is of the shorter side where a square is cut out.
+    """
     size, crop = values.get("size"), values.get("crop_size")
-    if isinstance(size, int):  # of the older files: the shorter side where a square is cut out
-        keeps_shape = values.get("do_center_crop") or "crop_pct" in values
-        size = {"shortest_edge": size} if keeps_shape else _square(size)
+    if isinstance(size, int):  # of the older files
+        is_cut = values.get("do_center_crop") or "crop_pct" in values
+        size = {"shortest_edge": size} if is_cut and keeps_shape else _square(size)
     if not isinstance(size, dict):
         raise ValueError(f"'size' is {size!r}")
     shorter = size.get("shortest_edge")

@@ -61,8 +61,19 @@ def is_deep_grey(image: Image.Image) -> bool:
 
 
 def grey_picture(image: Image.Image, told: Told, colours: Colours) -> Image.Image:
-    """Grey of 16 or 32 bits, or of floats, as L or RGB of 8 bits; raises Unsupported."""
+    """Grey of 16 or 32 bits, or of floats, as L or RGB of 8 bits; raises Unsupported.
+
+    Where the file has a level for what is transparent, it is LA or RGBA.
+    """
     values = np.asarray(image)
+    found = _grey_of(values, image, told, colours)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        found.putalpha(Image.fromarray(np.where(values == transparent, np.uint8(0), np.uint8(255))))
+    return found
+
+
+def _grey_of(values: np.ndarray, image: Image.Image, told: Told, colours: Colours) -> Image.Image:
     if image.mode == "F":
         black, white = _range_of_floats(values, told)
         values = (values - np.float32(black)) / np.float32(white - black)

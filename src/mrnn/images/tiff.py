@@ -23,9 +23,13 @@ _TYPES: Mapping[int, str] = {
 }  # fmt: skip
 _VALUES = 64  # of a tag; none that is looked at has more
 _DIRECTORIES = 64  # that are looked through for a picture
+_SMALL = 1024  # pixels that a preview is wide at most, where only its shape tells that it is one
+_AFTER = 8  # pages that are looked at for what it is a preview of
+_ALIKE = 0.02  # how far the shapes of both may differ
 _ENTRIES = 4096  # of a directory
 
-_SUBFILE, _OLD_SUBFILE, _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 258, 259, 262
+_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT = 254, 255, 256, 257
+_BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
 _FILL_ORDER, _SAMPLES, _LEAST, _MOST, _PLANAR, _SUBIFDS, _EXTRA = 266, 277, 280, 281, 284, 330, 338
 _FORMAT, _SMIN, _SMAX, _SUBSAMPLING, _DNG = 339, 340, 341, 530, 50706
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
@@ -140,7 +144,8 @@ class Directory:
 def find_picture(file: IO[bytes]) -> Directory:
     """The directory of the picture that a TIFF is of: the first that is no preview of another one.
 
-    Raises Unsupported, or OSError for what is cut short.
+    A small one that does not say what it is counts as a preview where a later one of its shape is
+    far larger. Raises Unsupported, or OSError for what is cut short.
     """
     file.seek(0)
     header = file.read(16)
@@ -151,15 +156,30 @@ def find_picture(file: IO[bytes]) -> Directory:
     except struct.error:
         raise OSError("its directory is missing") from None
     first: Directory | None = None
+    pages: list[Directory] = []
     for directory in _directories(file, start, order, big):
         first = first or directory
         if directory.one(_DNG, 0) or _is_sensor(directory):
             raise Unsupported(why_not(RAW))
         if directory.is_whole:
-            return directory
+            pages.append(directory)
+            if _SUBFILE in pages[0].numbers or pages[0].one(_WIDTH, 0) > _SMALL:
+                return directory
+        if len(pages) > _AFTER:
+            break
     if first is None:
         raise OSError("its directory is missing")
-    return first
+    larger = [page for page in pages[1:] if _is_preview(pages[0], page)]
+    return max([*pages[:1], *larger], key=lambda page: page.one(_WIDTH, 0), default=first)
+
+
+def _is_preview(small: Directory, large: Directory) -> bool:
+    """Whether they have the same shape, and one at least four times the sides of the other."""
+    (width, height), (across, down) = (
+        (max(1, page.one(_WIDTH, 1)), max(1, page.one(_HEIGHT, 1))) for page in (small, large)
+    )
+    is_far = across >= 4 * width and down >= 4 * height
+    return is_far and abs(width * down / (height * across) - 1) <= _ALIKE
 
 
 def begun_at(file: IO[bytes], directory: Directory) -> io.BytesIO:

@@ -3,6 +3,7 @@
 Decoders make something of zeros, and say nothing of it to Pillow. A JPEG in one scan is given to
 its decoder so that it fails when it is done too soon (all rows, though much of the file is left) or
 too late (out of bytes before the last row). In other codings many zeros in a row do not occur.
+Where samples are not coded at all, zeros are black: only a row that breaks off tells.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from PIL import Image, ImageFile
 
 from .boxes import coded_parts
 from .jpeg import Scan, require_usual, scans
@@ -21,6 +23,9 @@ _ZEROS = 64  # bytes in a row that no arithmetic coder writes, nor one of detail
 _REFINED = 512  # the same of bits that only make details finer; artificial pictures have some
 _ZEROS_OF_WEBP = 1024  # the same of WebP; at its end there are no more than above
 _FLAT = 2048  # pixels of one colour for which a lossy WebP may have one more
+_BLACK = 10  # the share of rows, as its inverse, that are black at the end of a file that is cut
+_SHORT = 16  # the same of a row's rest
+_DARK = 16  # bytes of a row that goes on are larger, on average
 _MISSING = "a part of its samples is missing"
 
 
@@ -98,6 +103,42 @@ def require_whole(content: bytes, kind: str, size: tuple[int, int]) -> None:
     for start, end in coded_parts(content):
         if content.find(bytes(_ZEROS), start, end) >= 0:
             raise OSError(_MISSING)
+
+
+def order_of_rows(image: Image.Image) -> int:
+    """Of samples that are not coded: 1, the first row comes first; -1, the last one. Else 0."""
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile or image.mode == "1":
+        return 0
+    codec, extents, _, arguments = image.tile[0]
+    if codec not in ("raw", "ppm") or (extents and extents[2] != image.width):
+        return 0
+    direction = arguments[2] if isinstance(arguments, tuple) and len(arguments) > 2 else 1
+    return -1 if direction == -1 else 1
+
+
+def require_last_rows(image: Image.Image, order: int) -> None:
+    """Raise OSError where a row of samples breaks off, and zeros are all that follows."""
+    width, height = image.size
+    last = height - 1 if order == 1 else 0
+    if image.getpixel((width - 1, last)) not in (0, (0,) * len(image.getbands())):
+        return  # of nearly all pictures
+    if image.crop((0, last, width, last + 1)).getbbox(alpha_only=False) is not None:
+        return
+    rows = np.asarray(image)[::order].reshape(height, -1)
+    filled = np.flatnonzero(rows.any(axis=1))
+    if not len(filled) or not 1 <= filled[-1] < height - 1 - height // _BLACK:
+        return
+    row, above = (
+        np.ascontiguousarray(rows[at]).view(np.uint8) for at in (filled[-1], filled[-1] - 1)
+    )
+    at = int(np.flatnonzero(row)[-1]) + 1
+    near = slice(max(0, at - 64), at)
+    is_like = row[near].mean() >= above[near].mean() / 2
+    rest = above[at:]  # where it is short, it has to be bright
+    least = _DARK if len(rest) > len(row) // _SHORT else 4 * _DARK
+    pixels = rest[len(rest) % (len(row) // width) :].reshape(-1, len(row) // width)
+    if is_like and len(pixels) and pixels.any(axis=1).mean() > 0.9 and rest.mean() >= least:
+        raise OSError(_MISSING)
 
 
 def _require_scans(content: bytes) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from ..captioner import Captioner, ImagePath, load
 from ..errors import BundleError, DataError, ImageError, UsageError
 from ..files import held
-from ..images.finding import Picture, printable
+from ..images.finding import Picture, anchored, printable
 from ..model.blocks import one_thread
 from ..scoring.ranking import Stage
 from ..words.text import tokenise
@@ -169,6 +169,11 @@ class Library:
         }
         return list(found.values())
 
+    def knows(self, path: ImagePath) -> bool:
+        """Whether a path was added, or any file at or below it."""
+        [root] = _absolute(path)
+        return root in self.catalogue.roots() or any(True for _ in self.catalogue.files(root))
+
     def add(
         self,
         paths: Iterable[ImagePath] | ImagePath = (),
@@ -195,7 +200,7 @@ class Library:
             with catalogue.transaction():
                 catalogue.add_roots(roots)
                 if exclude is not None:
-                    catalogue.put_exclude(exclude)
+                    catalogue.put_exclude(anchored(exclude, [*roots, *catalogue.roots()]))
             _forget_lost(catalogue, store)
             if not roots or rebuild or catalogue.has_unread():
                 roots = catalogue.roots()

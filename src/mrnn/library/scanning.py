@@ -11,7 +11,7 @@ from pathlib import Path
 from ..datasets.examples import Problem
 from ..datasets.shards import shard_pictures
 from ..errors import ImageError
-from ..images.finding import Picture, Sieve, find_images, printable
+from ..images.finding import Picture, Sieve, anchored, find_images, printable
 from .contents import File
 
 SHARD = ".tar"  # ends the name of a file that holds pictures; it is read when it is named itself
@@ -37,7 +37,7 @@ def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:
     """
     shards = [root for root in roots if _is_shard(root)]
     found = find_images([root for root in roots if root not in shards], exclude)
-    sieve = Sieve(tuple(exclude), Counter(found.left_out))
+    sieve = Sieve(tuple(anchored(exclude, roots)), Counter(found.left_out))
     files: dict[bytes, File] = {}
     unseen = list(found.errors)
     problems: list[Problem] = []
@@ -58,7 +58,7 @@ def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:
     for shard in shards:
         try:
             status = shard.stat()
-            for member in shard_pictures(shard, sieve):
+            for member in shard_pictures(shard, sieve.at(shard)):
                 if isinstance(member, Problem):
                     problems.append(member)
                 else:
