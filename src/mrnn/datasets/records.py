@@ -36,9 +36,10 @@ from .naming import Names, is_picture
 _FOLDER = "annotations"
 # What Hugging Face's datasets and img2dataset tell of their files.
 _ABOUT = ("state.json", "dataset_info.json", "dataset_dict.json", "_stats.json")
+_ID = "image_id"
 _IMAGE_KEYS = (  # the first whose picture is there counts
     *("image", "file_name", "filename", "image_path", "image_name", "image_file"),
-    *("file", "path", "img", "photo", "picture", "images", "image_id"),
+    *("file", "path", "img", "photo", "picture", "images"),
 )
 _CAPTION_KINDS = (*CAPTION_NAMES, "caption_str", "report")  # the last are TextCaps' and IU X-ray's
 _CHATS = ("conversations", "messages")
@@ -51,6 +52,7 @@ class _Keys(NamedTuple):
     """Which key of an object is which."""
 
     images: tuple[str, ...] = ()
+    id: str = ""  # of the picture
     captions: tuple[str, ...] = ()
     split: str = ""
     others: tuple[str, ...] = ()  # which may be captions, too
@@ -240,8 +242,12 @@ def _images(value: Mapping[str, Any], keys: _Keys) -> tuple[Any, ...]:
     """What a picture is called; Label Studio's columns have any names: what reads as one counts."""
     if "subreddit" in value and isinstance(value.get("image_id"), str):
         return (f"{value['subreddit']}/{value['image_id']}.jpg",)
-    if keys.images:
-        return tuple(value[key] for key in keys.images if value[key] is not None)
+    found = [value[key] for key in keys.images if value[key] is not None]
+    # An id beside a name is no second name: any other picture may be called by that number.
+    if named := [one for one in found if type(one) is not int]:
+        return tuple(named)
+    if found or value.get(keys.id) is not None:
+        return tuple(found) or (value[keys.id],)
     found = [v for v in value.values() if is_picture(v)]
     return tuple(found) if len(found) == 1 else ()
 
@@ -269,7 +275,7 @@ def _keys(names: tuple[str, ...]) -> _Keys:
         if (found := tuple(name for name in names if column_kind(name) == kind))
     }
     [captions, *others] = [*kinds.values(), ()]
-    return _Keys(images, captions, split, sum(others, ()))
+    return _Keys(images, plain.get(_ID, ""), captions, split, sum(others, ()))
 
 
 RECORDS = Format(
