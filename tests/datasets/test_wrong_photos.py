@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from dataset_layouts import put, put_pictures
 from mrnn.datasets import DataSet, read_dataset
 
@@ -37,3 +39,45 @@ def test_an_id_beside_a_name_finds_no_other_picture(tmp_path):
         str(tmp_path / "images/4.jpg"): ["of four"],
     }
     assert "9.jpg" in messages(dataset)
+
+
+@pytest.mark.parametrize("other", ["1.JPG", "./1.jpg", "1", "1.jpg"])
+def test_two_ids_of_one_file_however_it_is_written(tmp_path, other):
+    put_pictures(tmp_path / "images", ("1.jpg", "2.jpg"))
+    names = ("1.jpg", other, "2.jpg", "images/1.jpg")
+    document = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [{"image_id": i, "caption": f"A caption {i}"} for i in range(4)],
+    }
+    put(tmp_path / "captions.json", json.dumps(document))
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == {str(tmp_path / "images/2.jpg"): ["A caption 2"]}
+    assert "stands for several pictures (0 and 1)" in messages(dataset)
+
+
+def test_an_id_of_two_files_is_no_pictures(tmp_path):
+    put_pictures(tmp_path / "images", ("1.jpg", "2.jpg", "3.jpg"))
+    document = {
+        "images": [
+            {"id": 1, "file_name": "1.jpg"},
+            {"id": "01", "file_name": "2.jpg"},
+            {"id": 3, "file_name": "3.jpg"},
+        ],
+        "annotations": [{"image_id": i, "caption": f"Of {i}"} for i in (1, "01", 3)],
+    }
+    put(tmp_path / "captions.json", json.dumps(document))
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == {str(tmp_path / "images/3.jpg"): ["Of 3"]}
+    assert messages(dataset).count("has several file_names; skipped") == 2
+
+
+def test_karpathys_pictures_are_told_apart_by_cocoid(tmp_path):
+    put_pictures(tmp_path / "images", ("1.jpg", "2.jpg"))
+    images = [
+        {"cocoid": i, "filename": name, "split": "train", "sentences": [{"raw": f"Of {i}"}]}
+        for i, name in enumerate(("1.jpg", "1.jpg", "2.jpg"))
+    ]
+    put(tmp_path / "dataset.json", json.dumps({"images": images}))
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == {str(tmp_path / "images/2.jpg"): ["Of 2"]}
+    assert "stands for several pictures" in messages(dataset)

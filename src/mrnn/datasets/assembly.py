@@ -64,6 +64,9 @@ class _Gathered:
         self._places = Texts()  # of each picture's first entry
         self._splits = array("b")
         self._spans = array("q")  # two numbers a picture
+        # What the first entry calls its picture, and in which file; rows of several pictures.
+        self._identities: dict[int, tuple[str, int | str | None]] = {}
+        self._mixed: dict[int, str] = {}  # with the reason
         self._blamed = bytearray()  # 1 where a caption was reported
         self._captions = GatheredCaptions()
 
@@ -74,6 +77,9 @@ class _Gathered:
         row = self._named.get(entry.name)
         if row is None:
             row = self._named[entry.name] = self._row(entry)
+        if entry.identity is not None and (what := self._confused(entry, row)):
+            yield Problem(entry.place, what, entry.split)
+            return
         # Nearly always it is already known that this is the picture's split.
         is_sure = self._splits[row] == self._given and entry.span is None
         if not is_sure and (refusal := self._refusal(entry, row)):
@@ -99,6 +105,19 @@ class _Gathered:
         self._given = NO_SPLIT if entry.split is None else SPLITS.index(entry.split)
         self._named = self._rows.setdefault((entry.folders, entry.split), {})
 
+    def _confused(self, entry: Entry, row: int) -> str | None:
+        """What is wrong where two pictures of a file have come to one row; neither is kept."""
+        file, other = self._identities.setdefault(row, (entry.file, entry.identity))
+        if other == entry.identity or file != entry.file:
+            return None
+        what = (
+            f"{shown(entry.name)} stands for several pictures ({shown(str(other))} and "
+            f"{shown(str(entry.identity))}); write the folder before it, or one id a picture; "
+            "skipped"
+        )
+        self._mixed.setdefault(row, what)
+        return what
+
     def _refusal(self, entry: Entry, row: int) -> str | None:
         """What an entry contradicts, if so; else the picture is in its split."""
         if entry.span not in (None, self._span(row)):
@@ -113,6 +132,9 @@ class _Gathered:
         self, name: str, format_name: str, problems: list[Problem], split_seed: int
     ) -> DataSet:
         """What has a picture and a caption; raises DataError when that is nothing."""
+        for row, what in self._mixed.items():
+            self._home[row] = -1
+            self._reasons.setdefault(row, what)
         problems += self._captions.drop_repeated()
         counts = self._captions.counts(len(self._names))
         problems += self._left_out(counts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,6 +54,7 @@ class Entry(NamedTuple):
     captions: Sequence[str] = ()
     split: str | None = None  # one of SPLITS
     span: tuple[int, int] | None = None  # offset and size of its bytes in the shard
+    identity: int | str | None = None  # of the picture in its file; no two are one picture
 
     @property
     def file(self) -> str:
@@ -192,12 +193,6 @@ def identity(value: object) -> int | str | None:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _LONG:
         return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
-
-
-def shared_names(images: Iterable[tuple[str, int | str | None]]) -> set[str]:
-    """Names of files that images of different ids have: whose picture it is, nobody knows."""
-    first: dict[str, int | str] = {}
-    return {name for name, own in images if own is not None and first.setdefault(name, own) != own}
 
 
 def one_a_split(files: Sequence[Path]) -> list[tuple[Path, str | None]]:
