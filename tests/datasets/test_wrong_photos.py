@@ -81,3 +81,22 @@ def test_karpathys_pictures_are_told_apart_by_cocoid(tmp_path):
     dataset = read_dataset(tmp_path)
     assert said(dataset) == {str(tmp_path / "images/2.jpg"): ["Of 2"]}
     assert "stands for several pictures" in messages(dataset)
+
+
+def test_two_uploads_of_one_name_are_two_pictures(tmp_path):
+    put_pictures(tmp_path / "images", ("1.jpg", "2.jpg"))
+    names = ("12345678-1.jpg", "87654321-1.jpg", "11111111-2.jpg", "11111111-2.jpg")
+    rows = [
+        {"id": i, "image": f"/data/upload/1/{name}", "caption": f"Caption {i}"}
+        for i, name in enumerate(names)
+    ]
+    expected = {str(tmp_path / "images/2.jpg"): ["Caption 2", "Caption 3"]}
+    what = "stands for several pictures (12345678-1.jpg and 87654321-1.jpg)"
+    records(tmp_path, *rows)
+    assert said(read_dataset(tmp_path)) == expected
+    assert what in messages(read_dataset(tmp_path))
+    (tmp_path / "captions.json").unlink()
+    lines = [",".join(map(str, row.values())) for row in rows]
+    put(tmp_path / "captions.csv", "\n".join(["id,image,caption", *lines]))
+    assert said(read_dataset(tmp_path)) == expected
+    assert what in messages(read_dataset(tmp_path))

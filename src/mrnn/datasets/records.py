@@ -18,7 +18,6 @@ from .coco import is_coco, is_list_of_pictures
 from .documents import glimpse, mentions, parse
 from .entries import (
     CAPTION_NAMES,
-    Entry,
     Format,
     Found,
     Listing,
@@ -98,8 +97,7 @@ def _has_rows(path: Path, ids_count: bool) -> bool:
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in _parts(files):
         home = path.parent.parent if path.parent.name == _FOLDER else path.parent
-        folders = picture_folders(home, images)
-        names = Names(folders)
+        names = Names(picture_folders(home, images))
         count = chats = 0
         others: dict[str, str] = {}
         for where, row in _rows(parse(path, _keep)):
@@ -110,7 +108,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
             if isinstance(row, _Row) and row.keys.is_chat() and len(_answers(row)) != 1:
                 chats += 1
             else:
-                yield from _entries(place, row, folders, names, split)
+                yield from _entries(place, row, names, split)
         if not count:
             raise DataError(f"{printable(path)}: {_refusal(path)}")
         for choice, place in others.items():
@@ -168,9 +166,7 @@ def _grouped(row: object, key: str) -> object:
     return row._replace(images=(*row.images, *(f"{key}/{i}" for i in row.images if _is_name(i))))
 
 
-def _entries(
-    place: str, row: object, folders: tuple[Path, ...], names: Names, split: str | None
-) -> Iterator[Found]:
+def _entries(place: str, row: object, names: Names, split: str | None) -> Iterator[Found]:
     if not isinstance(row, _Row):
         yield Problem(place, "expected an object with a picture and its captions; skipped", split)
         return
@@ -187,7 +183,7 @@ def _entries(
     pictures = [(one,) for one in several] if several is not None else [row.images]
     for spellings in pictures:
         if spellings and all(map(_is_name, spellings)):
-            yield Entry(place, names.meant(*spellings), folders, captions, split)
+            yield names.entry(place, spellings, captions, split)
         else:
             yield Problem(place, "no name of a picture; skipped", split)
 

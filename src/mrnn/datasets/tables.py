@@ -144,7 +144,7 @@ def _entry(
         captions = (*captions, *found) if captions else found
     if isinstance(image, Stored):
         return Entry(place, image.name, (), captions, split, image.span)
-    return Entry(place, pictures.meant(image), pictures.folders, captions, split)
+    return pictures.entry(place, (image,), captions, split)
 
 
 def _image(cell: object, column: str) -> Stored | str | int | None:
