@@ -100,3 +100,44 @@ def test_two_uploads_of_one_name_are_two_pictures(tmp_path):
     put(tmp_path / "captions.csv", "\n".join(["id,image,caption", *lines]))
     assert said(read_dataset(tmp_path)) == expected
     assert what in messages(read_dataset(tmp_path))
+
+
+def test_classes_have_files_of_one_name(tmp_path):
+    classes = {
+        name: [{"filename": "1.jpg", "raw": f"Some {name}"}] for name in ("airport", "beach")
+    }
+    put(
+        tmp_path / "captions.json",
+        json.dumps({**classes, "lake": [{"filename": "2.jpg", "raw": "A lake"}]}),
+    )
+    put_pictures(tmp_path / "images", ("1.jpg", "2.jpg"))
+    lake = {str(tmp_path / "images/2.jpg"): ["A lake"]}
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == lake
+    assert all(f"{name}/1.jpg; its captions" in messages(dataset) for name in classes)
+    put_pictures(tmp_path / "images/airport", ("1.jpg",))
+    airport = {str(tmp_path / "images/airport/1.jpg"): ["Some airport"]}
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == lake | airport
+    assert "beach/1.jpg; its captions are skipped" in messages(dataset)
+    put_pictures(tmp_path / "images/beach", ("1.jpg",))
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == {
+        **(lake | airport),
+        str(tmp_path / "images/beach/1.jpg"): ["Some beach"],
+    }
+    assert dataset.problems == ()
+
+
+def test_two_image_ids_of_one_file_in_records(tmp_path):
+    put_pictures(tmp_path / "images", ("1.jpg", "2.jpg"))
+    records(
+        tmp_path,
+        {"image_id": 1, "image": "1.jpg", "caption": "One"},
+        {"image_id": 2, "image": "1.jpg", "caption": "Another"},
+        {"image_id": 3, "image": "2.jpg", "caption": "The same", "id": 1},
+        {"image_id": "3", "image": "2.jpg", "caption": "As before", "id": 2},
+    )
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == {str(tmp_path / "images/2.jpg"): ["The same", "As before"]}
+    assert "1.jpg stands for several pictures (1 and 2)" in messages(dataset)

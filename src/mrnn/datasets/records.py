@@ -7,7 +7,7 @@ have them. Objects by name are kohya's metadata; captions alone by name are read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from .entries import (
     Found,
     Listing,
     column_kind,
+    identity,
     known_split,
     one_a_split,
     picture_folders,
@@ -68,6 +69,7 @@ class _Row(NamedTuple):
     captions: tuple[Any, ...]
     split: Any
     keys: _Keys
+    identity: int | str | None = None  # of the picture
 
 
 class _Turn(NamedTuple):
@@ -146,6 +148,7 @@ def _rows(document: object) -> Iterator[tuple[str, object]]:
         if any(isinstance(row, _Row) and row.images for row in document):
             yield from ((f"[{number}]", row) for number, row in enumerate(document))
     elif isinstance(document, dict):
+        shared = _in_several_classes(document)
         for key, value in document.items():
             place = f"[{shown(repr(key))}]"
             if isinstance(value, _Row) and not value.images and _texts([*value.captions]):
@@ -154,16 +157,36 @@ def _rows(document: object) -> Iterator[tuple[str, object]]:
                 yield place, _Row((key,), (value,), None, _Keys())
             elif isinstance(value, list):
                 for where, row in _rows(value):
-                    yield f"{shown(key)}{where}", _grouped(row, key)
+                    yield f"{shown(key)}{where}", _grouped(row, key, shared)
 
 
-def _grouped(row: object, key: str) -> object:
-    """A row of an array by split, or by class: the class may be the folder of its pictures."""
+def _in_several_classes(document: dict[str, Any]) -> set[str]:
+    """Names that rows under several keys have."""
+    first: dict[str, str] = {}
+    rows = ((key, row) for key, value in document.items() for row in _listed(value))
+    named = ((key, name) for key, row in rows for name in row.images if isinstance(name, str))
+    return {name for key, name in named if first.setdefault(name, key) != key}
+
+
+def _listed(value: object) -> Iterator[_Row]:
+    if isinstance(value, list):
+        yield from (row for row in value if isinstance(row, _Row))
+
+
+def _grouped(row: object, key: str, shared: Collection[str]) -> object:
+    """A row of an array by split, or by class: the class may be the folder of its pictures.
+
+    It must be where another class has that name, too.
+    """
     if not isinstance(row, _Row):
         return row
     if known_split(key):
         return row if row.split is not None else row._replace(split=key)
-    return row._replace(images=(*row.images, *(f"{key}/{i}" for i in row.images if _is_name(i))))
+    inside = [f"{key}/{name}" for name in row.images if _is_name(name)]
+    if row.identity is not None:
+        return row._replace(images=(*inside, *row.images))
+    plain = (name for name in row.images if not isinstance(name, str) or name not in shared)
+    return row._replace(images=(*inside, *plain), identity=key)
 
 
 def _entries(place: str, row: object, names: Names, split: str | None) -> Iterator[Found]:
@@ -183,7 +206,7 @@ def _entries(place: str, row: object, names: Names, split: str | None) -> Iterat
     pictures = [(one,) for one in several] if several is not None else [row.images]
     for spellings in pictures:
         if spellings and all(map(_is_name, spellings)):
-            yield names.entry(place, spellings, captions, split)
+            yield names.entry(place, spellings, captions, split, row.identity)
         else:
             yield Problem(place, "no name of a picture; skipped", split)
 
@@ -221,7 +244,8 @@ def _keep(value: dict[str, Any]) -> object:
     keys = _keys(tuple(value))
     if keys.captions and not any(map(_is_array_of_rows, value.values())):
         captions = tuple(value[key] for key in keys.captions if value[key] is not None)
-        return _Row(_images(value, keys), captions, value.get(keys.split), keys)
+        own = identity(value[keys.id]) if keys.id and keys.images else None
+        return _Row(_images(value, keys), captions, value.get(keys.split), keys, own)
     who = value.get("from", value.get("role"))
     if isinstance(who, str) and who in _SPEAKERS:
         return _Turn(_SPEAKERS[who], value.get("value", value.get("content")))
