@@ -141,3 +141,42 @@ def test_two_image_ids_of_one_file_in_records(tmp_path):
     dataset = read_dataset(tmp_path)
     assert said(dataset) == {str(tmp_path / "images/2.jpg"): ["The same", "As before"]}
     assert "1.jpg stands for several pictures (1 and 2)" in messages(dataset)
+
+
+@pytest.mark.parametrize("column", ["filepath", "folder", "dir", "subfolder"])
+def test_a_folder_stands_beside_the_name(tmp_path, column):
+    put_pictures(tmp_path / "images", ("1.jpg",))
+    put_pictures(tmp_path / "images/cats", ("1.jpg",))
+    rows = [
+        {column: "cats", "filename": "1.jpg", "caption": "A cat"},
+        {column: "dogs", "filename": "1.jpg", "caption": "A dog"},
+        {column: "", "filename": "1.jpg", "caption": "Something"},
+        {column: "images/cats/1.jpg", "filename": "1.jpg", "caption": "Its path"},
+    ]
+    expected = {
+        str(tmp_path / "images/cats/1.jpg"): ["A cat", "Its path"],
+        str(tmp_path / "images/1.jpg"): ["Something"],
+    }
+    records(tmp_path, *rows)
+    assert said(read_dataset(tmp_path)) == expected
+    assert "dogs/1.jpg; its captions are skipped" in messages(read_dataset(tmp_path))
+    (tmp_path / "captions.json").unlink()
+    lines = [",".join(row.values()) for row in rows]
+    put(tmp_path / "captions.csv", "\n".join([f"{column},filename,caption", *lines]))
+    assert said(read_dataset(tmp_path)) == expected
+    assert "dogs/1.jpg; its captions are skipped" in messages(read_dataset(tmp_path))
+
+
+def test_two_image_ids_of_one_file_in_a_table(tmp_path):
+    put_pictures(tmp_path / "images", ("1.jpg", "2.jpg"))
+    lines = [
+        "1,1.jpg,One",
+        "2,1.jpg,Another",
+        "3,2.jpg,The same",
+        "3,2.jpg,As before",
+        ",2.jpg,Too",
+    ]
+    put(tmp_path / "captions.csv", "\n".join(["image_id,image,caption", *lines]))
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == {str(tmp_path / "images/2.jpg"): ["The same", "As before", "Too"]}
+    assert "1.jpg stands for several pictures (1 and 2)" in messages(dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ IMAGE_NAMES = (  # of a column of a table, or of a key in JSON
     *("image_file_name", "file_names", "image_file_names"),  # of imagefolder
     *("img", "photo", "picture"),
 )
+FOLDER_NAMES = ("filepath", "folder", "dir", "subfolder")  # of a picture, beside its name
 CAPTION_NAMES = (
     *("caption", "captions", "text", "texts", "sentence", "sentences"),
     *("description", "comment", "raw"),
@@ -146,6 +148,15 @@ def shown(text: str) -> str:
 def with_suffix(name: str) -> str:
     """A picture's name from a list that may leave out `.jpg`."""
     return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
+
+
+def in_folder(folder: object, name: str) -> str:
+    """A picture's name with the folder that stands beside it, unless one of them has both."""
+    if not isinstance(folder, str) or not (folder := folder.strip()):
+        return name
+    if f"/{folder}".endswith(f"/{name}"):
+        return folder
+    return name if name.startswith(f"{folder.rstrip('/')}/") else posixpath.join(folder, name)
 
 
 def plain_name(name: str) -> str:

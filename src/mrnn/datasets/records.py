@@ -18,11 +18,13 @@ from .coco import is_coco, is_list_of_pictures
 from .documents import glimpse, mentions, parse
 from .entries import (
     CAPTION_NAMES,
+    FOLDER_NAMES,
     Format,
     Found,
     Listing,
     column_kind,
     identity,
+    in_folder,
     known_split,
     one_a_split,
     picture_folders,
@@ -53,6 +55,7 @@ class _Keys(NamedTuple):
 
     images: tuple[str, ...] = ()
     id: str = ""  # of the picture
+    folder: str = ""
     captions: tuple[str, ...] = ()
     split: str = ""
     others: tuple[str, ...] = ()  # which may be captions, too
@@ -265,7 +268,8 @@ def _images(value: Mapping[str, Any], keys: _Keys) -> tuple[Any, ...]:
     found = [value[key] for key in keys.images if value[key] is not None]
     # An id beside a name is no second name: any other picture may be called by that number.
     if named := [one for one in found if type(one) is not int]:
-        return tuple(named)
+        folder = value.get(keys.folder)
+        return tuple(in_folder(folder, one) if isinstance(one, str) else one for one in named)
     if found or value.get(keys.id) is not None:
         return tuple(found) or (value[keys.id],)
     found = [v for v in value.values() if is_picture(v)]
@@ -288,6 +292,7 @@ def _objects(value: object) -> list[dict[str, Any]]:
 def _keys(names: tuple[str, ...]) -> _Keys:
     plain = {plain_name(name): name for name in names}
     images = tuple(plain[name] for name in _IMAGE_KEYS if name in plain)
+    [folder, *_] = [*(plain[name] for name in FOLDER_NAMES if name in plain), ""]
     [split, *_] = [*(plain[name] for name in _SPLIT_KEYS if name in plain), ""]
     kinds = {
         kind: found
@@ -295,7 +300,7 @@ def _keys(names: tuple[str, ...]) -> _Keys:
         if (found := tuple(name for name in names if column_kind(name) == kind))
     }
     [captions, *others] = [*kinds.values(), ()]
-    return _Keys(images, plain.get(_ID, ""), captions, split, sum(others, ()))
+    return _Keys(images, plain.get(_ID, ""), folder, captions, split, sum(others, ()))
 
 
 RECORDS = Format(

@@ -17,12 +17,15 @@ from .cells import captions_in
 from .columnar import COLUMNAR, Stored, columnar_rows
 from .entries import (
     CAPTION_NAMES,
+    FOLDER_NAMES,
     IMAGE_NAMES,
     Entry,
     Format,
     Found,
     Listing,
     column_kind,
+    identity,
+    in_folder,
     known_split,
     one_a_split,
     picture_folders,
@@ -52,6 +55,8 @@ class _Columns:
     image: str
     captions: tuple[str, ...]
     split: str | None
+    folder: str | None = None  # of the picture, beside its name
+    id: str | None = None  # of the picture, beside its name
 
 
 def _find(suffixes: tuple[str, ...], listing: Listing, by_content: bool) -> list[Path]:
@@ -144,7 +149,12 @@ def _entry(
         captions = (*captions, *found) if captions else found
     if isinstance(image, Stored):
         return Entry(place, image.name, (), captions, split, image.span)
-    return pictures.entry(place, (image,), captions, split)
+    if columns.folder is not None and isinstance(image, str) and image.strip():
+        image = in_folder(cells.get(columns.folder), image.strip())
+    own = None if columns.id is None else identity(cells.get(columns.id))
+    if isinstance(own, str) and own.strip().lower() in ("", *ABSENT):
+        own = None
+    return pictures.entry(place, (image,), captions, split, own)
 
 
 def _image(cell: object, column: str) -> Stored | str | int | None:
@@ -184,7 +194,11 @@ def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
         if len(found) > 1:
             known = " and ".join(map(shown, found))
             return f"{known} may each be the {what} column; rename all but one"
-    return _Columns(images[0], tuple(captions), splits[0] if splits else None)
+    beside = [name for name in names if name != images[0]]
+    [split, *_] = [*splits, None]
+    [folder, *_] = [*(n for w in FOLDER_NAMES for n in beside if plain_name(n) == w), None]
+    [own, *_] = [*(name for name in beside if plain_name(name) == _ID), None]
+    return _Columns(images[0], tuple(captions), split, folder, own)
 
 
 def has_columns(path: Path) -> bool:
