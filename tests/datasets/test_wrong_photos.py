@@ -180,3 +180,26 @@ def test_two_image_ids_of_one_file_in_a_table(tmp_path):
     dataset = read_dataset(tmp_path)
     assert said(dataset) == {str(tmp_path / "images/2.jpg"): ["The same", "As before", "Too"]}
     assert "1.jpg stands for several pictures (1 and 2)" in messages(dataset)
+
+
+def test_a_split_whose_folder_is_missing_takes_nothing_of_another(tmp_path):
+    put_pictures(tmp_path / "val", ("1.jpg", "2.jpg", "3.jpg", "4.jpg"))
+    (tmp_path / "val/3.jpg").rename(tmp_path / "val/COCO_val2014_3.jpg")
+    put(tmp_path / "val.csv", "image,caption\n2.jpg,A val picture\n")
+    lines = ["1.jpg,A train picture", "COCO_val2014_3.jpg,Of restval", "val/4.jpg,By its path"]
+    put(tmp_path / "train.csv", "\n".join(["image,caption", *lines]))
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == {
+        str(tmp_path / "val/2.jpg"): ["A val picture"],
+        str(tmp_path / "val/COCO_val2014_3.jpg"): ["Of restval"],
+        str(tmp_path / "val/4.jpg"): ["By its path"],
+    }
+    assert "no picture '1.jpg' of the train split" in messages(dataset)
+
+
+def test_a_folder_of_another_split_may_be_named(tmp_path):
+    put_pictures(tmp_path / "val", ("1.jpg", "2.jpg"))
+    put(tmp_path / "c.csv", "image,caption,split\n1.jpg,For training,train\n2.jpg,For dev,val\n")
+    assert said(read_dataset(tmp_path)) == {str(tmp_path / "val/2.jpg"): ["For dev"]}
+    dataset = read_dataset(tmp_path, tmp_path / "val")
+    assert (dataset.problems, dataset.counts()) == ((), {"train": 1, "dev": 1})

@@ -14,7 +14,7 @@ from ..errors import DataError
 from ..images.finding import printable
 from .captions import fault, plain
 from .cells import BEGINNINGS, captions_in
-from .entries import HINT, Entry, Found, shown, split_of_folders
+from .entries import HINT, Entry, Found, shown, split_of_folders, split_of_name
 from .examples import SPLITS, Columns, DataSet, Examples, Problem, Texts
 from .gathered import GatheredCaptions
 from .locating import Located, Locator, agree, innermost
@@ -135,6 +135,7 @@ class _Gathered:
         for row, what in self._mixed.items():
             self._home[row] = -1
             self._reasons.setdefault(row, what)
+        self._give_up_those_of_other_splits()
         problems += self._captions.drop_repeated()
         counts = self._captions.counts(len(self._names))
         problems += self._left_out(counts)
@@ -222,6 +223,33 @@ class _Gathered:
                 yield self._problem(row, self._reasons[row])
             elif not self._blamed[row]:
                 yield self._problem(row, f"{shown(self._names[row])} has no caption; skipped")
+
+    def _give_up_those_of_other_splits(self) -> None:
+        """Pictures that were found in the folder of dev or test, and are named for another split.
+
+        Those are others where their own folder is missing; pictures for dev and test, though, may
+        be chosen from train's. A name that tells its folder, or the split of it, is believed.
+        """
+        given = {split for _, split in self._rows}
+        tops = {folders[-1] for folders, _ in self._rows if folders}
+        others: dict[int, tuple[Path | None, str | None]] = {}
+        for folder, home in self._homes.items():
+            told = split_of_folders((folder.name,))
+            if folder not in tops and told in given and told not in (None, "train"):
+                others[home] = folder, told
+        for row, home in enumerate(self._home) if others else ():
+            folder, told = others.get(home, (None, None))
+            split = None if self._splits[row] == NO_SPLIT else SPLITS[self._splits[row]]
+            if folder is None or split in (None, told):
+                continue
+            name = self._names[row]
+            if split != split_of_folders(name.split("/")[:-1]) and told != split_of_name(name):
+                self._home[row] = -1
+                self._reasons[row] = (
+                    f"no picture '{shown(name)}' of the {split} split: "
+                    f"{shown(printable(folder / name))} is in the folder of another; write the "
+                    "folder before the name, or name it with --images; its captions are skipped"
+                )
 
     def _split_by_folders(self, home: np.ndarray, splits: np.ndarray) -> bool:
         """Fill in the splits (N,) that the pictures' folders tell, where nothing else tells any.
