@@ -233,10 +233,10 @@ class _Gathered:
         given = {split for _, split in self._rows}
         tops = {folders[-1] for folders, _ in self._rows if folders}
         others: dict[int, tuple[Path | None, str | None]] = {}
-        for folder, home in self._homes.items():
-            told = split_of_folders((folder.name,))
-            if folder not in tops and told in given and told not in (None, "train"):
-                others[home] = folder, told
+        for path, number in self._homes.items():
+            word = split_of_folders((path.name,))
+            if path not in tops and word in given and word not in (None, "train"):
+                others[number] = path, word
         for row, home in enumerate(self._home) if others else ():
             folder, told = others.get(home, (None, None))
             split = None if self._splits[row] == NO_SPLIT else SPLITS[self._splits[row]]
