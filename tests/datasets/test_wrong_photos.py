@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_layouts import put, put_pictures
+from dataset_layouts import base_name, put, put_pictures
 from mrnn.datasets import DataSet, read_dataset
 
 
@@ -203,3 +203,25 @@ def test_a_folder_of_another_split_may_be_named(tmp_path):
     assert said(read_dataset(tmp_path)) == {str(tmp_path / "val/2.jpg"): ["For dev"]}
     dataset = read_dataset(tmp_path, tmp_path / "val")
     assert (dataset.problems, dataset.counts()) == ((), {"train": 1, "dev": 1})
+
+
+def test_a_text_of_two_pictures_is_of_neither_unless_they_are_copies(tmp_path):
+    put_pictures(tmp_path, ("1.jpg", "2.jpg", "3.jpg"))
+    (tmp_path / "2.jpg").rename(tmp_path / "1.png")
+    put(tmp_path / "3.jpeg", (tmp_path / "3.jpg").read_bytes())
+    put(tmp_path / "1.txt", "Of one of them")
+    put(tmp_path / "3.txt", "Of a picture and its copy")
+    dataset = read_dataset(tmp_path)
+    assert {base_name(e.image) for e in dataset.examples} <= {"3.jpg", "3.jpeg"}
+    assert messages(dataset).count("1.txt may be of 1.jpg and 1.png, which differ; skipped") == 2
+
+
+def test_a_text_that_has_its_picture_goes_to_no_other(tmp_path):
+    put_pictures(tmp_path, ("1.jpg", "2.jpg"))
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    (tmp_path / "1.jpg").rename(tmp_path / f"{composed}.jpg")
+    (tmp_path / "2.jpg").rename(tmp_path / f"{apart}.jpg")
+    put(tmp_path / f"{composed}.txt", "Of the first")
+    dataset = read_dataset(tmp_path)
+    assert said(dataset) == {str(tmp_path / f"{composed}.jpg"): ["Of the first"]}
+    assert f"no {apart}.txt with captions" in messages(dataset)
