@@ -170,11 +170,22 @@ def test_an_image_id_twice(captions_file):
     put(path, json.dumps(document))
     dataset = read_dataset(path.parent.parent)
     assert [str(problem) for problem in dataset.problems] == [
-        f"{path}: images[5]: the id 72 stands twice; skipped",
+        f"{path}: images[2]: the id 72 has several file_names; skipped",
+        f"{path}: images[5]: the id 72 has several file_names; skipped",
         f"{path}: annotations[5]: no image has the id 75; skipped",
         f"{path}: annotations[13]: no image has the id 75; skipped",
     ]
-    assert "5.jpg" not in {base_name(example.image) for example in dataset.examples}
+    assert not {"2.jpg", "5.jpg"} & {base_name(example.image) for example in dataset.examples}
+
+
+def test_an_image_twice(captions_file):
+    path, document = captions_file
+    document["images"].append(document["images"][2])
+    put(path, json.dumps(document))
+    dataset = read_dataset(path.parent.parent)
+    assert [str(problem) for problem in dataset.problems] == [
+        f"{path}: images[8]: the id 72 stands twice; skipped"
+    ]
 
 
 def test_an_image_without_captions(captions_file):
@@ -235,10 +246,10 @@ def test_a_name_of_two_ids_gives_captions_to_nobody(captions_file):
     assert "0.jpg" not in {base_name(e.image) for e in dataset.examples}
     assert len(dataset.examples) == 7
     what = (
-        "the file_name 0.jpg has several ids; write the folder before it, or one id a picture; "
-        "skipped"
+        "0.jpg stands for several pictures (70 and 99); write the folder before it, or one id a "
+        "picture; skipped"
     )
-    assert [(p.place, p.message) for p in dataset.problems] == [
+    assert sorted((p.place, p.message) for p in dataset.problems) == [
         (f"{path}: images[0]", what),
         (f"{path}: images[8]", what),
     ]
@@ -250,8 +261,9 @@ def test_a_name_of_two_ids_in_karpathys_json(split_file):
     put(path, json.dumps(document))
     dataset = read_dataset(path)
     assert len(dataset.examples) == 10
-    assert [p.place for p in dataset.problems] == [f"{path}: images[0]", f"{path}: images[11]"]
-    assert all("val2014/0.jpg has several ids" in p.message for p in dataset.problems)
+    places = {f"{path}: images[0]", f"{path}: images[11]"}
+    assert {p.place for p in dataset.problems} == places
+    assert all("val2014/0.jpg stands for several pictures" in p.message for p in dataset.problems)
 
 
 @pytest.mark.parametrize("mark", ["is_rejected", "is_precanned"])

@@ -65,6 +65,9 @@ class _Gathered:
         self._places = Texts()  # of each picture's first entry
         self._splits = array("b")
         self._spans = array("q")  # two numbers a picture
+        # What the first entry calls its picture, and in which file; rows of several pictures.
+        self._identities: dict[int, tuple[str, int | str | None]] = {}
+        self._mixed: dict[int, str] = {}  # with the reason
         self._blamed = bytearray()  # 1 where a caption was reported
         self._captions = GatheredCaptions()
 
@@ -75,6 +78,9 @@ class _Gathered:
         row = self._named.get(entry.name)
         if row is None:
             row = self._named[entry.name] = self._row(entry)
+        if entry.identity is not None and (what := self._confused(entry, row)):
+            yield Problem(entry.place, what, entry.split)
+            return
         # Nearly always it is already known that this is the picture's split.
         is_sure = self._splits[row] == self._given and entry.span is None
         if not is_sure and (refusal := self._refusal(entry, row)):
@@ -100,6 +106,19 @@ class _Gathered:
         self._given = NO_SPLIT if entry.split is None else SPLITS.index(entry.split)
         self._named = self._rows.setdefault((entry.folders, entry.split), {})
 
+    def _confused(self, entry: Entry, row: int) -> str | None:
+        """What is wrong where two pictures of a file have come to one row; neither is kept."""
+        file, other = self._identities.setdefault(row, (entry.file, entry.identity))
+        if other == entry.identity or file != entry.file:
+            return None
+        what = (
+            f"{shown(entry.name)} stands for several pictures ({shown(str(other))} and "
+            f"{shown(str(entry.identity))}); write the folder before it, or one id a picture; "
+            "skipped"
+        )
+        self._mixed.setdefault(row, what)
+        return what
+
     def _refusal(self, entry: Entry, row: int) -> str | None:
         """What an entry contradicts, if so; else the picture is in its split."""
         if entry.span not in (None, self._span(row)):
@@ -114,6 +133,10 @@ class _Gathered:
         self, name: str, format_name: str, problems: list[Problem], split_seed: int
     ) -> DataSet:
         """What has a picture and a caption; raises DataError when that is nothing."""
+        for row, what in self._mixed.items():
+            self._home[row] = -1
+            self._reasons.setdefault(row, what)
+        self._give_up_those_of_other_splits()
         problems += self._captions.drop_repeated()
         counts = self._captions.counts(len(self._names))
         problems += self._left_out(counts)
@@ -204,6 +227,33 @@ class _Gathered:
                 yield self._problem(row, self._reasons[row])
             elif not self._blamed[row]:
                 yield self._problem(row, f"{shown(self._names[row])} has no caption; skipped")
+
+    def _give_up_those_of_other_splits(self) -> None:
+        """Pictures that were found in the folder of dev or test, and are named for another split.
+
+        Those are others where their own folder is missing; pictures for dev and test, though, may
+        be chosen from train's. A name that tells its folder, or the split of it, is believed.
+        """
+        given = {split for _, split in self._rows}
+        tops = {folders[-1] for folders, _ in self._rows if folders}
+        others: dict[int, tuple[Path | None, str | None]] = {}
+        for path, number in self._homes.items():
+            word = split_of_folders((path.name,))
+            if path not in tops and word in given and word not in (None, "train"):
+                others[number] = path, word
+        for row, home in enumerate(self._home) if others else ():
+            folder, told = others.get(home, (None, None))
+            split = None if self._splits[row] == NO_SPLIT else SPLITS[self._splits[row]]
+            if folder is None or split in (None, told):
+                continue
+            name = self._names[row]
+            if split != split_of_folders(name.split("/")[:-1]) and told != split_of_name(name):
+                self._home[row] = -1
+                self._reasons[row] = (
+                    f"no picture '{shown(name)}' of the {split} split: "
+                    f"{shown(printable(folder / name))} is in the folder of another; write the "
+                    "folder before the name, or name it with --images; its captions are skipped"
+                )
 
     def _split_by_folders(self, home: np.ndarray, splits: np.ndarray) -> bool:
         """Fill in the splits (N,) that the pictures' folders tell, where nothing else tells any.

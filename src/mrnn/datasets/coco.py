@@ -19,7 +19,6 @@ from .entries import (
     known_split,
     one_a_split,
     picture_folders,
-    shared_names,
     shown,
     split_of_file,
 )
@@ -140,25 +139,28 @@ def _pictures(
     folders: tuple[Path, ...],
     split: str | None,
 ) -> Iterator[Found]:
-    """The pictures, whose names are filled in. A name of two ids is of two pictures."""
-    several = shared_names(
-        (image.name, image.id)
+    """The pictures, whose names are filled in. An id of two names is of no picture."""
+    first: dict[int | str, object] = {}
+    several = {
+        image.id
         for image in images
-        if isinstance(image, _Image) and isinstance(image.name, str)
-    )
+        if isinstance(image, _Image)
+        and image.id is not None
+        and first.setdefault(image.id, image.name) != image.name
+    }
     for number, image in enumerate(images):
         place = f"{file}: images[{number}]"
         if not isinstance(image, _Image) or image.id is None or type(image.name) is not str:
             yield Problem(place, "expected an object with id and file_name; skipped", split)
+        elif image.id in several:
+            names[image.id] = ""
+            what = f"the id {shown(str(image.id))} has several file_names; skipped"
+            yield Problem(place, what, split)
         elif image.id in names:
             yield Problem(place, f"the id {shown(str(image.id))} stands twice; skipped", split)
-        elif image.name in several:
-            names[image.id] = ""
-            what = f"the file_name {shown(image.name)} has several ids; write the folder before"
-            yield Problem(place, f"{what} it, or one id a picture; skipped", split)
         else:
             names[image.id] = image.name
-            yield Entry(place, image.name, folders, split=split)
+            yield Entry(place, image.name, folders, split=split, identity=image.id)
 
 
 def _captions(

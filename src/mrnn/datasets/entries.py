@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ IMAGE_NAMES = (  # of a column of a table, or of a key in JSON
     *("image_file_name", "file_names", "image_file_names"),  # of imagefolder
     *("img", "photo", "picture"),
 )
+FOLDER_NAMES = ("filepath", "folder", "dir", "subfolder")  # of a picture, beside its name
 CAPTION_NAMES = (
     *("caption", "captions", "text", "texts", "sentence", "sentences"),
     *("description", "comment", "raw"),
@@ -59,6 +61,7 @@ class Entry(NamedTuple):
     captions: Sequence[str] = ()
     split: str | None = None  # one of SPLITS
     span: tuple[int, int] | None = None  # offset and size of its bytes in the shard
+    identity: int | str | None = None  # of the picture in its file; no two are one picture
 
     @property
     def file(self) -> str:
@@ -152,6 +155,15 @@ def with_suffix(name: str) -> str:
     return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
 
 
+def in_folder(folder: object, name: str) -> str:
+    """A picture's name with the folder that stands beside it, unless one of them has both."""
+    if not isinstance(folder, str) or not (folder := folder.strip()):
+        return name
+    if f"/{folder}".endswith(f"/{name}"):
+        return folder
+    return name if name.startswith(f"{folder.rstrip('/')}/") else posixpath.join(folder, name)
+
+
 def plain_name(name: str) -> str:
     """A column's name, however it is written."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
@@ -199,12 +211,6 @@ def identity(value: object) -> int | str | None:
         if digits.isascii() and digits.isdecimal() and len(digits) < _LONG:
             return int(digits)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
-
-
-def shared_names(images: Iterable[tuple[str, int | str | None]]) -> set[str]:
-    """Names of files that images of different ids have: whose picture it is, nobody knows."""
-    first: dict[str, int | str] = {}
-    return {name for name, own in images if own is not None and first.setdefault(name, own) != own}
 
 
 def one_a_split(files: Sequence[Path]) -> list[tuple[Path, str | None]]:

@@ -6,6 +6,7 @@ that is there: trainers of image generators keep sentences in .caption and tags 
 
 from __future__ import annotations
 
+import filecmp
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,8 +53,16 @@ def _entries(data: Path, inside: Listing, split: str | None, second: list[str]) 
     home = "/".join(inside.folder.relative_to(data).parts)
     used: set[str] = set()
     pictures, all_texts = _pictures(inside)
+    sharing: dict[str, list[str]] = {}
     for name, texts in pictures.items():
-        if texts:
+        for text in texts[:1]:
+            sharing.setdefault(text, []).append(name)
+    for name, texts in pictures.items():
+        if texts and _differ(inside.folder, sharing[texts[0]]):
+            several = " and ".join(map(printable, sharing[texts[0]]))
+            what = f"{printable(texts[0])} may be of {several}, which differ; skipped"
+            yield Problem(printable(inside.folder / name), what, split)
+        elif texts:
             own = f"{home}/{name}" if home else name
             yield from _captions(inside.folder / texts[0], own, data, split)
             second += (f"{printable(other)} (but {printable(texts[0])})" for other in texts[1:])
@@ -66,6 +75,15 @@ def _entries(data: Path, inside: Listing, split: str | None, second: list[str]) 
         if text not in used and Path(text).stem.lower() not in _NOTICES:
             what = "no picture of that name beside it; skipped"
             yield Problem(printable(inside.folder / text), what, split)
+
+
+def _differ(folder: Path, names: Sequence[str]) -> bool:
+    """Whether several files are not copies of the same bytes."""
+    first, *others = (folder / name for name in names)
+    try:
+        return not all(filecmp.cmp(first, other, shallow=False) for other in others)
+    except OSError:
+        return True
 
 
 def _captions(text: Path, picture: str, data: Path, split: str | None) -> Iterator[Found]:
@@ -89,7 +107,12 @@ def _pictures(inside: Listing) -> tuple[dict[str, list[str]], list[str]]:
         elif suffix in _TEXTS and not name.endswith(SIDECAR):
             texts.setdefault(stem, []).append(name)
     found = {name: [*texts.get(stem, ()), *texts.get(name, ())] for name, stem in pictures.items()}
-    alike = {_composed(stem): own for stem, own in texts.items() if not stem.isascii()}
+    owned = {text for own in found.values() for text in own}
+    alike = {
+        _composed(stem): own
+        for stem, own in texts.items()
+        if not stem.isascii() and owned.isdisjoint(own)
+    }
     for name, own in found.items():
         if alike and not own:
             own += [

@@ -20,7 +20,6 @@ from .entries import (
     known_split,
     one_a_split,
     picture_folders,
-    shared_names,
     shown,
 )
 from .examples import Problem
@@ -49,23 +48,9 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         document = parse(path, _keep)
         if not isinstance(document, dict):
             raise DataError(f'{printable(path)}: expected a list of "images" with "sentences"')
-        named = ((image, _path(image)) for image in document["images"])
-        several = shared_names((name, image.id) for image, name in named if name is not None)
         for number, image in enumerate(document["images"]):
             place = f"{printable(path)}: images[{number}]"
-            if (name := _path(image)) in several:
-                what = f"{shown(name or '')} has several ids; write the folder before it, or one id"
-                yield Problem(place, f"{what} a picture; skipped", split)
-            else:
-                yield from _entries(image, place, folders, split)
-
-
-def _path(image: object) -> str | None:
-    """Folder and name of a picture, if both are text."""
-    if not isinstance(image, _Image) or not isinstance(image.filename, str):
-        return None
-    folder = image.filepath
-    return posixpath.join(folder, image.filename) if isinstance(folder, str) else None
+            yield from _entries(image, place, folders, split)
 
 
 def _entries(
@@ -84,7 +69,8 @@ def _entries(
     captions = [sentence for sentence in image.sentences if isinstance(sentence, str)]
     if len(captions) < len(image.sentences):
         yield Problem(place, "a sentence without raw text or tokens; skipped", split)
-    yield Entry(place, _path(image) or "", folders, captions, split)
+    path = posixpath.join(image.filepath, image.filename)
+    yield Entry(place, path, folders, captions, split, identity=image.id)
 
 
 def _keep(value: dict[str, Any]) -> object:
@@ -92,7 +78,9 @@ def _keep(value: dict[str, Any]) -> object:
         return {"images": value["images"]}
     if "filename" in value:
         fields = value["filename"], value.get("filepath", ""), value.get("split")
-        return _Image(identity(value.get("imgid")), *fields, value.get("sentences"))
+        return _Image(
+            identity(value.get("imgid", value.get("cocoid"))), *fields, value.get("sentences")
+        )
     raw, tokens = value.get("raw"), value.get("tokens")
     if isinstance(raw, str):
         return raw

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ..images.finding import SUFFIXES
-from .entries import Listing, leads_outside
+from .entries import Entry, Listing, leads_outside
 from .locating import is_file
 
 # Label Studio's paths: what it was given as a file, and what it was told of on a disk.
@@ -28,15 +28,26 @@ class Names:
         self._by_number: dict[int, str] | None = None  # "" for several
         self._last: tuple[object, ...] = ()  # spellings that were asked for, and their name
         self._meant = ""
+        self._upload: str | None = None
 
-    def meant(self, *spellings: object) -> str:
-        """A picture's name by the first spelling that leads to one, or by the first of all.
+    def entry(
+        self,
+        place: str,
+        spellings: Sequence[object],
+        captions: Sequence[str],
+        split: str | None,
+        identity: int | str | None = None,
+    ) -> Entry:
+        """An entry of the picture by the first spelling that leads to one, or by the first of all.
 
-        A spelling is a name, with folders or without, or the number of a picture of COCO.
+        A spelling is a name, with folders or without, or the number of a picture of COCO. Uploads
+        of two pictures can end in one name: what the server calls them tells them apart.
         """
-        if spellings != self._last:  # captions of a picture lie together
-            self._last, self._meant = spellings, self._found(spellings)
-        return self._meant
+        if (asked := tuple(spellings)) != self._last:  # captions of a picture lie together
+            self._last, self._meant = asked, self._found(asked)
+            self._upload = next(filter(None, map(_uploaded, asked)), None)
+        own = self._upload if identity is None else identity
+        return Entry(place, self._meant, self.folders, captions, split, identity=own)
 
     def _found(self, spellings: Sequence[object]) -> str:
         names = [name for spelling in spellings for name in _readings(spelling)]
@@ -67,6 +78,14 @@ def is_picture(cell: object) -> bool:
     if not isinstance(cell, str) or "://" in cell:
         return False
     return f".{cell.rpartition('.')[2].strip().lower()}" in SUFFIXES
+
+
+def _uploaded(spelling: object) -> str | None:
+    """What Label Studio's server calls a picture, if it was uploaded there."""
+    if isinstance(spelling, str) and "upload/" in spelling:
+        match = _UPLOADED.fullmatch(spelling.strip())
+        return match and unquote(match[1])
+    return None
 
 
 def _readings(spelling: object) -> Sequence[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..images.finding import printable
-from .entries import Entry, Format, Found, Listing, one_a_split, picture_folders
+from .entries import Format, Found, Listing, one_a_split, picture_folders
 from .examples import Problem
 from .lines import numbered_lines
 from .naming import Names, is_picture
@@ -58,7 +58,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
                 what = "expected a picture's name, a tab and a caption; line skipped"
                 yield Problem(place, what, split)
             else:
-                yield Entry(place, names.meant(name), names.folders, (caption,), split)
+                yield names.entry(place, (name,), (caption,), split)
 
 
 PAIRS = Format(

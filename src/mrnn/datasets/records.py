@@ -7,7 +7,7 @@ have them. Objects by name are kohya's metadata; captions alone by name are read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -20,13 +20,15 @@ from .coco import is_coco, is_list_of_pictures
 from .documents import glimpse, mentions, parse
 from .entries import (
     CAPTION_NAMES,
+    FOLDER_NAMES,
     MAYBE_SPLIT_NAMES,
     SPLIT_NAMES,
-    Entry,
     Format,
     Found,
     Listing,
     column_kind,
+    identity,
+    in_folder,
     known_split,
     one_a_split,
     picture_folders,
@@ -40,9 +42,10 @@ from .naming import Names, is_picture
 _FOLDER = "annotations"
 # What Hugging Face's datasets and img2dataset tell of their files.
 _ABOUT = ("state.json", "dataset_info.json", "dataset_dict.json", "_stats.json")
+_ID = "image_id"
 _IMAGE_KEYS = (  # the first whose picture is there counts
     *("image", "file_name", "filename", "image_path", "image_name", "image_file"),
-    *("file", "path", "img", "photo", "picture", "images", "image_id"),
+    *("file", "path", "img", "photo", "picture", "images"),
 )
 _CAPTION_KINDS = (*CAPTION_NAMES, "caption_str", "report")  # the last are TextCaps' and IU X-ray's
 _CHATS = ("conversations", "messages")
@@ -55,6 +58,8 @@ class _Keys(NamedTuple):
     """Which key of an object is which."""
 
     images: tuple[str, ...] = ()
+    id: str = ""  # of the picture
+    folder: str = ""
     captions: tuple[str, ...] = ()
     split: str = ""
     maybe: tuple[str, ...] = ()  # which may tell the split, too
@@ -72,6 +77,7 @@ class _Row(NamedTuple):
     captions: tuple[Any, ...]
     split: Any
     keys: _Keys
+    identity: int | str | None = None  # of the picture
 
 
 class _Turn(NamedTuple):
@@ -101,8 +107,7 @@ def _has_rows(path: Path, ids_count: bool) -> bool:
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in _parts(files):
         home = path.parent.parent if path.parent.name == _FOLDER else path.parent
-        folders = picture_folders(home, images)
-        names = Names(folders)
+        names = Names(picture_folders(home, images))
         count = chats = 0
         others: dict[str, str] = {}
         for where, row in _rows(parse(path, _keep, with_repeated=_is_by_name(path))):
@@ -113,7 +118,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
             if isinstance(row, _Row) and row.keys.is_chat() and len(_answers(row)) != 1:
                 chats += 1
             else:
-                yield from _entries(place, row, folders, names, split)
+                yield from _entries(place, row, names, split)
         if not count:
             raise DataError(f"{printable(path)}: {_refusal(path)}")
         for choice, place in others.items():
@@ -157,6 +162,7 @@ def _rows(document: object) -> Iterator[tuple[str, object]]:
         if any(isinstance(row, _Row) and row.images for row in document):
             yield from ((f"[{number}]", row) for number, row in enumerate(document))
     elif isinstance(document, dict):
+        shared = _in_several_classes(document)
         for key, value in document.items():
             place = f"[{shown(repr(key))}]"
             if isinstance(value, _Row) and not value.images and _texts([*value.captions]):
@@ -165,21 +171,39 @@ def _rows(document: object) -> Iterator[tuple[str, object]]:
                 yield place, _Row((key,), (value,), None, _Keys())
             elif isinstance(value, list):
                 for where, row in _rows(value):
-                    yield f"{shown(key)}{where}", _grouped(row, key)
+                    yield f"{shown(key)}{where}", _grouped(row, key, shared)
 
 
-def _grouped(row: object, key: str) -> object:
-    """A row of an array by split, or by class: the class may be the folder of its pictures."""
+def _in_several_classes(document: dict[str, Any]) -> set[str]:
+    """Names that rows under several keys have."""
+    first: dict[str, str] = {}
+    rows = ((key, row) for key, value in document.items() for row in _listed(value))
+    named = ((key, name) for key, row in rows for name in row.images if isinstance(name, str))
+    return {name for key, name in named if first.setdefault(name, key) != key}
+
+
+def _listed(value: object) -> Iterator[_Row]:
+    if isinstance(value, list):
+        yield from (row for row in value if isinstance(row, _Row))
+
+
+def _grouped(row: object, key: str, shared: Collection[str]) -> object:
+    """A row of an array by split, or by class: the class may be the folder of its pictures.
+
+    It must be where another class has that name, too.
+    """
     if not isinstance(row, _Row):
         return row
     if known_split(key):
         return row if row.split is not None else row._replace(split=key)
-    return row._replace(images=(*row.images, *(f"{key}/{i}" for i in row.images if _is_name(i))))
+    inside = [f"{key}/{name}" for name in row.images if _is_name(name)]
+    if row.identity is not None:
+        return row._replace(images=(*inside, *row.images))
+    plain = (name for name in row.images if not isinstance(name, str) or name not in shared)
+    return row._replace(images=(*inside, *plain), identity=key)
 
 
-def _entries(
-    place: str, row: object, folders: tuple[Path, ...], names: Names, split: str | None
-) -> Iterator[Found]:
+def _entries(place: str, row: object, names: Names, split: str | None) -> Iterator[Found]:
     if not isinstance(row, _Row):
         yield Problem(place, "expected an object with a picture and its captions; skipped", split)
         return
@@ -196,7 +220,7 @@ def _entries(
     pictures = [(one,) for one in several] if several is not None else [row.images]
     for spellings in pictures:
         if spellings and all(map(_is_name, spellings)):
-            yield Entry(place, names.meant(*spellings), folders, captions, split)
+            yield names.entry(place, spellings, captions, split, row.identity)
         else:
             yield Problem(place, "no name of a picture; skipped", split)
 
@@ -235,7 +259,8 @@ def _keep(value: dict[str, Any]) -> object:
     if keys.captions and not any(map(_is_array_of_rows, value.values())):
         captions = tuple(value[key] for key in keys.captions if value[key] is not None)
         split = value.get(keys.split) if keys.split else _maybe_split(value, keys.maybe)
-        return _Row(_images(value, keys), captions, split, keys)
+        own = identity(value[keys.id]) if keys.id and keys.images else None
+        return _Row(_images(value, keys), captions, split, keys, own)
     who = value.get("from", value.get("role"))
     if isinstance(who, str) and who in _SPEAKERS:
         return _Turn(_SPEAKERS[who], value.get("value", value.get("content")))
@@ -258,8 +283,13 @@ def _images(value: Mapping[str, Any], keys: _Keys) -> tuple[Any, ...]:
     """What a picture is called; Label Studio's columns have any names: what reads as one counts."""
     if "subreddit" in value and isinstance(value.get("image_id"), str):
         return (f"{value['subreddit']}/{value['image_id']}.jpg",)
-    if keys.images:
-        return tuple(value[key] for key in keys.images if value[key] is not None)
+    found = [value[key] for key in keys.images if value[key] is not None]
+    # An id beside a name is no second name: any other picture may be called by that number.
+    if named := [one for one in found if type(one) is not int]:
+        folder = value.get(keys.folder)
+        return tuple(in_folder(folder, one) if isinstance(one, str) else one for one in named)
+    if found or value.get(keys.id) is not None:
+        return tuple(found) or (value[keys.id],)
     found = [v for v in value.values() if is_picture(v)]
     return tuple(found) if len(found) == 1 else ()
 
@@ -280,6 +310,7 @@ def _objects(value: object) -> list[dict[str, Any]]:
 def _keys(names: tuple[str, ...]) -> _Keys:
     plain = {plain_name(name): name for name in names}
     images = tuple(plain[name] for name in _IMAGE_KEYS if name in plain)
+    [folder, *_] = [*(plain[name] for name in FOLDER_NAMES if name in plain), ""]
     [split, *_] = [*(plain[name] for name in _SPLIT_KEYS if name in plain), ""]
     maybe = tuple(plain[name] for name in MAYBE_SPLIT_NAMES if name in plain)
     kinds = {
@@ -288,7 +319,8 @@ def _keys(names: tuple[str, ...]) -> _Keys:
         if (found := tuple(name for name in names if column_kind(name) == kind))
     }
     [captions, *others] = [*kinds.values(), ()]
-    return _Keys(images, captions, split, maybe, sum(others, ()))
+    identifier = plain.get(_ID, "")
+    return _Keys(images, identifier, folder, captions, split, maybe, sum(others, ()))
 
 
 RECORDS = Format(

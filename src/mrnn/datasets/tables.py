@@ -17,6 +17,7 @@ from .cells import captions_in
 from .columnar import COLUMNAR, Stored, columnar_rows
 from .entries import (
     CAPTION_NAMES,
+    FOLDER_NAMES,
     IMAGE_NAMES,
     MAYBE_SPLIT_NAMES,
     SPLIT_NAMES,
@@ -26,6 +27,7 @@ from .entries import (
     Listing,
     column_kind,
     identity,
+    in_folder,
     known_split,
     one_a_split,
     picture_folders,
@@ -56,6 +58,8 @@ class _Columns:
     split: str | None
     is_split: bool  # its cells must be words of splits
     spare: tuple[str, ...]  # of other names, where the first row has such a word
+    folder: str | None = None  # of the picture, beside its name
+    id: str | None = None  # of the picture, beside its name
 
 
 def _find(suffixes: tuple[str, ...], listing: Listing, by_content: bool) -> list[Path]:
@@ -156,7 +160,12 @@ def _entry(
         captions = (*captions, *found) if captions else found
     if isinstance(image, Stored):
         return Entry(place, image.name, (), captions, split, image.span)
-    return Entry(place, pictures.meant(image), pictures.folders, captions, split)
+    if columns.folder is not None and isinstance(image, str) and image.strip():
+        image = in_folder(cells.get(columns.folder), image.strip())
+    own = None if columns.id is None else identity(cells.get(columns.id))
+    if isinstance(own, str) and (not own.strip() or is_absent(own.strip())):
+        own = None
+    return pictures.entry(place, (image,), captions, split, own)
 
 
 def _image(cell: object, column: str) -> Stored | str | int | None:
@@ -204,12 +213,15 @@ def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
             return f"{known} may each be the {what} column; rename all but one"
     split = splits[0] if splits else None
     is_split = split is not None and plain_name(split) in SPLIT_NAMES
+    beside = [name for name in names if name != images[0]]
+    [folder, *_] = [*(n for w in FOLDER_NAMES for n in beside if plain_name(n) == w), None]
+    [own, *_] = [*(name for name in beside if plain_name(name) == _ID), None]
     spare = (
         ()
         if split in words or is_split
         else tuple(n for n in words if n not in (images[0], *captions))
     )
-    return _Columns(images[0], tuple(captions), split, is_split, spare)
+    return _Columns(images[0], tuple(captions), split, is_split, spare, folder, own)
 
 
 def has_columns(path: Path) -> bool:
