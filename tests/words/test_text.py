@@ -45,6 +45,7 @@ def test_ascii_shortcut_equals_the_general_path(text):
     assert tokenise(f"{text} é") == [*tokenise(text), "é"]
 
 
+@example("a\u0300\u0dca\u200da")  # a virama that is not last where it is decomposed
 @given(ANY)
 @fast
 def test_composed_and_decomposed_text_give_the_same_words(text):

@@ -55,7 +55,8 @@ def tokenise(text: str, rules: str = TOKENISER) -> list[str]:
     if text.isascii():
         return _ASCII_WORDS.findall(text.lower())
     if rules != TOKENISERS[0]:
-        text = _JOINERS.sub(_kept_joiner, _UNSEEN.sub("", text))
+        text = unicodedata.normalize("NFC", _UNSEEN.sub("", text))  # marks in one order
+        text = _JOINERS.sub(_kept_joiner, text)
     words: list[str] = []
     before = ""  # what the character before was: "letter", "unspaced" or "" for a separator
     for character in unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower()):
