@@ -19,7 +19,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from mrnn.datasets import Problem, read_dataset
+from mrnn.datasets import DataSet, Problem, read_dataset
 from mrnn.errors import DataError
 from mrnn.images.finding import Picture
 
@@ -33,6 +33,10 @@ def sentences(name: str) -> tuple[str, str]:
     odd = int(Path(name).stem) % 2
     animal, verb = ("cat", "sits") if odd else ("dog", "runs")
     return f"A {animal} {verb} .", f"The {animal} {verb} in the snow ."
+
+
+ALL = {name: sentences(name) for name in NAMES}
+FIRST = {name: sentences(name)[:1] for name in NAMES}
 
 
 def split_of(name: str) -> str:
@@ -62,6 +66,11 @@ def put_pictures(folder: Path, names: tuple[str, ...] = NAMES) -> None:
 def base_name(picture: Picture) -> str:
     """The name of a picture, whatever folders a layout puts it in."""
     return Path(picture.name).name
+
+
+def said(dataset: DataSet) -> dict[str, tuple[str, ...]]:
+    """Captions by the names of the pictures."""
+    return {base_name(example.image): example.sentences for example in dataset.examples}
 
 
 def flickr(data: Path) -> Path:

@@ -154,13 +154,18 @@ class Captioner:
         """Score sentences against one encoder feature (D,), in order."""
         if not sentences:
             return []
-        corpus = Corpus([self.vocabulary.encode(sentence) for sentence in sentences])
-        pairs = Pairs(corpus, np.zeros(len(sentences), dtype=np.int64), feature[None])
-        ratios = self.log_ratios(feature[None], sentences)[:, 0].tolist()
+        owner = np.zeros(len(sentences), dtype=np.int64)
+        corpus, known = (
+            Corpus([encode(sentence) for sentence in sentences])
+            for encode in (self.vocabulary.encode, self.vocabulary.encode_known)
+        )
+        of_all = list(score_words(self.model, Pairs(corpus, owner, feature[None])))
+        of_known = of_all
+        if any(map(self.unknown_words, sentences)):
+            of_known = list(score_words(self.model, Pairs(known, owner, feature[None])))
+        priors = log_prior(self.model, known, self.prior_terms).tolist()
         results = []
-        for sentence, scored, ratio in zip(
-            sentences, score_words(self.model, pairs), ratios, strict=True
-        ):
+        for sentence, scored, part, prior in zip(sentences, of_all, of_known, priors, strict=True):
             tokens = self.vocabulary.tokenise(sentence)
             logprobs = scored.logprobs.tolist()
             words = zip([*tokens, SIGNS[END]], logprobs, strict=True)
@@ -170,7 +175,7 @@ class Captioner:
                     sentence,
                     logprob,
                     to_perplexity(logprob, len(logprobs)),
-                    ratio,
+                    sum(part.logprobs.tolist()) - prior,
                     tuple(self.writer.word(word, p) for word, p in words),
                     self.unknown_words(sentence),
                 )

@@ -18,7 +18,9 @@ import pyarrow.parquet
 import pytest
 
 from dataset_layouts import (
+    ALL,
     DEV,
+    FIRST,
     NAMES,
     TRAIN,
     base_name,
@@ -26,23 +28,16 @@ from dataset_layouts import (
     put,
     put_pictures,
     refused,
+    said,
     sentences,
     table,
     tar,
 )
-from mrnn.datasets import DataSet, columnar, read_dataset
+from mrnn.datasets import columnar, read_dataset
 from mrnn.errors import DataError, DependencyError, ImageError, UsageError
 from mrnn.images import parquet_pictures
 from mrnn.images.finding import Member
 from mrnn.images.reading import read_image
-
-
-def said(dataset: DataSet) -> dict[str, tuple[str, ...]]:
-    return {base_name(example.image): example.sentences for example in dataset.examples}
-
-
-ALL = {name: sentences(name) for name in NAMES}
-FIRST = {name: sentences(name)[:1] for name in NAMES}
 
 
 def datumaro(data: Path) -> Path:

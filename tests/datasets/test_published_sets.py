@@ -12,26 +12,22 @@ from pathlib import Path
 import pytest
 
 from dataset_layouts import (
+    ALL,
     DEV,
+    FIRST,
     NAMES,
     TRAIN,
-    base_name,
     jpeg,
     put,
     put_pictures,
     refused,
+    said,
     sentences,
 )
-from mrnn.datasets import DataSet, read_dataset
+from mrnn.datasets import read_dataset
 from mrnn.images.reading import read_image
 
-ALL = {name: sentences(name) for name in NAMES}
-FIRST = {name: sentences(name)[:1] for name in NAMES}
 PARTS = (("train", TRAIN), ("val", DEV))
-
-
-def said(dataset: DataSet) -> dict[str, tuple[str, ...]]:
-    return {base_name(example.image): example.sentences for example in dataset.examples}
 
 
 def coco_document(names: tuple[str, ...]) -> dict[str, list[dict[str, object]]]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..model.mrnn import MRNN, g2
+from ..model.arrays import log_softmax
+from ..model.mrnn import MRNN
 from ..words.text import UNKNOWN
 
 # Times the unknown word's: "and" has 1.40, "blue" 1.48 in `default`, 1.35 and 1.51 in `plain`.
@@ -20,9 +21,5 @@ def content_words(model: MRNN, terms: np.ndarray) -> np.ndarray:
     Its log P in the place of a first word differs from image to image by more than that of the
     unknown word, which stands for whatever the model has not learned.
     """
-    m = g2(terms)
-    logits = m @ model.wo.T + model.wo_bias
-    logits -= logits.max(axis=1, keepdims=True)
-    logp = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    spread: np.ndarray = logp.std(axis=0)
+    spread: np.ndarray = log_softmax(model.logits(terms)).std(axis=0)
     return spread > _SPREAD * spread[UNKNOWN]
