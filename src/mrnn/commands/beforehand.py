@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..devices import require_device, require_precision
 from ..errors import DataError, DependencyError, ImageError
-from ..images.finding import check_file, printable
+from ..images.finding import SUFFIXES, FoundImages, check_file, printable
 from ..model.directory import find_bundle, require_directory
 
 # What an extra of pyproject.toml brings, by the module that is imported.
@@ -54,6 +54,13 @@ def require_readable(path: Path) -> None:
         path.open("rb").close()
     except OSError as error:
         raise DataError(f"{printable(path)}: cannot be read ({error.strerror})") from None
+
+
+def require_images(found: FoundImages, paths: list[Path] | None) -> None:
+    """Raise DataError where no images were found at all."""
+    if not found.images and not found.errors:
+        names = ", ".join(printable(path) for path in paths or ())
+        raise DataError(f"{names}: no images there ({', '.join(sorted(SUFFIXES))})")
 
 
 def require_output(path: Path) -> None:

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
+from .captioning import caption
 from .data import benchmark, check, evaluate
 from .library import index, search
-from .photos import caption, demo, explain, info, rank_images, rank_sentences, score, words
+from .photos import demo, explain, info, rank_images, rank_sentences, score, words
 from .reproduction import reproduce
 from .server import serve
 from .training import train
