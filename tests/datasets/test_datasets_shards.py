@@ -49,6 +49,22 @@ def test_names_of_shards_tell_splits(tmp_path):
     )
 
 
+def test_folders_of_shards_tell_splits(tmp_path):
+    """As the webdataset exporters write them; a folder of one split alone is split by lot."""
+    data = shards(tmp_path / "birds")
+    counts = read_dataset(data).counts()
+    for name in ("train", "val"):
+        (data / name).mkdir()
+        for path in data.glob(f"{name}-*.tar"):
+            path.rename(data / name / path.name.removeprefix(f"{name}-"))
+    dataset = read_dataset(data)
+    assert dataset.counts() == counts
+    assert dataset.problems == ()
+    alone = read_dataset(data / "train")
+    assert len(alone.examples) == counts["train"]
+    assert alone.split_origin.startswith("a tenth of the pictures each")
+
+
 def test_pictures_are_read_where_they_lie(tmp_path):
     data = shards(tmp_path / "birds")
     for example in read_dataset(data).examples:

@@ -114,7 +114,7 @@ def _own_splits(
     ]
     own: dict[str, str | None] = {}
     for place, name, written in told:
-        split = known_split(str(written)[:40])
+        split = known_split(written)
         earlier = own.setdefault(name, split)
         if split is None:
             yield Problem(place, f"unknown split '{shown(str(written))}'; skipped")

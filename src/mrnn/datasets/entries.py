@@ -41,6 +41,7 @@ _SPLITS = {
     **dict.fromkeys(("validate", "validating", "devel", "development"), "dev"),
     **dict.fromkeys(("testing", "tst"), "test"),
 }
+_LONGEST_SPLIT = 40  # characters of a word that may be one
 _SPLIT_FOLDER = re.compile(
     rf"({'|'.join(_SPLITS)})(?:[-_ ]?(?:19|20)\d\d|[-_ ]?(?:images?|set|data))?"
 )
@@ -94,6 +95,10 @@ class Listing:
             raise DataError(f"{printable(data)}: cannot be read ({error.strerror})") from None
         files = tuple(name for name, is_folder in found if not is_folder)
         return Listing(data, files, tuple(name for name, is_folder in found if is_folder))
+
+    def of_splits(self) -> list[Listing]:
+        """The folders in it that are named after splits."""
+        return [Listing.of(self.folder / name) for name in self.folders if known_split(name)]
 
     def ending(self, *suffixes: str) -> list[Path]:
         """Files whose names end so, in lower or upper case."""
@@ -174,9 +179,10 @@ def column_kind(name: str) -> str:
     return re.sub(r"[_.]?\d+$", "", plain_name(name))
 
 
-def known_split(word: str) -> str | None:
-    """The split that a word of some data means, if it does; restval is more training data."""
-    return _SPLITS.get(word.strip().lower())
+def known_split(value: object) -> str | None:
+    """The split that a value of some data means, if it does; restval is more training data."""
+    word = str(value)  # of captions, too, which can be long
+    return _SPLITS.get(word.strip().lower()) if len(word) <= _LONGEST_SPLIT else None
 
 
 def split_of_file(path: Path) -> str | None:

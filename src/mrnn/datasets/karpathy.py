@@ -62,7 +62,7 @@ def _entries(
     if not isinstance(image.filename, str) or not isinstance(image.filepath, str):
         yield Problem(place, "filename and filepath must be text; skipped")
         return
-    split = split_of_file if image.split is None else known_split(str(image.split)[:40])
+    split = split_of_file if image.split is None else known_split(image.split)
     if split is None and image.split is not None:
         yield Problem(place, f"unknown split '{shown(str(image.split))}'; skipped")
         return

@@ -20,19 +20,14 @@ _DATA = "data"  # the folder on the hub
 
 def _find(suffix: str, listing: Listing, by_content: bool) -> list[Path]:
     """Files with the columns, here or in folders named after splits."""
-    places = [listing, *_inside(listing)]
+    hub = [Listing.of(listing.folder / name) for name in listing.folders if name == _DATA]
+    places = (listing, *hub, *listing.of_splits())
     found = [path for place in places for path in place.ending(suffix)]
     found = [path for path in found if path.name not in METADATA]
     if not by_content:
         return found
     # Without pyarrow nobody can tell, and the name must do.
     return [path for path in found if find_spec("pyarrow") is not None and has_columns(path)]
-
-
-def _inside(listing: Listing) -> Iterator[Listing]:
-    for name in listing.folders:
-        if name == _DATA or known_split(name):
-            yield Listing.of(listing.folder / name)
 
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:

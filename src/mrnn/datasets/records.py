@@ -208,7 +208,7 @@ def _entries(place: str, row: object, names: Names, split: str | None) -> Iterat
         yield Problem(place, "expected an object with a picture and its captions; skipped", split)
         return
     if row.split is not None and not is_absent(str(row.split)[:40]):
-        split = known_split(str(row.split)[:40])
+        split = known_split(row.split)
         if split is None:
             yield Problem(place, f"unknown split '{shown(str(row.split))}'; skipped")
             return
@@ -272,7 +272,7 @@ def _keep(value: dict[str, Any]) -> object:
 def _maybe_split(value: Mapping[str, Any], names: Sequence[str]) -> str | None:
     """The first value of some keys that is a word of a split."""
     words = (value[name] for name in names)
-    return next((w for w in words if isinstance(w, str) and known_split(w[:40])), None)
+    return next((w for w in words if isinstance(w, str) and known_split(w)), None)
 
 
 def _is_array_of_rows(value: object) -> bool:

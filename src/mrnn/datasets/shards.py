@@ -74,10 +74,11 @@ class _Sample:
 
 
 def _find(listing: Listing, by_content: bool) -> list[Path]:
-    """Shards; by content, all tar files if any begins with captioned pictures."""
+    """Shards, here or in folders of splits; by content, all tar files if any is a shard."""
+    places = (listing, *listing.of_splits())
     if not by_content:
-        return listing.ending(".tar", *_COMPRESSED)
-    found = listing.ending(".tar")
+        return [path for place in places for path in place.ending(".tar", *_COMPRESSED)]
+    found = [path for place in places for path in place.ending(".tar")]
     return found if any(map(_is_shard, found)) else []
 
 
@@ -86,14 +87,16 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         raise UsageError("--images does not go with shards, which hold their pictures")
     ignored: Counter[str] = Counter()
     others: Counter[str] = Counter()
+    apart = len({path.parent for path in files}) > 1
     for path in files:
+        split = split_of_file(path) or (known_split(path.parent.name) if apart else None)
         try:
             with path.open("rb") as file:
                 for sample in _samples(path, file, ignored):
                     if isinstance(sample, Problem):
                         yield sample
                     else:
-                        yield _entry(path, file, sample, others)
+                        yield _entry(path, file, sample, split, others)
         except OSError as error:
             yield Problem(printable(path), f"cannot be read ({error.strerror}); skipped")
     if ignored:
@@ -263,9 +266,10 @@ def _fault(member: tarfile.TarInfo) -> str | None:
     return "a pickle, which could run any code" if kind in _PICKLES else None
 
 
-def _entry(path: Path, file: BinaryIO, sample: _Sample, others: Counter[str]) -> Found:
+def _entry(
+    path: Path, file: BinaryIO, sample: _Sample, split: str | None, others: Counter[str]
+) -> Found:
     place = f"{printable(path)}:{shown(sample.members()[0].name)}"
-    split = split_of_file(path)
     if not sample.pictures:
         what = "the shard holds no picture of that key; skipped"
         return Problem(place, what, split)
@@ -274,7 +278,7 @@ def _entry(path: Path, file: BinaryIO, sample: _Sample, others: Counter[str]) ->
     captions: list[str] | str = "the shard holds no text of that key"
     document = _object(file, sample.documents[0]) if sample.documents else {}
     if isinstance(document, dict) and document.get("split") is not None:
-        if (told := known_split(str(document["split"])[:40])) is None:
+        if (told := known_split(document["split"])) is None:
             return Problem(place, f"unknown split '{shown(str(document['split']))}'; skipped")
         split = told
     if sample.texts or sample.documents:  # where both are, they say the same

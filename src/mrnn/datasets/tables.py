@@ -85,7 +85,7 @@ def _with_columns(found: Sequence[Path]) -> list[Path]:
 def _find_metadata(listing: Listing, by_content: bool) -> list[Path]:
     """The metadata beside the pictures, or in folders named after splits, perhaps in `data/`."""
     tops = [listing, *(Listing.of(listing.folder / f) for f in listing.folders if f == _DATA)]
-    inside = [Listing.of(top.folder / f) for top in tops for f in top.folders if known_split(f)]
+    inside = [folder for top in tops for folder in top.of_splits()]
     files = [path for place in (*tops, *inside) for path in place.ending(*METADATA)]
     found = [path for path in files if path.name in METADATA]
     return found if not by_content or any(map(has_columns, found)) else []
@@ -124,7 +124,7 @@ def table_entries(path: Path, split: str | None, folders: tuple[Path, ...]) -> I
                 continue
             columns, names = found, set(cells)
         for name in columns.spare:
-            said.setdefault(name, set()).add(known_split(str(cells.get(name))[:40]))
+            said.setdefault(name, set()).add(known_split(cells.get(name)))
         entry = _entry(place, cells, columns, split, pictures)
         if isinstance(entry, Entry) and entry.span is not None:
             entry = entry._replace(folders=own)
@@ -148,7 +148,7 @@ def _entry(
     if columns.split is not None:
         named = cells.get(columns.split)
         if named is not None and (word := str(named).strip()) and not is_absent(word):
-            told = known_split(word[:40])
+            told = known_split(word)
             if told is None and columns.is_split:
                 return Problem(place, f"unknown split '{shown(str(named))}'; skipped")
             split = told or split
@@ -194,7 +194,7 @@ def _columns(names: Sequence[str], cells: Sequence[object]) -> _Columns | str:
     images = images or [name for name in names if plain_name(name) == _ID]
     captions = [name for name in names if column_kind(name) in CAPTION_NAMES]
     pairs = zip(names, cells, strict=False)
-    words = [name for name, cell in pairs if isinstance(cell, str) and known_split(cell[:40])]
+    words = [name for name, cell in pairs if isinstance(cell, str) and known_split(cell)]
     splits = [name for name in names if plain_name(name) in SPLIT_NAMES]
     maybe = [name for name in names if plain_name(name) in MAYBE_SPLIT_NAMES]
     splits = splits or [name for name in maybe if name in words] or maybe[:1]
