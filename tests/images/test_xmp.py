@@ -251,6 +251,7 @@ def test_a_spoilt_document_is_refused_or_all_else_stays(data):
         start = data.draw(st.integers(0, len(content)))
         end = data.draw(st.integers(start, min(start + 20, len(content))))
         part = data.draw(st.sampled_from(PARTS) | st.binary(max_size=3))
+        part = part.replace(b"}", b"")  # in a namespace, the other reader takes it for its end
         content = content[:start] + part + content[end:]
     try:
         made = with_description(content, "a dog", "a.xmp")
