@@ -38,6 +38,7 @@ _ENCODINGS = (
 )
 _START_TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=<>]+)\s*=\s*("[^"]*"|'[^']*')""")
+_OF_SUFFIX = re.compile(rb"""photoshop:SidecarForExtension(?:\s*=\s*["']|>)\s*(\w+)""")
 _DEEPEST = 100  # elements in elements
 # In this order; white space other than blanks would not survive in attributes.
 _REFERENCES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"} | {
@@ -89,6 +90,12 @@ def with_description(document: bytes | None, text: str, name: str) -> bytes:
     if description is not None and not description.is_ours:
         raise ImageError("described", f"{name}: {_not_ours(description.text)}")
     return found.edited(text)
+
+
+def is_of_other_file(document: bytes, suffix: str) -> bool:
+    """Whether an XMP document says that it belongs to a file with another suffix, as Adobe's do."""
+    found = _OF_SUFFIX.search(document)
+    return found is not None and found[1].decode().lower() != suffix.lower().removeprefix(".")
 
 
 def _not_ours(text: str) -> str:
@@ -236,7 +243,7 @@ class _Document:
 
     def _in_utf8(self, document: bytes) -> bytes:
         if self._encoding is None:
-            return document
+            return document.rstrip(b"\0")  # some programs end a packet with one
         try:
             return document.decode(self._encoding).encode()
         except UnicodeError:
