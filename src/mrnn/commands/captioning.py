@@ -15,7 +15,7 @@ from ..images.finding import find_images, suffixes_told
 from .beforehand import require_images, require_model
 from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
 from .file_lists import named
-from .options import Consensus, Device, Exclude, Json, Model, NoRepeat, Precision, Ratio
+from .options import Consensus, Device, Exclude, Json, Model, NoRepeat, Paths, Precision, Ratio
 from .places import Place, XmpName, pending, written
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 
 @reporting_errors
 def caption(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Images and folders; - for a list of them on stdin.", metavar="PATH..."
-        ),
-    ],
+    paths: Paths,
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
     n_best: Annotated[
         int, typer.Option(help="Show the N best of a beam, at least N wide.", metavar="N")
