@@ -34,6 +34,10 @@ class _BadLayoutError(Exception):
     """What is wrong with a file, after its name."""
 
 
+class _TooLongError(Exception):
+    """The same of a document for which there is no room."""
+
+
 def read_xmp(file: IO[bytes], name: str) -> bytes | None:
     """The XMP document of an open picture, None if it has none; samples are not read.
 
@@ -50,8 +54,10 @@ def with_xmp(content: bytes, document: bytes, name: str) -> bytes:
     kind, place = _place(io.BytesIO(content), name)
     try:
         return _KINDS[kind].write(content, place, document)
-    except _BadLayoutError as error:
+    except _TooLongError as error:
         raise ImageError("too-large", f"{name}: {error}; write a sidecar with --xmp") from None
+    except _BadLayoutError as error:
+        raise _damaged(name, error) from None
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,11 @@ def _place(file: IO[bytes], name: str) -> tuple[str, _Place]:
     try:
         return kind, _KINDS[kind].find(file)
     except _BadLayoutError as error:
-        raise ImageError("damaged", f"{name}: {error}; left as it is") from None
+        raise _damaged(name, error) from None
+
+
+def _damaged(name: str, error: _BadLayoutError) -> ImageError:
+    return ImageError("damaged", f"{name}: {error}; left as it is")
 
 
 def _only(places: list[_Place], otherwise: int) -> _Place:
@@ -129,7 +139,7 @@ def _write_in_jpeg(content: bytes, place: _Place, document: bytes) -> bytes:
     if len(document) > _JPEG_MOST:
         document = _without_padding(document)
     if len(document) > _JPEG_MOST:
-        raise _BadLayoutError(f"its XMP would be larger than {_JPEG_MOST:,} bytes")
+        raise _TooLongError(f"its XMP would be larger than {_JPEG_MOST:,} bytes")
     size = 2 + len(_JPEG_START) + len(document)
     segment = struct.pack(">BBH", 0xFF, _APP1, size) + _JPEG_START + document
     grown = len(segment) - (place.end - place.start)
@@ -236,8 +246,11 @@ def _find_in_webp(file: IO[bytes]) -> _Place:
         if head[:3] == b"XMP":
             found.append(_Place(at, following, _bytes(file, at + 8, at + 8 + size)))
         at = following
-    if at != end or file.seek(0, io.SEEK_END) < end:
+    first = _bytes(file, 12, 42)
+    if at != end or len(first) < 13 or file.seek(0, io.SEEK_END) < end:
         raise _BadLayoutError("its chunks are not in order")
+    if first[:4] != b"VP8X":
+        _webp_header(first)
     return _only(found, end)
 
 
@@ -256,13 +269,17 @@ def _write_in_webp(content: bytes, place: _Place, document: bytes) -> bytes:
 def _webp_header(chunks: bytes) -> bytes:
     """The header of an extended file, of the only chunk of a plain one."""
     data = chunks[8:]
-    if chunks[:4] == b"VP8L":
+    if chunks[:4] == b"VP8L" and data[0] == 0x2F:
         bits = int.from_bytes(data[1:5], "little")
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         flags = _WEBP_ALPHA_FLAG if bits >> 28 & 1 else 0
-    else:
+    elif chunks[:4] == b"VP8 " and data[3:6] == b"\x9d\x01\x2a":
         width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (6, 8))
         flags = 0
+    else:
+        width = height = flags = 0
+    if not width or not height:
+        raise _BadLayoutError("its first chunk is no picture")
     sides = b"".join((side - 1).to_bytes(3, "little") for side in (width, height))
     return b"VP8X" + struct.pack("<II", 10, flags) + sides
 
