@@ -28,40 +28,33 @@ def caption_table(path: Path, overwrite: bool) -> Place:
     """A CSV file of captions, begun anew to `overwrite`; raises DataError if it is not ours."""
     require_output(path)
     there = _read(path)
-    kept = b"" if overwrite else there
-    done = _paths(kept)
-    size: int | None = None  # in bytes, as far as we know; None until we have written
+    size = len(there)  # of the file in bytes, as we left it
+    kept: bytes | None = b"" if overwrite else _whole_rows(there)  # until we have written
+    done = _paths(kept or b"")
 
     def look(image: Path) -> Held:
         return Held.OURS if _path(image) in done else Held.NOTHING
 
     def write(image: Path, caption: Caption) -> None:
-        nonlocal size
+        nonlocal size, kept
         row = _row(image, caption).encode()
+        if kept is not None and not kept:
+            row = _HEADER + row
         try:
-            if size is None:
-                size = _begin(path, kept)
-            if path.stat().st_size != size:
-                raise _unwritable(path, "somebody else writes to it")
             with path.open("ab") as file:
+                if file.tell() != size:
+                    raise _unwritable(path, "somebody else writes to it")
+                if kept is not None:
+                    size, kept = file.truncate(len(kept)), None
                 file.write(row)
         except OSError as error:
             with suppress(OSError):
-                os.truncate(path, size or 0)
+                os.truncate(path, size)
             raise _unwritable(path, error.strerror) from None
         size += len(row)
         done.add(_path(image))
 
     return Place(look, write)
-
-
-def _begin(path: Path, kept: bytes) -> int:
-    """Cut the file to what is kept, or write the header; returns its size in bytes."""
-    if kept:
-        os.truncate(path, len(kept))
-        return len(kept)
-    path.write_bytes(_HEADER)
-    return len(_HEADER)
 
 
 def _row(image: Path, caption: Caption) -> str:
@@ -75,8 +68,9 @@ def _row(image: Path, caption: Caption) -> str:
         "perplexity": caption.perplexity,
     }
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow([values[name] for name in _COLUMNS])
-    return text.getvalue()
+    # A carriage return is quoted only where it is a part of what ends a line.
+    csv.writer(text, lineterminator="\r\n").writerow([values[name] for name in _COLUMNS])
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _path(image: Path) -> str:
@@ -86,7 +80,7 @@ def _path(image: Path) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """The whole rows of a table of ours; empty where there is none."""
+    """A table of ours; nothing where there is none."""
     if not os.path.lexists(path):
         return b""
     if not path.is_file():
@@ -101,6 +95,10 @@ def _read(path: Path) -> bytes:
         )
     if not os.access(path, os.W_OK):
         raise _unwritable(path, "Permission denied")
+    return content
+
+
+def _whole_rows(content: bytes) -> bytes:
     while content and (not content.endswith(b"\n") or content.count(b'"') % 2):
         content = content[: content.rindex(b"\n", 0, -1) + 1]
     return content
