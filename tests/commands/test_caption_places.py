@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, IptcImagePlugin
 
 from command_lines import run
 from mrnn.commands.caption_table import caption_table
@@ -117,6 +117,31 @@ def test_what_the_user_wrote_into_the_picture_is_not_hidden_by_a_sidecar(picture
     Image.open(image).save(image, xmp=THEIRS)
     assert xmp_sidecars(None).look(image) is Held.THEIRS
     assert embedded().look(image) is Held.THEIRS
+
+
+@pytest.mark.parametrize(("text", "held"), [(b"my dog", Held.THEIRS), (b" \0", Held.NOTHING)])
+def test_a_caption_of_picasa_counts_too(picture, text, held):
+    image = picture("dog.jpg")
+    data = b"\x1c\x02\x00\0\2\0\2" + b"\x1c\x02\x78" + len(text).to_bytes(2, "big") + text
+    body = b"Photoshop 3.0\08BIM\x04\x04\0\0" + len(data).to_bytes(4, "big") + data
+    content = image.read_bytes()
+    segment = b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body
+    image.write_bytes(content[:2] + segment + content[2:])
+    with Image.open(image) as opened:
+        assert IptcImagePlugin.getiptcinfo(opened)[(2, 120)] == text
+    assert embedded().look(image) is held
+    assert xmp_sidecars(None).look(image) is held
+
+
+def test_a_sidecar_keeps_its_mode_and_gets_a_new_date(picture):
+    image = picture("dog.jpg")
+    place = xmp_sidecars(None)
+    place.write(image, caption())
+    sidecar = image.with_name("dog.jpg.xmp")
+    sidecar.chmod(0o600)
+    os.utime(sidecar, (1, 1))
+    place.write(image, caption("a cat"))
+    assert (sidecar.stat().st_mode & 0o777, sidecar.stat().st_mtime > 1) == (0o600, True)
 
 
 def test_a_sidecar_that_is_no_xmp_or_no_file_stays(picture):

@@ -63,6 +63,7 @@ def test_a_new_document():
     assert made.startswith(b'<?xpacket begin="\xef\xbb\xbf"')
     assert made.endswith(b'<?xpacket end="w"?>\n')
     assert with_description(b" \r\n", "a dog & a <cat>", "a.xmp") == made
+    assert with_description(made + b"\0\0", "a dog & a <cat>", "a.xmp") == made
 
 
 @pytest.mark.parametrize(

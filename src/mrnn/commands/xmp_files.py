@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ImageError
 from ..files import write_whole
-from ..images.embedding import read_xmp, with_xmp
+from ..images.embedding import has_iptc_caption, read_xmp, with_xmp
 from ..images.finding import printable
 from ..images.reading import open_picture
 from ..images.xmp import Description, is_of_other_file, read_description, with_description
@@ -33,14 +34,15 @@ def xmp_sidecars(name: XmpName | None) -> Place:
         document = _read(path)
         found = None if document is None else read_description(document, printable(path))
         _require_writable(path, path.parent)
-        if found is None and _embedded(image) is Held.THEIRS:  # which a sidecar would hide
-            return Held.THEIRS
+        with suppress(ImageError):
+            if found is None and _inside(image) is Held.THEIRS:  # which a sidecar would hide
+                return Held.THEIRS
         return _held(found)
 
     def write(image: Path, caption: Caption) -> None:
         path = _sidecar(image, name, others)
         text = with_description(_read(path), caption.text, printable(path))
-        _write(path, lambda: write_whole(path, text))
+        _write(path, lambda: _replace(path, text))
 
     return Place(look, write)
 
@@ -49,12 +51,10 @@ def embedded() -> Place:
     """The pictures' own files, whose mode and dates stay; a link's target, not the link."""
 
     def look(image: Path) -> Held:
-        with open_picture(image) as file:
-            document = read_xmp(file, printable(image))
-        found = None if document is None else read_description(document, printable(image))
+        held = _inside(image)
         path = image.resolve()
         _require_writable(path, path, path.parent)
-        return _held(found)
+        return held
 
     def write(image: Path, caption: Caption) -> None:
         name = printable(image)
@@ -74,14 +74,15 @@ def _held(found: Description | None) -> Held:
     return Held.OURS if found.is_ours else Held.THEIRS
 
 
-def _embedded(image: Path) -> Held:
-    """What the picture's own file says; nothing, where that cannot be told."""
-    try:
-        with open_picture(image) as file:
-            document = read_xmp(file, "")
-        return _held(None if document is None else read_description(document, ""))
-    except (ImageError, OSError):
-        return Held.NOTHING
+def _inside(image: Path) -> Held:
+    """What the picture's own file says; raises ImageError where that cannot be told."""
+    name = printable(image)
+    with open_picture(image) as file:
+        document = read_xmp(file, name)
+        found = None if document is None else read_description(document, name)
+        if found is None and has_iptc_caption(file):
+            return Held.THEIRS
+    return _held(found)
 
 
 def _sidecar(image: Path, name: XmpName | None, others: Namesakes) -> Path:
@@ -126,6 +127,14 @@ def _read(path: Path) -> bytes | None:
         raise ImageError(
             "sidecar", f"{printable(path)}: cannot be read ({error.strerror})"
         ) from None
+
+
+def _replace(path: Path, text: bytes) -> None:
+    """Write a sidecar anew, or in the place of another one with its mode and owner."""
+    is_there = path.exists()
+    write_whole(path, text, keep=is_there)
+    if is_there:
+        os.utime(path)  # programs read it again when it is newer
 
 
 def _require_writable(path: Path, *needed: Path) -> None:
