@@ -1,5 +1,7 @@
 """What can go wrong in a way the user can mend: every message names the place and the remedy."""
 
+from typing import Any
+
 
 class MrnnError(Exception):
     """Base of all errors this package raises on purpose; `code` is stable and machine-readable."""
@@ -8,11 +10,29 @@ class MrnnError(Exception):
 
 
 class ImageError(MrnnError):
-    """An image that cannot be read; `code` tells why (see images.py)."""
+    """An image that cannot be read.
 
-    def __init__(self, code: str, message: str) -> None:
+    `code` tells why: missing, unreadable, not-a-file, empty, not-an-image, too-large, damaged, or
+    unsupported, of which nobody can tell what it shows, or that nothing here reads.
+
+    >>> try:
+    ...     captioner.caption("gone.jpg")
+    ... except mrnn.ImageError as error:
+    ...     print(error.code, error)
+    missing gone.jpg: no such file
+    """
+
+    def __init__(self, code: str, message: str, image: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.image = image  # the path, or the name of one in memory, where a result was asked for
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        return ImageError, (self.code, str(self), self.image)  # from one process to another
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `mrnn caption --json` writes in the place of a caption."""
+        return {"image": self.image, "error": {"code": self.code, "message": str(self)}}
 
 
 class DataError(MrnnError):
