@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MrnnError
 from ..images.finding import printable, suffixes_told
 from ..pages.html import cards, escape, page, section, thumbnail
-from ..pages.notebook import TILE, notes_html, tiles
+from ..pages.notebook import SHOWN, TILE, left_out, notes_html, tiles
 from ..records import unknown_line
 from .indexing import Indexed
 
@@ -154,26 +154,28 @@ def search_html(results: Results) -> str:
         (
             _image(found, TILE),
             f"{found.rank}. {printable(Path(found.picture.name).name)}",
-            f"{_figures(found)}{' · match' if found.match else ''}",
+            [*_figures(found), *["match"] * bool(found.match)],
         )
-        for found in results.found
+        for found in results.found[:SHOWN]
     )
+    notes = [*search_notes(results), *left_out(len(results.found))]
     heading = f'<div style="font-size:1.15em">{escape(printable(results.query))}</div>'
-    return f"<div>{heading}{shown}{notes_html(list(search_notes(results)))}</div>"
+    return f"<div>{heading}{shown}{notes_html(notes)}</div>"
 
 
 def _image(found: Found, side: int) -> str:
     return thumbnail(found.picture, found.caption or printable(str(found.picture)), side)
 
 
-def _figures(found: Found) -> str:
+def _figures(found: Found) -> list[str]:
     if found.similarity is not None:
-        return f"similarity {found.similarity:.3f}"
-    return f"perplexity {found.perplexity:.2f} · log ratio {found.log_ratio:+.2f}"
+        return [f"similarity {found.similarity:.3f}"]
+    return [f"perplexity {found.perplexity:.2f}", f"log ratio {found.log_ratio:+.2f}"]
 
 
 def _card(found: Found) -> str:
-    caption, image, figures = found.caption or "", _image(found, _PIXELS), _figures(found)
+    caption, image = found.caption or "", _image(found, _PIXELS)
+    figures = " · ".join(_figures(found))
     if found.match:
         figures += " · <strong>match</strong>"
     kind = " class='right'" if found.match else ""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _THUMBNAIL = 240  # pixels of a picture's longer side
 TILE = 160  # the same, of one among others
-_SHOWN = 20  # matches, tiles or errors
+SHOWN = 20  # matches, tiles or errors
 _DIM = "font-size:.85em;opacity:.75"
 
 
@@ -48,7 +48,7 @@ def caption_html(caption: Caption) -> str:
 
 def ranking_html(ranking: Ranking) -> str:
     """The best sentences of a picture in a table, or the best pictures of a sentence as tiles."""
-    matches = ranking.matches[:_SHOWN]
+    matches = ranking.matches[:SHOWN]
     if ranking.items == "image":
         found = tiles(
             (_of_file(match.item, TILE), f"{match.rank}. {_name(match.item)}", _fit(match))
@@ -66,13 +66,12 @@ def ranking_html(ranking: Ranking) -> str:
         head = '<tr><th></th><th style="text-align:left">sentence</th><th>log ratio</th></tr>'
         table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
         body = _row(_of_file(ranking.query, _THUMBNAIL), _block(table))
-    notes = [str(error) for _, error in ranking.errors[:_SHOWN]]
+    notes = [str(error) for _, error in ranking.errors[:SHOWN]]
     if ranking.unknown:
         notes.append(unknown_line(ranking.unknown, bool(ranking.matches)))
-    if len(ranking.matches) > _SHOWN:
-        notes.append(f"{_SHOWN} of {len(ranking.matches):,} are shown")
-    if len(ranking.errors) > _SHOWN:
-        notes.append(f"and {len(ranking.errors) - _SHOWN:,} more that cannot be read")
+    if len(ranking.errors) > SHOWN:
+        notes.append(f"and {len(ranking.errors) - SHOWN:,} more that cannot be read")
+    notes += left_out(len(ranking.matches))
     return f"<div>{body}{notes_html(notes)}</div>"
 
 
@@ -100,15 +99,19 @@ def explanation_html(explanation: Explanation) -> str:
     return f"<div>{caption_html(caption)}{found}{notes_html(notes)}</div>"
 
 
-def tiles(cells: Iterable[tuple[str, str, str]]) -> str:
-    """Pictures beside each other: HTML of the picture, and two lines of text below."""
+def tiles(cells: Iterable[tuple[str, str, Sequence[str]]]) -> str:
+    """Pictures beside each other: HTML of each, and text below: a title and smaller lines."""
     found = (
-        f'<div style="width:{TILE}px;overflow-wrap:anywhere">{photo}'
-        f"<div>{escape(title)}</div>"
-        f'<div style="{_DIM}">{escape(figures)}</div></div>'
-        for photo, title, figures in cells
+        f'<div style="width:{TILE}px;overflow-wrap:anywhere">{photo}<div>{escape(title)}</div>'
+        f'<div style="{_DIM}">{"<br>".join(map(escape, lines))}</div></div>'
+        for photo, title, lines in cells
     )
     return _row(*found)
+
+
+def left_out(count: int) -> list[str]:
+    """What is to be said where there are more than are shown."""
+    return [f"{SHOWN} of {count:,} are shown"] if count > SHOWN else []
 
 
 def notes_html(notes: Sequence[str]) -> str:
@@ -137,12 +140,12 @@ def _word(word: Word) -> str:
     )
 
 
-def _parts(why: Evidence) -> str:
-    return " ".join(f"{nats:+.1f}" for nats in astuple(why.contributions))
+def _parts(why: Evidence) -> list[str]:
+    return [" ".join(f"{nats:+.1f}" for nats in astuple(why.contributions))]
 
 
-def _fit(match: Match) -> str:
-    return f"log ratio {match.log_ratio:+.2f} · perplexity {match.perplexity:.2f}"
+def _fit(match: Match) -> list[str]:
+    return [f"perplexity {match.perplexity:.2f}", f"log ratio {match.log_ratio:+.2f}"]
 
 
 def _name(item: str) -> str:
