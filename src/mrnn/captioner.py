@@ -70,6 +70,12 @@ class Captioner:
         self.writer = Writer(bundle)
         self.device = device  # of the encoder, "cpu" or "cuda"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it is opened again, if `load` has opened it here."""
+        if not self.source:
+            return super().__reduce__()  # type: ignore[return-value]  # says what cannot be sent
+        return _opened_again, (self.source, self.device, self.encoder.precision, self.identity)
+
     @cached_property
     def prior_terms(self) -> np.ndarray:
         """What scoring needs of the bundle's training images, (P, M): P(s) is over these."""
@@ -414,6 +420,13 @@ class Captioner:
         terms = self.terms_of_features(matrix)
         captions = self.trust.judged(self.writer.write(terms, how, prefix, generator), terms)
         return with_alternatives(self.bundle, captions, matrix, how.alternatives)
+
+
+def _opened_again(source: str, device: str, precision: int, identity: str) -> Captioner:
+    captioner = load(source, device, precision)
+    if captioner.identity != identity:
+        raise BundleError(f"{printable(source)}: another model lies there now; load it anew")
+    return captioner
 
 
 def _of(seen: Seen, caption: Caption) -> Caption:

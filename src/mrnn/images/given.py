@@ -8,7 +8,7 @@ caller's is kept: buffers may be used again, and files closed, while others read
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -67,9 +67,9 @@ def is_file_name(name: str) -> bool:
 
 def require_one(picture: object, instead: str) -> None:
     """Raise UsageError for several pictures where one is meant; `instead` takes those."""
-    is_array = hasattr(picture, "__array__")  # a tensor, say: no picture at all
+    is_none = isinstance(picture, Mapping) or hasattr(picture, "__array__")  # a tensor, say
     is_stack = isinstance(picture, np.ndarray) and picture.ndim == 4
-    if is_stack or (isinstance(picture, Iterable) and not is_array and not _is_one(picture)):
+    if is_stack or (isinstance(picture, Iterable) and not is_none and not _is_one(picture)):
         kind = type(picture).__name__
         raise UsageError(f"one image is meant, not a {kind}: {instead}")
 
