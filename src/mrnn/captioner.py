@@ -54,9 +54,8 @@ class Captioner:
 
     Safe to use from one thread at a time.
 
-    >>> captioner = mrnn.load()
-    >>> captioner.caption("holiday.jpg").text
-    'a ...'
+    >>> [captioner.caption(image).text for image in ("holiday.jpg", Path("beach.jpg").read_bytes())]
+    ['a ...', 'a ...']
     """
 
     def __init__(
@@ -448,6 +447,10 @@ def load(
     The image network runs in 8 bits on a CPU if the bundle has them, else in 32, unless `precision`
     says otherwise. Raises BundleError, UsageError for a GPU or 8 bits that are not to be had,
     DependencyError for a bundle of format 1 whose encoder's package is missing.
+
+    >>> captioner = mrnn.load("plain", device="cpu")
+    >>> captioner.source, captioner.device
+    ('plain', 'cpu')
     """
     where = choose_device("cpu" if precision == 8 and device == "auto" else device)
     directory = find_bundle(os.fspath(model))

@@ -4,7 +4,14 @@ from typing import Any
 
 
 class MrnnError(Exception):
-    """Base of all errors this package raises on purpose; `code` is stable and machine-readable."""
+    """Base of all errors this package raises on purpose; `code` is stable and machine-readable.
+
+    >>> try:
+    ...     mrnn.load("no-such-model")
+    ... except mrnn.MrnnError as error:
+    ...     print(error.code)
+    bundle
+    """
 
     code = "error"
 
@@ -36,7 +43,14 @@ class ImageError(MrnnError):
 
 
 class DataError(MrnnError):
-    """A data set, caption file or feature cache that cannot be used."""
+    """A data set, caption file, library or feature cache that cannot be used.
+
+    >>> with mrnn.Library.open("no.library", captioner) as library:
+    ...     library.search("a dog")
+    Traceback (most recent call last):
+    ...
+    mrnn.errors.DataError: no.library: no library there; ...
+    """
 
     code = "data"
 
@@ -46,18 +60,34 @@ class DivergedError(DataError):
 
 
 class BundleError(MrnnError):
-    """A model directory that is missing, damaged or not ours."""
+    """A model directory that is missing, damaged or not ours.
+
+    >>> mrnn.load("no-such-model")
+    Traceback (most recent call last):
+    ...
+    mrnn.errors.BundleError: no-such-model: ...
+    """
 
     code = "bundle"
 
 
 class DependencyError(MrnnError):
-    """A package that is not installed; the message holds the line to type."""
+    """A package that is not installed; the message holds the line to type.
+
+    >>> mrnn.DependencyError.code
+    'dependency'
+    """
 
     code = "dependency"
 
 
 class UsageError(MrnnError):
-    """Options that do not go together, or an option out of its range."""
+    """Options that do not go together, an option out of its range, or several where one is meant.
+
+    >>> captioner.caption(["holiday.jpg", "beach.jpg"])
+    Traceback (most recent call last):
+    ...
+    mrnn.errors.UsageError: one image is meant, not a list: caption_many takes several
+    """
 
     code = "usage"

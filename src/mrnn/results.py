@@ -169,7 +169,7 @@ class Contributions:
 
     The baseline has neither words before it nor this image, but the average training image.
 
-    >>> explanation = captioner.explain("holiday.jpg", "a dog")
+    >>> explanation = captioner.explain("holiday.jpg", "a dog", quick=True)
     >>> word, why = explanation.caption.words[1], explanation.evidence[1]
     >>> parts = why.contributions
     >>> total = why.baseline + parts.last_word + parts.sentence + parts.image
@@ -186,9 +186,9 @@ class Contributions:
 class Evidence:
     """Why a word was said.
 
-    >>> [why, *_] = captioner.explain("holiday.jpg", "a dog").evidence
-    >>> len(why.heat), len(why.heat[0])
-    (9, 9)
+    >>> [why, *_] = captioner.explain("holiday.jpg", "a dog", quick=True).evidence
+    >>> len(why.heat) == len(why.heat[0])
+    True
     """
 
     baseline: float  # log P of the word at the baseline, nats

@@ -113,7 +113,7 @@ class Library:
     Safe to use from one thread at a time, and from many processes, one of which may write. Errors
     are DataErrors that name the file; ImageError for a picture that cannot be read.
 
-    >>> with mrnn.Library.open("photos.library") as library:
+    >>> with mrnn.Library.open("photos.library", captioner) as library:
     ...     added = library.add(["beach.jpg", "holiday.jpg"])
     ...     results = library.search("two people on a beach", k=1)
     >>> added.files, len(results.found)
@@ -224,6 +224,10 @@ class Library:
         `rebuild` all is read anew, maybe for another model. Interrupted at any moment, the next
         call goes on. A picture that cannot be read is told, and stops nothing. Raises UsageError
         for pictures in memory: a library reads its pictures again, for another model or a page.
+
+        >>> with mrnn.Library.open("album.library", captioner) as library:
+        ...     print(library.add("album/").new)
+        1
         """
         roots = absolute(paths)
         if not roots:
@@ -271,6 +275,12 @@ class Library:
         higher log-ratio than all others may still be a poor one: `match` tells. Words outside the
         vocabulary are left out, and nothing is called a match then; where nothing is left that
         tells pictures apart, nothing is found.
+
+        >>> with mrnn.Library.open("photos.library", captioner) as library:
+        ...     for found in library.search("a dog in the snow").found:
+        ...         print(found.rank, found.caption)
+        1 a ...
+        2 a ...
         """
         _require_places(k)
         if not tokenise(sentence):
@@ -303,6 +313,11 @@ class Library:
 
         That one need not be in the library, nor a file: all that a Captioner takes will do. Raises
         ImageError if it cannot be read.
+
+        >>> with mrnn.Library.open("photos.library", captioner) as library:
+        ...     [found] = library.like(Path("holiday.jpg").read_bytes(), k=1).found
+        >>> found.picture.name
+        'holiday.jpg'
         """
         captioner = self.captioner
         seen = look(image, captioner.encoder.preprocessing, "give one at a time")
