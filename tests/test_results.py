@@ -188,6 +188,17 @@ def test_a_search_in_a_notebook(captioner, photos, tmp_path):
     assert f"{SHOWN} of {2 * SHOWN} are shown" in shown(many)
 
 
+def test_where_nothing_is_found_the_text_says_why(captioner, photos, tmp_path):
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add(photos[0])
+        found = str(library.search("zebra"))
+    ranking = captioner.rank_images("zebra quagga", [photos[0]])
+    assert ranking.matches == ()
+    assert "not in the vocabulary" in found
+    assert "zebra, quagga" in str(ranking)
+    assert str(captioner.rank_images("a dog", [photos[1]])) == ""
+
+
 def test_errors_have_the_document_of_a_caption_that_failed(captioner, photos):
     with pytest.raises(ImageError) as caught:
         captioner.caption(photos[1])

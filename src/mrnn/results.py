@@ -17,6 +17,7 @@ from .records import (
     ranking_document,
     ranking_lines,
     score_document,
+    unknown_line,
 )
 
 _STRANGE = 0.99  # the strangeness from which on it is said
@@ -151,7 +152,8 @@ class Ranking:
     items: Literal["image", "sentence"] = "image"  # what the matches are
 
     def __str__(self) -> str:
-        return "\n".join(ranking_lines(self))
+        unknown = unknown_line(self.unknown, bool(self.matches)) if self.unknown else ""
+        return "\n".join(ranking_lines(self)) or unknown
 
     def to_dict(self) -> dict[str, Any]:
         """What `mrnn rank-images --json`, or `rank-sentences`, writes of it."""

@@ -36,7 +36,7 @@ from .contents import Content, File
 from .describing import describe
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
-from .records import search_document, search_html, search_lines
+from .records import search_document, search_html, search_lines, search_notes
 from .scanning import absolute
 from .vectors import Vectors, VectorStore
 
@@ -86,7 +86,7 @@ class Results:
     note: str = ""  # what made the search slower than it could be
 
     def __str__(self) -> str:
-        return "\n".join(search_lines(self))
+        return "\n".join(search_lines(self) if self.found else search_notes(self))
 
     def to_dict(self) -> dict[str, Any]:
         """What `mrnn search --json` writes of it."""
