@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from dataclasses import asdict, replace
@@ -145,12 +147,24 @@ def test_a_ranking_in_a_notebook(captioner, photos):
     assert sentences.count("<img") == 1
     assert "the cat &lt;b&gt; sits &amp; zebras" in sentences
     images = shown(captioner.rank_images("a dog <b> zebra", [*photos, photos[0].read_bytes()]))
-    assert images.count("<img") == 2
+    assert images.count("<img") == 3
     assert "a dog &lt;b&gt; zebra" in images
     assert "not in the vocabulary" in images
     assert "bad.jpg: not an image" in images
     assert ". &lt;images[3]&gt;" in images
     assert "<img" not in shown(captioner.rank_sentences(photos[0].read_bytes(), SENTENCES))
+
+
+def test_a_ranking_shows_each_match_its_own_picture(captioner):
+    colours = ["red", "lime", "blue"]
+    pictures = [Image.new("RGB", (30, 20), colour) for colour in colours]
+    ranking = captioner.rank_images("a", pictures)
+    for match in ranking.matches:
+        kept = Image.open(io.BytesIO(base64.b64decode(match.thumbnail)))
+        seen = kept.resize((1, 1)).getpixel((0, 0))
+        wanted = pictures[int(match.item[8])].getpixel((0, 0))
+        assert np.abs(np.subtract(seen, wanted)).max() < 10
+    assert shown(ranking).count("<img") == 3
 
 
 def test_a_long_ranking_shows_its_beginning(captioner, photos):

@@ -27,6 +27,7 @@ from .model.directory import find_bundle
 from .model.generate import State, Step
 from .onnx_sessions import choose_device
 from .pages.html import jpeg
+from .pages.notebook import with_thumbnails
 from .results import Caption, Explanation, Match, Ranking, Score
 from .scoring.first_order import anchors
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
@@ -313,17 +314,20 @@ class Captioner:
         names: list[str] = []
         errors: list[tuple[str, ImageError]] = []
         features: list[np.ndarray] = []
-        encoded = encode_given(images, self.encoder)
+        at_hand: dict[str, PictureLike] = {}
+        encoded = zip(encode_given(images, self.encoder), images, strict=True)
         while batch := list(islice(encoded, _BATCH)):
-            for name, found in batch:
+            for (name, found), image in batch:
                 if isinstance(found, ImageError):
                     errors.append((name, found))
                 else:
                     names.append(name)
                     features.append(found)
+                    at_hand[name] = image
             on_progress(len(names) + len(errors), len(images))
         ranking = self.rank_features(sentence, names, features, k)
-        return replace(ranking, errors=tuple(errors))
+        matches = with_thumbnails(ranking.matches, at_hand)
+        return replace(ranking, matches=matches, errors=tuple(errors))
 
     def rank_features(
         self,
@@ -338,8 +342,10 @@ class Captioner:
             return Ranking(sentence, (), unknown=unknown)
         terms = self.terms_of_features(np.stack(features))
         matches = [
-            Match(rank, names[i], *figures)
-            for rank, (i, *figures) in enumerate(self.rank_terms(sentence, terms, k), 1)
+            Match(rank, names[i], logprob, perplexity, ratio)
+            for rank, (i, logprob, perplexity, ratio) in enumerate(
+                self.rank_terms(sentence, terms, k), 1
+            )
         ]
         return Ranking(sentence, tuple(matches), unknown=unknown)
 

@@ -131,6 +131,8 @@ class Match:
     logprob: float  # log P(s | I), nats
     perplexity: float
     log_ratio: float  # log P(s | I) - log P(s)
+    # A small JPEG of an image in memory, in base64, of the first few.
+    thumbnail: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,19 @@ def look(picture: PictureLike, how: Preprocessing, instead: str) -> Seen:
     return Seen(one.name, pixels, area, image if isinstance(one.picture, InMemory) else None)
 
 
+def small(picture: PictureLike) -> Image.Image | None:
+    """A picture in memory, small; None for a file, and for what cannot be read any more."""
+    found = given(picture).picture
+    if not isinstance(found, InMemory):
+        return None
+    try:
+        image = read_image(found, _SMALL)
+    except ImageError:
+        return None
+    image.thumbnail((_SMALL, _SMALL))
+    return image
+
+
 def encode_given(
     pictures: Iterable[PictureLike], encoder: Encoder
 ) -> Iterator[tuple[str, np.ndarray | ImageError]]:

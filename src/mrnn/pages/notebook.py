@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,11 @@ from PIL import Image
 
 from ..errors import ImageError
 from ..images.finding import printable
-from ..images.given import is_file_name
+from ..images.given import PictureLike, is_file_name
+from ..images.looking import small
 from ..records import unknown_line
 from .heat_map import label, overlay, scales
-from .html import embedded, escape, reduced, thumbnail
+from .html import embedded, escape, jpeg, reduced, thumbnail
 
 if TYPE_CHECKING:
     from ..results import Caption, Evidence, Explanation, Match, Ranking, Word
@@ -43,7 +44,7 @@ def caption_html(caption: Caption) -> str:
         + (f'<ol start="2" style="margin:.5em 0 0;padding-left:1.5em">{others}</ol>')
         * bool(others)
     )
-    return _row(_photo(caption), _block(text))
+    return _row(_picture(caption.thumbnail, caption.image, _THUMBNAIL), _block(text))
 
 
 def ranking_html(ranking: Ranking) -> str:
@@ -51,7 +52,11 @@ def ranking_html(ranking: Ranking) -> str:
     matches = ranking.matches[:SHOWN]
     if ranking.items == "image":
         found = tiles(
-            (_of_file(match.item, TILE), f"{match.rank}. {_name(match.item)}", _fit(match))
+            (
+                _picture(match.thumbnail, match.item, TILE),
+                f"{match.rank}. {_name(match.item)}",
+                _fit(match),
+            )
             for match in matches
         )
         heading = f'<div style="font-size:1.15em">{escape(ranking.query)}</div>'
@@ -65,7 +70,7 @@ def ranking_html(ranking: Ranking) -> str:
         )
         head = '<tr><th></th><th style="text-align:left">sentence</th><th>log ratio</th></tr>'
         table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
-        body = _row(_of_file(ranking.query, _THUMBNAIL), _block(table))
+        body = _row(_picture("", ranking.query, _THUMBNAIL), _block(table))
     notes = [str(error) for _, error in ranking.errors[:SHOWN]]
     if ranking.unknown:
         notes.append(unknown_line(ranking.unknown, bool(ranking.matches)))
@@ -73,6 +78,19 @@ def ranking_html(ranking: Ranking) -> str:
         notes.append(f"and {len(ranking.errors) - SHOWN:,} more that cannot be read")
     notes += left_out(len(ranking.matches))
     return f"<div>{body}{notes_html(notes)}</div>"
+
+
+def with_thumbnails(
+    matches: Sequence[Match], pictures: Mapping[str, PictureLike]
+) -> tuple[Match, ...]:
+    """The matches, the first with their pictures where these are no files."""
+
+    def kept(match: Match) -> str:
+        image = None if is_file_name(match.item) else small(pictures[match.item])
+        return "" if image is None else jpeg(image)
+
+    first = (replace(match, thumbnail=kept(match)) for match in matches[:SHOWN])
+    return (*first, *matches[SHOWN:])
 
 
 def explanation_html(explanation: Explanation) -> str:
@@ -152,15 +170,12 @@ def _name(item: str) -> str:
     return printable(Path(item).name if is_file_name(item) else item)
 
 
-def _photo(caption: Caption) -> str:
-    """The picture of a caption: kept with it if it lay in memory, else in its file."""
-    if caption.thumbnail:
-        return embedded(_kept(caption.thumbnail), caption.text)
-    return _of_file(caption.image, _THUMBNAIL)
-
-
-def _of_file(name: str, side: int) -> str:
-    """A file's picture, or why it cannot be shown; nothing for one in memory."""
+def _picture(kept: str, name: str, side: int) -> str:
+    """A picture that was kept since it lay in memory, else the file's; nothing without either."""
+    if kept:
+        image = _kept(kept)
+        image.thumbnail((side, side))
+        return embedded(image, name)
     return thumbnail(Path(name), _name(name), side) if is_file_name(name) else ""
 
 
