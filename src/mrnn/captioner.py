@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +20,7 @@ from .images.finding import printable
 from .images.given import PictureLike, require_several
 from .images.looking import Seen, encode_given, look
 from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
-from .model.bundle import Bundle, load_bundle
+from .model.bundle import Bundle, identity_of, load_bundle
 from .model.directory import find_bundle
 from .model.generate import State, Step
 from .onnx_sessions import choose_device
@@ -94,17 +92,8 @@ class Captioner:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of all that image terms and captions depend on: encoder, weights, words."""
-        encoder = self.bundle.encoder
-        names: list[Any] = [encoder.name, encoder.digest, encoder.preprocessing.to_json()]
-        if self.encoder.precision != 32:
-            names.append(self.encoder.precision)
-        if self.bundle.ratio:
-            names += [self.bundle.ratio, self.bundle.distances]
-        hasher = hashlib.sha256(json.dumps([names, self.vocabulary.words]).encode())
-        for name, weight in sorted(self.model.weights.items()):
-            hasher.update(name.encode() + weight.tobytes())
-        return hasher.hexdigest()
+        """What tells it from others: SHA-256 of encoder, weights and words."""
+        return identity_of(self.bundle, self.encoder.precision)
 
     def caption(
         self, image: PictureLike, how: Decoding = Decoding(alternatives=4), **options: Any
