@@ -146,11 +146,13 @@ def test_a_ranking_in_a_notebook(captioner, photos):
     sentences = shown(captioner.rank_sentences(photos[0], ["the cat <b> sits & zebras"]))
     assert sentences.count("<img") == 1
     assert "the cat &lt;b&gt; sits &amp; zebras" in sentences
-    images = shown(captioner.rank_images("a dog <b> zebra", [*photos, photos[0].read_bytes()]))
+    pictures = [*photos, photos[0].read_bytes(), "<b>.jpg"]
+    images = shown(captioner.rank_images("a dog <b> zebra", pictures))
     assert images.count("<img") == 3
     assert "a dog &lt;b&gt; zebra" in images
     assert "not in the vocabulary" in images
     assert "bad.jpg: not an image" in images
+    assert "&lt;b&gt;.jpg: no such file" in images
     assert ". &lt;images[3]&gt;" in images
     assert "<img" not in shown(captioner.rank_sentences(photos[0].read_bytes(), SENTENCES))
 

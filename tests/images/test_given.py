@@ -29,6 +29,7 @@ FILES = {
     "turned": encoded(PICTURE, "JPEG", exif=TURNED),
     "inks": encoded(PICTURE.convert("CMYK"), "JPEG"),
     "alpha": encoded(Image.fromarray(np.dstack([PHOTO, PHOTO[..., 0]])), "PNG"),
+    "spare": encoded(Image.fromarray(np.dstack([PHOTO, 0 * PHOTO[..., 0]])), "BMP"),
     "palette": encoded(PICTURE.convert("P"), "GIF"),
     "deep": png(PHOTO[..., 0].astype(np.uint16) * 257),
     "gamma": png(PHOTO, (b"gAMA", (100_000).to_bytes(4, "big"))),

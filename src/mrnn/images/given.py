@@ -157,7 +157,7 @@ def _of_array(array: np.ndarray, name: str) -> Decoded:
     if array.size == 0:
         raise ImageError("empty", f"{told} has no pixels")
     pixels = array[..., 0] if array.shape[2:] == (1,) else array
-    return decoded(Image.fromarray(np.ascontiguousarray(pixels)))
+    return decoded(Image.fromarray(pixels))
 
 
 def _remedy(array: np.ndarray) -> str:
