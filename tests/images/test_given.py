@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 
 import numpy as np
@@ -23,13 +24,22 @@ TURNED = Image.Exif()
 TURNED[0x0112] = 6
 
 
+def spare(pixels: np.ndarray) -> bytes:
+    """A BMP with masks (BITMAPV4HEADER), whose fourth byte is said to be alpha and is 0."""
+    height, width, _ = pixels.shape
+    rows = np.dstack([pixels[::-1, :, ::-1], np.zeros((height, width), np.uint8)]).tobytes()
+    head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(rows), 0, 0, 0, 0)
+    head += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + bytes(52)
+    return struct.pack("<2sIHHI", b"BM", 14 + 108 + len(rows), 0, 0, 14 + 108) + head + rows
+
+
 FILES = {
     "jpeg": encoded(PICTURE, "JPEG"),
     "progressive": encoded(PICTURE, "JPEG", progressive=True),
     "turned": encoded(PICTURE, "JPEG", exif=TURNED),
     "inks": encoded(PICTURE.convert("CMYK"), "JPEG"),
     "alpha": encoded(Image.fromarray(np.dstack([PHOTO, PHOTO[..., 0]])), "PNG"),
-    "spare": encoded(Image.fromarray(np.dstack([PHOTO, 0 * PHOTO[..., 0]])), "BMP"),
+    "spare": spare(PHOTO),
     "palette": encoded(PICTURE.convert("P"), "GIF"),
     "deep": png(PHOTO[..., 0].astype(np.uint16) * 257),
     "gamma": png(PHOTO, (b"gAMA", (100_000).to_bytes(4, "big"))),
