@@ -55,9 +55,9 @@ def photos(folder, monkeypatch):
     monkeypatch.chdir(folder)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "mrnn"])
 def test_every_public_name_has_an_example_that_runs(name, shipped, photos):
-    thing = getattr(mrnn, name)
+    thing = getattr(mrnn, name, mrnn)
     names = {"mrnn": mrnn, "captioner": shipped, "Path": Path}
     finder = doctest.DocTestFinder(exclude_empty=True)
     found = [t for t in finder.find(thing, name, module=False, globs=names) if t.examples]

@@ -76,6 +76,7 @@ def test_the_bytes_of_a_file_are_read_as_the_file(tmp_path, kind):
     spent = io.BytesIO(content)
     spent.seek(0, io.SEEK_END)
     assert np.array_equal(levels(spent), wanted)
+    assert np.array_equal(levels(Simple(content)), wanted)
     with zipped(content) as member:
         assert np.array_equal(levels(member), wanted)
 
@@ -143,12 +144,23 @@ class Unreadable(io.BytesIO):
         raise OSError("the disk is gone")
 
 
+class Simple:
+    """What has nothing but `read`."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def read(self):
+        return self.content
+
+
 WRONG = [
     ("not-an-image", "NoneType is no picture; give a path, bytes", None),
     ("not-an-image", "int is no picture", 5),
     ("not-an-image", "dict is no picture", {"bytes": b""}),
     ("not-an-image", "opened as text; open it as binary", io.StringIO("text")),
     ("not-an-image", "not an image in a known format", b"a.jpg"),
+    ("not-an-image", r"read\(\) gave list, not bytes; give the bytes", Simple([1])),
     ("empty", "there are no bytes", b""),
     ("empty", "there are no bytes", io.BytesIO()),
     ("empty", "has no pixels", Image.new("RGB", (0, 4))),

@@ -113,17 +113,18 @@ def _content(picture: object, name: str) -> bytes | Decoded:
 def _of_file(file: IO[Any], name: str) -> bytes:
     """All that is in a file object, from its beginning where it can be rewound."""
     try:
-        if file.seekable():
+        if hasattr(file, "seekable") and file.seekable():
             file.seek(0)
-        content = file.read()
-    except (OSError, ValueError, AttributeError) as error:  # closed, or not open to read
+        content: object = file.read()
+    except Exception as error:  # of archives and networks, too
         message = f"{printable(name)}: cannot be read ({error})"
         raise ImageError("unreadable", message) from None
-    if isinstance(content, str):
-        raise ImageError(
-            "not-an-image", f"{printable(name)}: opened as text; open it as binary, mode 'rb'"
-        )
-    return content
+    if isinstance(content, bytes | bytearray):
+        return bytes(content)
+    remedy = "opened as text; open it as binary, mode 'rb'"
+    if not isinstance(content, str):
+        remedy = f"read() gave {type(content).__name__}, not bytes; give the bytes themselves"
+    raise ImageError("not-an-image", f"{printable(name)}: {remedy}")
 
 
 def _of_pillow(image: Image.Image, name: str) -> Decoded:
