@@ -1,7 +1,10 @@
 """mrnn: explain images with a small multimodal recurrent neural network (arXiv:1410.1090).
 
-captioner = mrnn.load()
-captioner.caption("dog.jpg").text
+>>> captioner = mrnn.load()
+>>> print(captioner.caption("holiday.jpg"))
+a ...
+
+docs/python.md tells the rest.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 import os
@@ -12,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,25 +19,27 @@ from .devices import processors
 from .errors import BundleError, ImageError, UsageError
 from .explanation.evidence import find_evidence
 from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
-from .images.features import encode_images
 from .images.finding import printable
-from .images.reading import preprocess, read_image, seen_area
+from .images.given import PictureLike, require_several
+from .images.looking import Seen, encode_given, look
 from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
-from .model.bundle import Bundle, load_bundle
+from .model.bundle import Bundle, identity_of, load_bundle
 from .model.directory import find_bundle
 from .model.generate import State, Step
 from .onnx_sessions import choose_device
+from .pages.html import jpeg
+from .pages.notebook import with_thumbnails
 from .results import Caption, Explanation, Match, Ranking, Score
 from .scoring.first_order import anchors
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
-from .scoring.pairs import Pairs
 from .scoring.queries import ANCHORS, Query, open_query
 from .scoring.ranking import sentences_for
 from .scoring.runners_up import with_alternatives
+from .scoring.sentence_scores import score_sentences
 from .scoring.trust import Trust
-from .scoring.word_scores import score_words, to_perplexity
+from .scoring.word_scores import to_perplexity
 from .words.packing import Corpus
-from .words.text import END, SIGNS, Vocabulary
+from .words.text import SIGNS, Vocabulary
 from .writing import Writer
 
 _BATCH = 64  # images that are captioned together
@@ -52,7 +51,14 @@ ImagePath = str | os.PathLike[str]
 class Captioner:
     """Captions images and scores sentences; made by `mrnn.load`.
 
+    An image is a path, the bytes of a file, a binary file object, a Pillow image, or an array of
+    uint8: RGB (H, W, 3), grey (H, W) or RGBA (H, W, 4), 0 black and 255 white. Bytes and file
+    objects give what their file gives, to the last bit. Log-probabilities are in nats.
+
     Safe to use from one thread at a time.
+
+    >>> [captioner.caption(image).text for image in ("holiday.jpg", Path("beach.jpg").read_bytes())]
+    ['a ...', 'a ...']
     """
 
     def __init__(
@@ -65,6 +71,12 @@ class Captioner:
         self.vocabulary: Vocabulary = bundle.vocabulary
         self.writer = Writer(bundle)
         self.device = device  # of the encoder, "cpu" or "cuda"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it is opened again, if `load` has opened it here."""
+        if not self.source:
+            return super().__reduce__()  # type: ignore[return-value]  # says what cannot be sent
+        return _opened_again, (self.source, self.device, self.encoder.precision, self.identity)
 
     @cached_property
     def prior_terms(self) -> np.ndarray:
@@ -84,39 +96,41 @@ class Captioner:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of all that image terms and captions depend on: encoder, weights, words."""
-        encoder = self.bundle.encoder
-        names: list[Any] = [encoder.name, encoder.digest, encoder.preprocessing.to_json()]
-        if self.encoder.precision != 32:
-            names.append(self.encoder.precision)
-        if self.bundle.ratio:
-            names += [self.bundle.ratio, self.bundle.distances]
-        hasher = hashlib.sha256(json.dumps([names, self.vocabulary.words]).encode())
-        for name, weight in sorted(self.model.weights.items()):
-            hasher.update(name.encode() + weight.tobytes())
-        return hasher.hexdigest()
+        """What tells it from others: SHA-256 of encoder, weights and words."""
+        return identity_of(self.bundle, self.encoder.precision)
 
     def caption(
-        self, image: ImagePath, how: Decoding = Decoding(alternatives=4), **options: Any
+        self, image: PictureLike, how: Decoding = Decoding(alternatives=4), **options: Any
     ) -> Caption:
         """Write a sentence for one image; raises ImageError if it cannot be read.
 
-        Options are the fields of Decoding: caption("dog.jpg", beam=3).
+        Options are the fields of Decoding. Raises UsageError for those that do not go together, and
+        for several images.
+
+        >>> captioner.caption("holiday.jpg", beam=3, n_best=3).n_best[2].text
+        'a ...'
         """
-        [result] = self.caption_many([image], how, **options)
-        if isinstance(result, ImageError):
-            raise result
-        return result
+        how = replace(how, **options)
+        self.writer.require(how)
+        seen = self._look(image, "caption_many takes several")
+        [caption] = self.caption_pixels([seen.pixels], how)
+        return _of(seen, caption)
 
     def caption_many(
-        self, images: Iterable[ImagePath], how: Decoding = Decoding(), **options: Any
+        self, images: Iterable[PictureLike], how: Decoding = Decoding(), **options: Any
     ) -> Iterator[Caption | ImageError]:
         """Yield a caption, or the error met, for each image in order; images may be a stream.
 
-        Options are the fields of Decoding: caption_many(paths, beam=3).
+        Options are the fields of Decoding. Both kinds of results tell their `image`. Raises
+        UsageError for a single image.
+
+        >>> for result in captioner.caption_many(["holiday.jpg", "gone.jpg"], beam=3):
+        ...     print(result)
+        a ...
+        gone.jpg: no such file
         """
         how = replace(how, **options)
-        _require_several(images, "images")
+        require_several(images, "images")
         return self._stream(images, how, self.writer.require(how))
 
     def caption_features(
@@ -145,50 +159,26 @@ class Captioner:
         found = self.writer.write(terms, how, prefix, generator)
         return self.trust.judged(found, terms) if sure else found
 
-    def score(self, image: ImagePath, sentences: Sequence[str]) -> list[Score]:
+    def score(self, image: PictureLike, sentences: Sequence[str]) -> list[Score]:
         """Score sentences against one image, in order; raises ImageError.
 
         Words outside the vocabulary count as the unknown word in log P(s | I), and not at all in
         the log-ratio.
+
+        >>> scores = captioner.score("holiday.jpg", ["a dog in the snow", "two people on a beach"])
+        >>> [len(score.words) for score in scores]
+        [6, 6]
         """
-        _require_several(sentences, "sentences")
+        require_several(sentences, "sentences")
         return self.score_feature(self._feature(image), sentences)
 
     def score_feature(self, feature: np.ndarray, sentences: Sequence[str]) -> list[Score]:
         """Score sentences against one encoder feature (D,), in order."""
-        if not sentences:
-            return []
-        owner = np.zeros(len(sentences), dtype=np.int64)
-        corpus, known = (
-            Corpus([encode(sentence) for sentence in sentences])
-            for encode in (self.vocabulary.encode, self.vocabulary.encode_known)
-        )
-        of_all = list(score_words(self.model, Pairs(corpus, owner, feature[None])))
-        of_known = of_all
-        if any(map(self.unknown_words, sentences)):
-            of_known = list(score_words(self.model, Pairs(known, owner, feature[None])))
-        priors = log_prior(self.model, known, self.prior_terms).tolist()
-        results = []
-        for sentence, scored, part, prior in zip(sentences, of_all, of_known, priors, strict=True):
-            tokens = self.vocabulary.tokenise(sentence)
-            logprobs = scored.logprobs.tolist()
-            words = zip([*tokens, SIGNS[END]], logprobs, strict=True)
-            logprob = sum(logprobs)
-            results.append(
-                Score(
-                    sentence,
-                    logprob,
-                    to_perplexity(logprob, len(logprobs)),
-                    sum(part.logprobs.tolist()) - prior,
-                    tuple(self.writer.word(word, p) for word, p in words),
-                    self.unknown_words(sentence),
-                )
-            )
-        return results
+        return score_sentences(self.model, self.vocabulary, self.prior_terms, feature, sentences)
 
     def explain(
         self,
-        image: ImagePath,
+        image: PictureLike,
         sentence: str | None = None,
         how: Decoding = Decoding(alternatives=4),
         quick: bool = False,
@@ -199,13 +189,19 @@ class Captioner:
         Heat maps are made by hiding parts of the image; if they are to be `quick`, of the encoder's
         positions where it has any: a tenth of the time, and less true. Options are the fields of
         Decoding. Raises ImageError, and UsageError for a prefix that cannot be used.
+
+        >>> explanation = captioner.explain("holiday.jpg", "a dog", quick=True)
+        >>> for word, why in zip(explanation.caption.words, explanation.evidence, strict=True):
+        ...     print(word.text, why.contributions.image > -20)
+        a True
+        dog True
+        ##END## True
         """
-        seen = self.encoder.preprocessing
-        picture = read_image(image, at_least=seen.least_side)
-        area = seen_area(picture.size, seen)
-        return self.explain_pixels(
-            preprocess(picture, seen), sentence, replace(how, **options), area, quick
+        seen = self._look(image)
+        found = self.explain_pixels(
+            seen.pixels, sentence, replace(how, **options), seen.area, quick
         )
+        return replace(found, caption=_of(seen, found.caption))
 
     def explain_pixels(
         self,
@@ -234,9 +230,7 @@ class Captioner:
 
     def unknown_words(self, sentence: str) -> tuple[str, ...]:
         """The words of a sentence that are not in the vocabulary."""
-        return tuple(
-            word for word in self.vocabulary.tokenise(sentence) if word not in self.vocabulary
-        )
+        return self.vocabulary.unknown(sentence)
 
     def understands(self, sentence: str) -> bool:
         """Whether pictures can be told apart by what the model knows of a sentence.
@@ -254,16 +248,22 @@ class Captioner:
         return scores - prior[:, None]
 
     def rank_sentences(
-        self, image: ImagePath, sentences: Sequence[str], k: int | None = None
+        self, image: PictureLike, sentences: Sequence[str], k: int | None = None
     ) -> Ranking:
         """The k sentences (or all) that fit an image best, by P(s|I)/P(s) (paper sec. 6).
 
         Words outside the vocabulary are left out, of log P, too. Equals stay in the given order.
         Raises ImageError if the image cannot be read.
+
+        >>> sentences = ["a dog in the snow", "two people on a beach"]
+        >>> [match.rank for match in captioner.rank_sentences("holiday.jpg", sentences).matches]
+        [1, 2]
         """
         _require_places(k)  # before the image is read
-        _require_several(sentences, "sentences")
-        return self.rank_sentences_for(os.fspath(image), self.terms_of(image), sentences, k)
+        require_several(sentences, "sentences")
+        seen = self._look(image)
+        terms = self.terms_of_features(self.encoder.encode(seen.pixels[None]))
+        return self.rank_sentences_for(seen.name, terms, sentences, k)
 
     def rank_sentences_for(
         self, query: str, terms: np.ndarray, sentences: Sequence[str], k: int | None = None
@@ -282,12 +282,12 @@ class Captioner:
             )
             for rank, (i, logprob, prior) in enumerate(found, 1)
         ]
-        return Ranking(query, tuple(matches))
+        return Ranking(query, tuple(matches), items="sentence")
 
     def rank_images(
         self,
         sentence: str,
-        images: Iterable[ImagePath],
+        images: Iterable[PictureLike],
         k: int | None = None,
         on_progress: OnProgress = lambda done, total: None,
     ) -> Ranking:
@@ -296,24 +296,31 @@ class Captioner:
         Words outside the vocabulary are left out; there is no match where nothing is left that
         tells pictures apart. Equals stay in the given order; images that cannot be read are
         returned as errors.
+
+        >>> ranking = captioner.rank_images("a dog", ["beach.jpg", "holiday.jpg"], k=1)
+        >>> len(ranking.matches)
+        1
         """
         _require_places(k)
-        _require_several(images, "images")
+        require_several(images, "images")
         images = list(images)
-        paths: list[str] = []
+        names: list[str] = []
         errors: list[tuple[str, ImageError]] = []
         features: list[np.ndarray] = []
-        encoded = zip(images, encode_images(map(Path, images), self.encoder), strict=True)
+        at_hand: dict[str, PictureLike] = {}
+        encoded = zip(encode_given(images, self.encoder), images, strict=True)
         while batch := list(islice(encoded, _BATCH)):
-            for path, found in batch:
+            for (name, found), image in batch:
                 if isinstance(found, ImageError):
-                    errors.append((os.fspath(path), found))
+                    errors.append((name, found))
                 else:
-                    paths.append(os.fspath(path))
+                    names.append(name)
                     features.append(found)
-            on_progress(len(paths) + len(errors), len(images))
-        ranking = self.rank_features(sentence, paths, features, k)
-        return replace(ranking, errors=tuple(errors))
+                    at_hand[name] = image
+            on_progress(len(names) + len(errors), len(images))
+        ranking = self.rank_features(sentence, names, features, k)
+        matches = with_thumbnails(ranking.matches, at_hand)
+        return replace(ranking, matches=matches, errors=tuple(errors))
 
     def rank_features(
         self,
@@ -328,8 +335,10 @@ class Captioner:
             return Ranking(sentence, (), unknown=unknown)
         terms = self.terms_of_features(np.stack(features))
         matches = [
-            Match(rank, names[i], *figures)
-            for rank, (i, *figures) in enumerate(self.rank_terms(sentence, terms, k), 1)
+            Match(rank, names[i], logprob, perplexity, ratio)
+            for rank, (i, logprob, perplexity, ratio) in enumerate(
+                self.rank_terms(sentence, terms, k), 1
+            )
         ]
         return Ranking(sentence, tuple(matches), unknown=unknown)
 
@@ -367,7 +376,7 @@ class Captioner:
         found = ((self.vocabulary.words[i], float(distances[i])) for i in nearest)
         return [(other, distance) for other, distance in found if math.isfinite(distance)]
 
-    def terms_of(self, image: ImagePath) -> np.ndarray:
+    def terms_of(self, image: PictureLike) -> np.ndarray:
         """The image terms (1, M) of one image; raises ImageError."""
         return self.terms_of_features(self._feature(image)[None])
 
@@ -378,21 +387,21 @@ class Captioner:
         )
         return terms
 
-    def _feature(self, image: ImagePath) -> np.ndarray:
-        [feature] = encode_images([Path(image)], self.encoder)
-        if isinstance(feature, ImageError):
-            raise feature
-        return feature
+    def _feature(self, image: PictureLike) -> np.ndarray:
+        return self.encoder.encode(self._look(image).pixels[None])[0]
+
+    def _look(self, image: PictureLike, instead: str = "give one at a time") -> Seen:
+        return look(image, self.encoder.preprocessing, instead)
 
     def _stream(
-        self, images: Iterable[ImagePath], how: Decoding, prefix: list[int]
+        self, images: Iterable[PictureLike], how: Decoding, prefix: list[int]
     ) -> Iterator[Caption | ImageError]:
         generator = np.random.default_rng(how.seed)
-        encoded = encode_images(map(Path, images), self.encoder)
+        encoded = encode_given(images, self.encoder)
         started = time.perf_counter()
         while batch := list(islice(encoded, _BATCH)):
             looked_at = time.perf_counter()
-            features = [item for item in batch if isinstance(item, np.ndarray)]
+            features = [found for _, found in batch if isinstance(found, np.ndarray)]
             captions = iter(self._generate(features, how, prefix, generator) if features else ())
             times = looked_at - started, time.perf_counter() - looked_at
             _LOG.info(
@@ -400,8 +409,11 @@ class Captioner:
                 len(batch),
                 *times,
             )
-            for item in batch:
-                yield item if isinstance(item, ImageError) else next(captions)
+            for name, found in batch:
+                if isinstance(found, ImageError):
+                    yield found
+                else:
+                    yield replace(next(captions), image=name)
             started = time.perf_counter()
 
     def _generate(
@@ -417,10 +429,17 @@ class Captioner:
         return with_alternatives(self.bundle, captions, matrix, how.alternatives)
 
 
-def _require_several(things: object, what: str) -> None:
-    """Raise UsageError for a single one, whose letters would be taken for several."""
-    if isinstance(things, str | bytes | os.PathLike):
-        raise UsageError(f"{what} are one {type(things).__name__}, not several: give [{things!r}]")
+def _opened_again(source: str, device: str, precision: int, identity: str) -> Captioner:
+    captioner = load(source, device, precision)
+    if captioner.identity != identity:
+        raise BundleError(f"{printable(source)}: another model lies there now; load it anew")
+    return captioner
+
+
+def _of(seen: Seen, caption: Caption) -> Caption:
+    """A caption that knows its picture."""
+    thumbnail = "" if seen.small is None else jpeg(seen.small)
+    return replace(caption, image=seen.name, thumbnail=thumbnail)
 
 
 def _require_places(k: int | None) -> None:
@@ -436,6 +455,10 @@ def load(
     The image network runs in 8 bits on a CPU if the bundle has them, else in 32, unless `precision`
     says otherwise. Raises BundleError, UsageError for a GPU or 8 bits that are not to be had,
     DependencyError for a bundle of format 1 whose encoder's package is missing.
+
+    >>> captioner = mrnn.load("plain", device="cpu")
+    >>> captioner.source, captioner.device
+    ('plain', 'cpu')
     """
     started = time.perf_counter()
     where = choose_device("cpu" if precision == 8 and device == "auto" else device)

@@ -95,7 +95,14 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How captions are generated; greedy unless a beam or sampling is asked for."""
+    """How captions are generated; greedy unless a beam or sampling is asked for.
+
+    Raises UsageError for what is out of range or does not go together.
+
+    >>> how = mrnn.Decoding(beam=5, n_best=3, prefix="two people")
+    >>> print(captioner.caption("holiday.jpg", how))
+    two people ...
+    """
 
     beam: int = 1  # width; 1 is greedy
     n_best: int = 0  # how many of the beam's sentences to return

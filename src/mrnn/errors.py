@@ -1,22 +1,56 @@
 """What can go wrong in a way the user can mend: every message names the place and the remedy."""
 
+from typing import Any
+
 
 class MrnnError(Exception):
-    """Base of all errors this package raises on purpose; `code` is stable and machine-readable."""
+    """Base of all errors this package raises on purpose; `code` is stable and machine-readable.
+
+    >>> try:
+    ...     mrnn.load("no-such-model")
+    ... except mrnn.MrnnError as error:
+    ...     print(error.code)
+    bundle
+    """
 
     code = "error"
 
 
 class ImageError(MrnnError):
-    """An image that cannot be read; `code` tells why (see images.py)."""
+    """An image that cannot be read.
 
-    def __init__(self, code: str, message: str) -> None:
+    `code` tells why: missing, unreadable, not-a-file, empty, not-an-image, too-large, damaged, or
+    unsupported, of which nobody can tell what it shows, or that nothing here reads.
+
+    >>> try:
+    ...     captioner.caption("gone.jpg")
+    ... except mrnn.ImageError as error:
+    ...     print(error.code, error)
+    missing gone.jpg: no such file
+    """
+
+    def __init__(self, code: str, message: str, image: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.image = image  # the path, or the name of one in memory, where a result was asked for
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        return ImageError, (self.code, str(self), self.image)  # from one process to another
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `mrnn caption --json` writes in the place of a caption."""
+        return {"image": self.image, "error": {"code": self.code, "message": str(self)}}
 
 
 class DataError(MrnnError):
-    """A data set, caption file or feature cache that cannot be used."""
+    """A data set, caption file, library or feature cache that cannot be used.
+
+    >>> with mrnn.Library.open("no.library", captioner) as library:
+    ...     library.search("a dog")
+    Traceback (most recent call last):
+    ...
+    mrnn.errors.DataError: no.library: no library there; ...
+    """
 
     code = "data"
 
@@ -26,18 +60,34 @@ class DivergedError(DataError):
 
 
 class BundleError(MrnnError):
-    """A model directory that is missing, damaged or not ours."""
+    """A model directory that is missing, damaged or not ours.
+
+    >>> mrnn.load("no-such-model")
+    Traceback (most recent call last):
+    ...
+    mrnn.errors.BundleError: no-such-model: ...
+    """
 
     code = "bundle"
 
 
 class DependencyError(MrnnError):
-    """A package that is not installed; the message holds the line to type."""
+    """A package that is not installed; the message holds the line to type.
+
+    >>> mrnn.DependencyError.code
+    'dependency'
+    """
 
     code = "dependency"
 
 
 class UsageError(MrnnError):
-    """Options that do not go together, or an option out of its range."""
+    """Options that do not go together, an option out of its range, or several where one is meant.
+
+    >>> captioner.caption(["holiday.jpg", "beach.jpg"])
+    Traceback (most recent call last):
+    ...
+    mrnn.errors.UsageError: one image is meant, not a list: caption_many takes several
+    """
 
     code = "usage"

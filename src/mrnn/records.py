@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import ImageError
 from .images.finding import printable
-from .results import Caption, Evidence, Explanation, Ranking, Score, Word
+
+if TYPE_CHECKING:
+    from .results import Caption, Evidence, Explanation, Match, Ranking, Score, Word
 
 
 def caption_document(
@@ -18,7 +20,7 @@ def caption_document(
 ) -> dict[str, Any]:
     """The JSON object of one image: its caption, or its error."""
     if isinstance(result, ImageError):
-        return {"image": str(image), "error": {"code": result.code, "message": str(result)}}
+        return result.to_dict() | {"image": str(image)}
     sentence = _sentence(result) | _trust(result)
     document = {"image": str(image), **sentence, "words": [_word(word) for word in result.words]}
     return {**document, "n_best": [_sentence(c) for c in result.n_best]} if n_best else document
@@ -67,10 +69,7 @@ def ranking_document(ranking: Ranking, item: Literal["sentence", "image"]) -> di
             }
             for m in ranking.matches
         ],
-        "errors": [
-            {"image": path, "error": {"code": error.code, "message": str(error)}}
-            for path, error in ranking.errors
-        ],
+        "errors": [error.to_dict() | {"image": path} for path, error in ranking.errors],
     }
 
 
@@ -141,14 +140,30 @@ def _line(name: str, text: str) -> str:
     return f"{name:38} {text}"
 
 
-def caption_lines(image: Path, caption: Caption) -> str:
+SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
+
+
+def score_line(score: Score | Match, item: str) -> str:
+    """How well a sentence and an image fit, under `SCORE_HEADER`."""
+    return (
+        f"{score.logprob:9.2f} {score.perplexity:11.2f} {score.log_ratio:+10.2f}  {printable(item)}"
+    )
+
+
+def ranking_lines(ranking: Ranking) -> list[str]:
+    """A ranking to read: a line a match, under a header; none without matches."""
+    lines = [score_line(match, match.item) for match in ranking.matches]
+    return [SCORE_HEADER, *lines] if lines else []
+
+
+def caption_lines(image: str | Path, caption: Caption) -> str:
     """The caption of an image to read, with the n best below it."""
     lines = [f"{printable(image)}: {caption.text}  ({caption.how_sure})"]
     lines += [f"{other.logprob:10.2f}  {other.text}" for other in caption.n_best]
     return "\n".join(lines)
 
 
-def explanation_lines(image: Path, explanation: Explanation) -> list[str]:
+def explanation_lines(image: str | Path, explanation: Explanation) -> list[str]:
     """An explained sentence to read: a line a word, all but P in nats."""
     caption = explanation.caption
     words = list(zip(caption.words, explanation.evidence, strict=True))

@@ -21,9 +21,10 @@ from mrnn.images.colour import (
     coded_by,
     levels_of,
 )
+from mrnn.images.given import given
 from mrnn.images.kinds import Unsupported
 from mrnn.images.metadata import _coded
-from mrnn.images.reading import decode_image
+from mrnn.images.reading import decode_image, read_image
 from odd_pictures import avif, directory, encoded, photo, png, refused, seen, tiff
 
 RGB = photo()
@@ -126,6 +127,15 @@ def test_a_profile_is_followed_in_every_format(tmp_path, kind, alpha):
     found = seen(tmp_path, content)
     assert np.abs(found - RGB).mean() < (4 if kind in ("JPEG", "AVIF") else 2)
     assert np.abs(shares.astype(int) - RGB).mean() > 15
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+def test_a_profile_goes_with_what_pillow_has_decoded(tmp_path, kind):
+    content = encoded(Image.fromarray(RGB), kind, icc_profile=SWAPPED)
+    with Image.open(io.BytesIO(content)) as image:
+        found = np.asarray(read_image(given(image).picture))
+    assert np.array_equal(found, seen(tmp_path, content))
+    assert not np.array_equal(found, np.asarray(image))
 
 
 def test_a_profile_that_exchanges_red_and_green(tmp_path):

@@ -38,10 +38,9 @@ from .options import Device, Exclude, Json, Model, Paths, Precision
 from .samples import sample_photos
 
 if TYPE_CHECKING:
-    from ..results import Explanation, Match, Ranking, Score
+    from ..results import Explanation, Ranking
 
 _ALTERNATIVES = 4  # words that are shown beside the one that was said
-_SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
 
 
 @reporting_errors
@@ -99,15 +98,15 @@ def score(
     require_model(model, device, precision)
     check_file(image)
     from ..captioner import load
-    from ..records import score_document
+    from ..records import SCORE_HEADER, score_document, score_line
 
     scores = load(model, device, precision).score(image, sentences)
     if json:
         emit({"image": str(image), "scores": [score_document(s) for s in scores]})
         return 0
-    print(_SCORE_HEADER)
+    print(SCORE_HEADER)
     for s in scores:
-        print(_score_line(s, s.sentence))
+        print(score_line(s, s.sentence))
         if s.unknown:
             note(f"not in the vocabulary: {', '.join(s.unknown)}")
     return 0
@@ -126,7 +125,7 @@ def rank_sentences(
     json: Json = False,
 ) -> int:
     """Find the sentences that fit an image best, by P(s|I)/P(s)."""
-    from ..records import ranking_document
+    from ..records import ranking_document, ranking_lines
     from ..results import Ranking
 
     require_readable(sentences)
@@ -147,7 +146,8 @@ def rank_sentences(
     if json:
         emit(ranking_document(ranking, "sentence"))
     else:
-        _print_ranking(ranking)
+        for line in ranking_lines(ranking):
+            print(line)
     return exit_code(len(lines), len(problems))
 
 
@@ -163,7 +163,7 @@ def rank_images(
     json: Json = False,
 ) -> int:
     """Find the images that a sentence fits best, by perplexity."""
-    from ..records import ranking_document
+    from ..records import ranking_document, ranking_lines
     from ..results import Ranking
 
     require_model(model, device, precision)
@@ -184,7 +184,8 @@ def rank_images(
     if json:
         emit(ranking_document(ranking, "image"))
     else:
-        _print_ranking(ranking)
+        for line in ranking_lines(ranking):
+            print(line)
     tried = len(found.images) + len(found.errors)
     done = tried - len(ranking.errors)
     if done and not ranking.matches:  # of words that the model does not know
@@ -350,14 +351,3 @@ def _flat(values: dict[str, Any]) -> list[str]:
         f"{key}={value}" if not isinstance(value, dict) else f"{key}({' '.join(_flat(value))})"
         for key, value in values.items()
     ]
-
-
-def _print_ranking(ranking: Ranking) -> None:
-    if ranking.matches:
-        print(_SCORE_HEADER)
-    for match in ranking.matches:
-        print(_score_line(match, match.item))
-
-
-def _score_line(s: Score | Match, item: str) -> str:
-    return f"{s.logprob:9.2f} {s.perplexity:11.2f} {s.log_ratio:+10.2f}  {printable(item)}"

@@ -12,6 +12,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from ..images.finding import printable
+from ..pages.heat_map import Heat, label, scales, tint
 from ..pages.html import (
     Line,
     embedded,
@@ -23,7 +24,6 @@ from ..pages.html import (
     table,
 )
 from ..results import Evidence, Explanation, Word
-from .heat_map import Heat, label, scales, tint
 
 _SIDE = 960  # pixels of the photo
 

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..images.finding import printable
 from ..images.reading import read_image
+from ..pages.heat_map import COLD, WARM, label, overlay, scales
 from ..results import Evidence, Explanation, Word
-from .heat_map import COLD, WARM, label, overlay, scales
 
 _TILE = 240  # pixels a side that a tile's photo fits into
 _PHOTO = 640  # pixels a side that the photo itself fits into

@@ -9,14 +9,15 @@ samples, colour               8 bits a channel, in sRGB
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from PIL import Image, ImageFile
 
 from .colour import AS_THEY_ARE, Colours, to_srgb
-from .formats import open_image
+from .formats import TooLarge, open_image
 from .kinds import Unsupported
-from .metadata import SIDEWAYS, read_metadata
+from .metadata import SIDEWAYS, Metadata, read_metadata
 from .progressive import without_details
 from .samples import (
     deep_picture,
@@ -73,10 +74,48 @@ def decode(
             colours = AS_THEY_ARE if is_done else colours
         elif scaled is not None:
             require_certain(upright, said.told)
-        rgb = _opaque(_reduced(upright, at_least), colours, image.format == "BMP")
-        if said.turn is None:
-            return rgb, size
-        return rgb.transpose(said.turn), size[::-1] if said.turn in SIDEWAYS else size
+        is_sideways = said.turn in SIDEWAYS
+        rgb = _upright(upright, at_least, colours, said.turn, image.format == "BMP")
+        return rgb, size[::-1] if is_sideways else size
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture that Pillow has decoded for somebody else, with what it still knows of its file."""
+
+    image: Image.Image
+    said: Metadata
+    alpha_is_spare: bool
+
+
+def decoded(image: Image.Image) -> Decoded:
+    """A copy of a picture, decoded now if need be; raises whatever Pillow does."""
+    image.load()
+    said = read_metadata(image, None, None, None)
+    return Decoded(image.copy(), said, image.format == "BMP")
+
+
+def finish(picture: Decoded, at_least: int | None, most_pixels: int) -> Image.Image:
+    """The same of such a picture as `decode` of a file; raises Unsupported and TooLarge."""
+    image, said = picture.image, picture.said
+    if image.width * image.height > most_pixels:
+        raise TooLarge(image.size)
+    colours = said.colours
+    if is_deep_grey(image):
+        image, colours = grey_picture(image, said.told, colours), AS_THEY_ARE
+    return _upright(image, at_least, colours, said.turn, picture.alpha_is_spare)
+
+
+def _upright(
+    image: Image.Image,
+    at_least: int | None,
+    colours: Colours,
+    turn: Image.Transpose | None,
+    alpha_is_spare: bool,
+) -> Image.Image:
+    """Reduced, opaque, in sRGB, and turned as it is meant."""
+    rgb = _opaque(_reduced(image, at_least), colours, alpha_is_spare)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _load(image: Image.Image, file: IO[bytes], at_least: int | None) -> None:

@@ -26,6 +26,7 @@ from ..errors import DataError, ImageError
 from ..files import held
 from .encoders import Encoder
 from .finding import Picture, printable
+from .given import InMemory
 from .reading import Preprocessing, open_picture, preprocess, read_image
 
 BATCH = 16  # images an encoder call
@@ -52,13 +53,13 @@ class FeatureRows:
 
 
 def encode_images(
-    paths: Iterable[Picture], encoder: Encoder, batch: int = BATCH
+    pictures: Iterable[Picture | InMemory | ImageError], encoder: Encoder, batch: int = BATCH
 ) -> Iterator[np.ndarray | ImageError]:
-    """Yield the feature of each image, (D,) float32, or the error that it met, in order.
+    """Yield the feature of each picture, (D,) float32, or the error that it met, in order.
 
     Threads decode the next batches while the encoder works on this one.
     """
-    items = read_ahead(paths, partial(read_pixels, how=encoder.preprocessing), 2 * batch)
+    items = read_ahead(pictures, partial(read_pixels, how=encoder.preprocessing), 2 * batch)
     while part := list(islice(items, batch)):
         decoded = [item for item in part if isinstance(item, np.ndarray)]
         encoded = iter(encoder.encode(np.stack(decoded)) if decoded else ())
@@ -219,9 +220,13 @@ def _error_of(path: Picture, tried: Picture | None, error: ImageError | None) ->
     return ImageError(error.code, str(error).replace(printable(tried), printable(path), 1))
 
 
-def read_pixels(path: Picture, how: Preprocessing) -> np.ndarray | ImageError:
+def read_pixels(
+    picture: Picture | InMemory | ImageError, how: Preprocessing
+) -> np.ndarray | ImageError:
     """A picture as the encoder takes it, (3, S, S), or the error that it met."""
+    if isinstance(picture, ImageError):
+        return picture
     try:
-        return preprocess(read_image(path, at_least=how.least_side), how)
+        return preprocess(read_image(picture, at_least=how.least_side), how)
     except ImageError as error:
         return error

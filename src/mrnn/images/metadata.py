@@ -51,11 +51,11 @@ class Metadata:
 
 
 def read_metadata(
-    image: Image.Image, file: IO[bytes], directory: Directory | None, scaled: int | None
+    image: Image.Image, file: IO[bytes] | None, directory: Directory | None, scaled: int | None
 ) -> Metadata:
     """Of a picture that is loaded; raises Unsupported for colours that are not known.
 
-    `scaled` is the white of a Netpbm file.
+    `scaled` is the white of a Netpbm file. Without a file it is what Pillow tells.
     """
     profile = image.info.get("icc_profile") or None
     turn = _turn(image)
@@ -63,7 +63,7 @@ def read_metadata(
     match image.format:
         case "PNG":
             return _of_png(image, file, profile, turn)
-        case "AVIF":
+        case "AVIF" if file is not None:
             file.seek(0)
             said = read_properties(file.read(), image.size)
             return Metadata(UNTOLD, _coded(profile, said.colours, said.bits), said.crop, turn)
@@ -104,9 +104,9 @@ def _coded(profile: bytes | None, numbers: tuple[int, int] | None, bits: int) ->
 
 
 def _of_png(
-    image: Image.Image, file: IO[bytes], profile: bytes | None, turn: Image.Transpose | None
+    image: Image.Image, file: IO[bytes] | None, profile: bytes | None, turn: Image.Transpose | None
 ) -> Metadata:
-    chunks = read_chunks(file)
+    chunks = read_chunks(file) if file is not None else {}
     bits = max(chunks.get(b"sBIT", b"\0"))
     told = Told(most=2.0**bits - 1 if 0 < bits < 16 else None)
     if len(coded := chunks.get(b"cICP", b"")) == 4:  # goes before all others

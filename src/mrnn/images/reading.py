@@ -18,9 +18,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ImageError
-from .decoding import GAP, decode
+from .decoding import GAP, decode, finish
 from .finding import Member, Picture, check_file, printable
 from .formats import NotAnImage, TooLarge
+from .given import InMemory
 from .kinds import Unsupported
 from .parquet_pictures import stored_picture
 
@@ -149,8 +150,10 @@ def _centre(size: tuple[int, int], share: float) -> tuple[float, float, float, f
 PictureFile = io.BufferedReader | io.BytesIO
 
 
-def read_image(path: str | os.PathLike[str] | Member, at_least: int | None = None) -> Image.Image:
-    """Read an image file as upright RGB, in sRGB; of an animation, a frame that shows something.
+def read_image(
+    path: str | os.PathLike[str] | Member | InMemory, at_least: int | None = None
+) -> Image.Image:
+    """Read an image as upright RGB, in sRGB; of an animation, a frame that shows something.
 
     `at_least` lets a large picture be reduced to not less than that many pixels a side: a JPEG
     while it is decoded, others before anything else is done with them. Transparency is composited
@@ -158,6 +161,14 @@ def read_image(path: str | os.PathLike[str] | Member, at_least: int | None = Non
     ImageError with code missing, unreadable, not-a-file, empty, not-an-image, too-large, damaged or
     unsupported: a sound file of which nobody can tell what it shows, or that nothing here reads.
     """
+    if isinstance(path, InMemory):
+        name = printable(path.name)
+        if isinstance(path.content, bytes):
+            if not path.content:
+                raise ImageError("empty", f"{name}: there are no bytes")
+            return decode_image(io.BytesIO(path.content), name, at_least)[0]
+        with _reported(name, MAX_PIXELS):
+            return finish(path.content, at_least, MAX_PIXELS)
     picture = path if isinstance(path, Member) else Path(path)
     with open_picture(picture) as file:
         return decode_image(file, printable(picture), at_least)[0]
@@ -167,9 +178,16 @@ def decode_image(
     file: PictureFile, name: str, at_least: int | None = None, most_pixels: int = MAX_PIXELS
 ) -> tuple[Image.Image, tuple[int, int]]:
     """What `read_image` gives, of an open file, with the picture's full width and height."""
+    with _reported(name, most_pixels):
+        return decode(file, at_least, most_pixels)
+
+
+@contextmanager
+def _reported(name: str, most_pixels: int) -> Iterator[None]:
+    """What goes wrong inside becomes an ImageError."""
     try:
         with _without_warnings():
-            return decode(file, at_least, most_pixels)
+            yield
     except Unsupported as error:
         raise ImageError("unsupported", f"{name}: {error}") from None
     except NotAnImage as error:

@@ -25,6 +25,8 @@ from ..captioner import Captioner, ImagePath, load
 from ..errors import BundleError, DataError, ImageError, UsageError
 from ..files import held
 from ..images.finding import Picture, anchored, printable
+from ..images.given import PictureLike
+from ..images.looking import look
 from ..model.blocks import one_thread
 from ..scoring.ranking import Stage
 from ..words.text import tokenise
@@ -34,6 +36,8 @@ from .contents import Content, File
 from .describing import describe
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
+from .records import search_document, search_html, search_lines, search_notes
+from .scanning import absolute
 from .vectors import Vectors, VectorStore
 
 _CODES = "codes.safetensors"
@@ -43,7 +47,13 @@ _UNCOVERED = 0.05  # of the pictures may be without codes before these are made 
 
 @dataclass(frozen=True)
 class Found:
-    """A picture in its place among those found; what does not apply is None."""
+    """A picture in its place among those found; what does not apply is None.
+
+    >>> with mrnn.Library.open("photos.library", captioner) as library:
+    ...     found = library.search("a dog").found[0]
+    >>> found.rank, found.picture.name
+    (1, ...)
+    """
 
     rank: int  # from 1
     picture: Picture
@@ -59,15 +69,31 @@ class Found:
 
 @dataclass(frozen=True)
 class Results:
-    """What a search found."""
+    """What a search found.
 
-    query: str
+    >>> with mrnn.Library.open("photos.library", captioner) as library:
+    ...     results = library.like("holiday.jpg", k=1)
+    >>> [found.similarity > 0.99 for found in results.found], results.pictures
+    ([True], 2)
+    """
+
+    query: str  # the sentence, or the path of the picture
     found: tuple[Found, ...]
     pictures: int  # searched, distinct
     absent: int = 0  # pictures found that lie nowhere now: their disk is away, or they were moved
     threshold: float | None = None  # log-ratio of a match, nats
     unknown: tuple[str, ...] = ()  # words that the model lacks, and that were left out
     note: str = ""  # what made the search slower than it could be
+
+    def __str__(self) -> str:
+        return "\n".join(search_lines(self) if self.found else search_notes(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `mrnn search --json` writes of it."""
+        return search_document(self)
+
+    def _repr_html_(self) -> str:
+        return search_html(self)
 
 
 @dataclass(frozen=True)
@@ -86,6 +112,12 @@ class Library:
 
     Safe to use from one thread at a time, and from many processes, one of which may write. Errors
     are DataErrors that name the file; ImageError for a picture that cannot be read.
+
+    >>> with mrnn.Library.open("photos.library", captioner) as library:
+    ...     added = library.add(["beach.jpg", "holiday.jpg"])
+    ...     results = library.search("two people on a beach", k=1)
+    >>> added.files, len(results.found)
+    (2, 1)
     """
 
     def __init__(
@@ -161,7 +193,7 @@ class Library:
         self, paths: Iterable[ImagePath] | ImagePath = ()
     ) -> list[tuple[Picture, ImageError]]:
         """The files that could not be read, of all or of those at or below paths, and why."""
-        roots: Sequence[Path | None] = _absolute(paths) or [None]
+        roots: Sequence[Path | None] = absolute(paths) or [None]
         found = {
             file.key: (file.picture, error)
             for root in roots
@@ -171,7 +203,7 @@ class Library:
 
     def knows(self, path: ImagePath) -> bool:
         """Whether a path was added, or any file at or below it."""
-        [root] = _absolute(path)
+        [root] = absolute(path)
         return root in self.catalogue.roots() or any(True for _ in self.catalogue.files(root))
 
     def add(
@@ -190,9 +222,14 @@ class Library:
 
         Without paths, with all that was added so far. What looks unchanged is not opened. With
         `rebuild` all is read anew, maybe for another model. Interrupted at any moment, the next
-        call goes on. A picture that cannot be read is told, and stops nothing.
+        call goes on. A picture that cannot be read is told, and stops nothing. Raises UsageError
+        for pictures in memory: a library reads its pictures again, for another model or a page.
+
+        >>> with mrnn.Library.open("album.library", captioner) as library:
+        ...     print(library.add("album/").new)
+        1
         """
-        roots = _absolute(paths)
+        roots = absolute(paths)
         if not roots:
             require_indexed(self.path)
         with self._writing(rebuild) as catalogue:
@@ -221,7 +258,7 @@ class Library:
         The files themselves stay: the next `add` of a folder above finds them again. Their vectors,
         which nobody can find any more, stay until the library is rebuilt.
         """
-        roots = _absolute(paths)
+        roots = absolute(paths)
         self.catalogue.facts()  # a library must be there
         with self._writing() as catalogue, catalogue.transaction():
             keys = {key for root in roots for key in catalogue.states(root)}
@@ -238,6 +275,12 @@ class Library:
         higher log-ratio than all others may still be a poor one: `match` tells. Words outside the
         vocabulary are left out, and nothing is called a match then; where nothing is left that
         tells pictures apart, nothing is found.
+
+        >>> with mrnn.Library.open("photos.library", captioner) as library:
+        ...     for found in library.search("a dog in the snow").found:
+        ...         print(found.rank, found.caption)
+        1 a ...
+        2 a ...
         """
         _require_places(k)
         if not tokenise(sentence):
@@ -265,9 +308,21 @@ class Library:
         }
         return self._results(sentence, now, figures, threshold, unknown)
 
-    def like(self, image: ImagePath, k: int = 10) -> Results:
-        """The k pictures most like another one, by the cosine of their image terms."""
-        return self.like_term(os.fspath(image), self.captioner.terms_of(image), k)
+    def like(self, image: PictureLike, k: int = 10) -> Results:
+        """The k pictures most like another one, by the cosine of their image terms.
+
+        That one need not be in the library, nor a file: all that a Captioner takes will do. Raises
+        ImageError if it cannot be read.
+
+        >>> with mrnn.Library.open("photos.library", captioner) as library:
+        ...     [found] = library.like(Path("holiday.jpg").read_bytes(), k=1).found
+        >>> found.picture.name
+        'holiday.jpg'
+        """
+        captioner = self.captioner
+        seen = look(image, captioner.encoder.preprocessing, "give one at a time")
+        term = captioner.terms_of_features(captioner.encoder.encode(seen.pixels[None]))
+        return self.like_term(seen.name, term, k)
 
     def like_term(self, query: str, term: np.ndarray, k: int = 10) -> Results:
         """What `like` gives for the image term (1, M) of another picture, which `query` names."""
@@ -403,12 +458,6 @@ class Library:
     def _store(self, catalogue: Catalogue) -> VectorStore:
         folder = self.path / catalogue.facts()["vectors"]
         return VectorStore(folder, self.captioner.model.config.multimodal)
-
-
-def _absolute(paths: Iterable[ImagePath] | ImagePath) -> list[Path]:
-    """Paths, or a single one, as absolute; links stay."""
-    given = [paths] if isinstance(paths, str | os.PathLike) else paths
-    return [Path(os.path.abspath(path)) for path in given]  # noqa: PTH100
 
 
 def _below(paths: Iterable[Path], roots: Iterable[Path]) -> list[Path]:

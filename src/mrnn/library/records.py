@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MrnnError
 from ..images.finding import printable, suffixes_told
 from ..pages.html import cards, escape, page, section, thumbnail
+from ..pages.notebook import SHOWN, TILE, left_out, notes_html, tiles
 from ..records import unknown_line
 from .indexing import Indexed
-from .library import Found, Results
+
+if TYPE_CHECKING:
+    from .library import Found, Results
 
 Errors = Sequence[tuple[str, MrnnError]]
 
@@ -145,14 +148,34 @@ def contact_sheet(results: Results) -> str:
     return page(results.query, introduction, [sheet])
 
 
-def _card(found: Found) -> str:
-    caption = found.caption or ""
-    image = thumbnail(found.picture, caption or printable(str(found.picture)), _PIXELS)
-    figures = (
-        f"similarity {found.similarity:.3f}"
-        if found.similarity is not None
-        else f"perplexity {found.perplexity:.2f} · log ratio {found.log_ratio:+.2f}"
+def search_html(results: Results) -> str:
+    """The same for a notebook, where a cell needs less."""
+    shown = tiles(
+        (
+            _image(found, TILE),
+            f"{found.rank}. {printable(Path(found.picture.name).name)}",
+            [*_figures(found), *["match"] * bool(found.match)],
+        )
+        for found in results.found[:SHOWN]
     )
+    notes = [*search_notes(results), *left_out(len(results.found))]
+    heading = f'<div style="font-size:1.15em">{escape(printable(results.query))}</div>'
+    return f"<div>{heading}{shown}{notes_html(notes)}</div>"
+
+
+def _image(found: Found, side: int) -> str:
+    return thumbnail(found.picture, found.caption or printable(str(found.picture)), side)
+
+
+def _figures(found: Found) -> list[str]:
+    if found.similarity is not None:
+        return [f"similarity {found.similarity:.3f}"]
+    return [f"perplexity {found.perplexity:.2f}", f"log ratio {found.log_ratio:+.2f}"]
+
+
+def _card(found: Found) -> str:
+    caption, image = found.caption or "", _image(found, _PIXELS)
+    figures = " · ".join(_figures(found))
     if found.match:
         figures += " · <strong>match</strong>"
     kind = " class='right'" if found.match else ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from ..datasets.examples import Problem
 from ..datasets.shards import shard_pictures
-from ..errors import ImageError
+from ..errors import ImageError, UsageError
 from ..images.finding import Picture, Sieve, anchored, find_images, printable
 from .contents import File
 
@@ -27,6 +28,20 @@ class Scan:
     problems: tuple[Problem, ...]  # members of tar files that cannot be used
     others: Mapping[str, int]  # how many files have which suffix, of no pictures
     left_out: Mapping[str, int]  # entries by a program's name for them, or a pattern of `exclude`
+
+
+def absolute(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:
+    """Paths, or a single one, as absolute; links stay. Raises UsageError for what is no path."""
+    is_one = isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable)
+    found = []
+    for path in [paths] if is_one else cast(Iterable[Any], paths):
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(
+                f"a library takes paths, not a {type(path).__name__}: what lies in memory could "
+                "not be read again, for another model or a page; save it first, and add the file"
+            )
+        found.append(Path(os.path.abspath(path)))  # noqa: PTH100
+    return found
 
 
 def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:

@@ -101,6 +101,20 @@ class Bundle:
         return self.prior[: len(self.prior) - self.imagined]
 
 
+def identity_of(bundle: Bundle, precision: int) -> str:
+    """SHA-256 of all that image terms and captions depend on: encoder, weights, words."""
+    encoder = bundle.encoder
+    names: list[Any] = [encoder.name, encoder.digest, encoder.preprocessing.to_json()]
+    if precision != 32:
+        names.append(precision)
+    if bundle.ratio:
+        names += [bundle.ratio, bundle.distances]
+    hasher = hashlib.sha256(json.dumps([names, bundle.vocabulary.words]).encode())
+    for name, weight in sorted(bundle.model.weights.items()):
+        hasher.update(name.encode() + weight.tobytes())
+    return hasher.hexdigest()
+
+
 def save_bundle(bundle: Bundle, directory: Path) -> None:
     """Write a bundle as a whole: under another name first, then renamed.
 

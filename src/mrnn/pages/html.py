@@ -122,10 +122,14 @@ def reduced(path: Picture, long_side: int) -> Image.Image:
 
 def embedded(image: Image.Image, description: str) -> str:
     """An <img> that carries the picture itself."""
+    return f'<img src="data:image/jpeg;base64,{jpeg(image)}" alt="{escape(description)}">'
+
+
+def jpeg(image: Image.Image) -> str:
+    """A picture as a JPEG file, in base64."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{escape(description)}">'
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def thumbnail(path: Picture, description: str, long_side: int) -> str:

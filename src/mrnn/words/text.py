@@ -212,6 +212,10 @@ class Vocabulary:
         """The same without the words that are not in the vocabulary."""
         return [self.index(word) for word in self.tokenise(sentence) if word in self]
 
+    def unknown(self, sentence: str) -> tuple[str, ...]:
+        """The words of a sentence that are not in the vocabulary."""
+        return tuple(word for word in self.tokenise(sentence) if word not in self)
+
     def decode(self, indices: Iterable[int]) -> list[str]:
         """Words at the indices, signs included."""
         return [self.words[i] for i in indices]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from ..results import Evidence
 from ..words.text import END, SIGNS, UNKNOWN
+
+if TYPE_CHECKING:
+    from ..results import Evidence
 
 Heat = Sequence[Sequence[float]]  # H rows of W numbers, nats
 

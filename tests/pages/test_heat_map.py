@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrnn.explanation.heat_map import COLD, WARM, label, overlay, scales, tint
+from mrnn.pages.heat_map import COLD, WARM, label, overlay, scales, tint
 from mrnn.results import Contributions, Evidence
 
 NOTHING = Contributions(0, 0, 0)

@@ -1,0 +1,171 @@
+"""Pictures as callers give them: files by their paths, and pictures in memory.
+
+Bytes and file objects are read as the files that they are. What Pillow has decoded is taken with
+what it still knows of its file; an array is its pixels. All is taken at once, and nothing of the
+caller's is kept: buffers may be used again, and files closed, while others read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import numpy as np
+from PIL import Image
+
+from ..errors import ImageError, UsageError
+from .decoding import Decoded, decoded
+from .finding import printable
+
+PictureLike = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
+)
+
+_KINDS = "a path, bytes, a binary file object, a Pillow image or a uint8 array (H, W, 3)"
+_CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A picture that is no file, or no longer."""
+
+    name: str  # what answers and errors call it
+    content: bytes | Decoded  # of a file, or what was decoded
+
+
+@dataclass(frozen=True)
+class Given:
+    """A picture, or why it is none."""
+
+    name: str  # the path, as it was given; or one for a picture in memory
+    picture: Path | InMemory | ImageError
+
+
+def given(picture: PictureLike, name: str = "<image>") -> Given:
+    """What a caller gave for one picture; `name` is for one in memory that has no own."""
+    if isinstance(picture, str | os.PathLike):
+        return Given(os.fspath(picture), Path(picture))
+    name = _own_name(picture) or name
+    try:
+        return Given(name, InMemory(name, _content(picture, name)))
+    except ImageError as error:
+        return Given(name, error)
+
+
+def each_given(pictures: Iterable[PictureLike], place: str = "images") -> Iterator[Given]:
+    """The same for many; those in memory are called `<images[0]>`, by their place."""
+    return (given(picture, f"<{place}[{i}]>") for i, picture in enumerate(pictures))
+
+
+def is_file_name(name: str) -> bool:
+    """Whether the name of a picture is a path: not one that `given` made up."""
+    return name != "" and not (name.startswith("<") and name.endswith(">"))
+
+
+def require_one(picture: object, instead: str) -> None:
+    """Raise UsageError for several pictures where one is meant; `instead` takes those."""
+    is_none = isinstance(picture, Mapping) or hasattr(picture, "__array__")  # a tensor, say
+    is_stack = isinstance(picture, np.ndarray) and picture.ndim == 4
+    if is_stack or (isinstance(picture, Iterable) and not is_none and not _is_one(picture)):
+        kind = type(picture).__name__
+        raise UsageError(f"one image is meant, not a {kind}: {instead}")
+
+
+def require_several(things: object, what: str) -> None:
+    """Raise UsageError for a single one, whose letters or rows would be taken for several."""
+    if _is_one(things):
+        short = isinstance(things, str | os.PathLike) or (
+            isinstance(things, bytes) and len(things) < 100
+        )
+        shown = f"give [{things!r}]" if short else "put it into a list"
+        raise UsageError(f"{what} are one {type(things).__name__}, not several: {shown}")
+
+
+def _is_one(thing: object) -> bool:
+    if isinstance(thing, np.ndarray):
+        return thing.ndim in (2, 3) and thing.dtype.kind != "O"
+    kinds = (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)
+    return isinstance(thing, kinds) or hasattr(thing, "read")
+
+
+def _own_name(picture: object) -> str:
+    """The name of the file that an object was opened from, where it knows one."""
+    own = getattr(picture, "filename" if isinstance(picture, Image.Image) else "name", None)
+    return own if isinstance(own, str) else ""
+
+
+def _content(picture: object, name: str) -> bytes | Decoded:
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture)
+    if isinstance(picture, Image.Image):
+        return _of_pillow(picture, name)
+    if isinstance(picture, np.ndarray):
+        return _of_array(picture, name)
+    if hasattr(picture, "read"):
+        return _of_file(cast(IO[Any], picture), name)
+    kind = type(picture).__name__
+    raise ImageError("not-an-image", f"{printable(name)}: {kind} is no picture; give {_KINDS}")
+
+
+def _of_file(file: IO[Any], name: str) -> bytes:
+    """All that is in a file object, from its beginning where it can be rewound."""
+    try:
+        if hasattr(file, "seekable") and file.seekable():
+            file.seek(0)
+        content: object = file.read()
+    except Exception as error:  # of archives and networks, too
+        message = f"{printable(name)}: cannot be read ({error})"
+        raise ImageError("unreadable", message) from None
+    if isinstance(content, bytes | bytearray):
+        return bytes(content)
+    remedy = "opened as text; open it as binary, mode 'rb'"
+    if not isinstance(content, str):
+        remedy = f"read() gave {type(content).__name__}, not bytes; give the bytes themselves"
+    raise ImageError("not-an-image", f"{printable(name)}: {remedy}")
+
+
+def _of_pillow(image: Image.Image, name: str) -> Decoded:
+    if 0 in image.size:
+        raise ImageError("empty", f"{printable(name)}: the image has no pixels")
+    try:
+        return decoded(image)
+    except Exception as error:  # Pillow decodes only now, and raises nearly anything
+        raise ImageError(
+            "damaged", f"{printable(name)}: the image cannot be decoded ({error}); get a fresh copy"
+        ) from None
+
+
+def _of_array(array: np.ndarray, name: str) -> Decoded:
+    """Grey, RGB or RGBA of 8 bits; of all else nobody can tell what it shows."""
+    told = f"{printable(name)}: an array of {array.dtype} and shape {array.shape}"
+    if array.dtype != np.uint8:
+        raise ImageError("unsupported", f"{told}: {_remedy(array)}")
+    if array.ndim == 3 and array.shape[2] not in _CHANNELS and array.shape[0] in _CHANNELS:
+        raise ImageError(
+            "unsupported", f"{told} has its channels first: give array.transpose(1, 2, 0)"
+        )
+    if array.ndim == 1:
+        raise ImageError(
+            "unsupported", f"{told} is no picture; the bytes of a file are array.tobytes()"
+        )
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS)):
+        raise ImageError(
+            "unsupported", f"{told} is no picture: it must be (H, W, 3), (H, W) or (H, W, 4)"
+        )
+    if array.size == 0:
+        raise ImageError("empty", f"{told} has no pixels")
+    pixels = array[..., 0] if array.shape[2:] == (1,) else array
+    return decoded(Image.fromarray(pixels))
+
+
+def _remedy(array: np.ndarray) -> str:
+    if array.dtype.kind not in "fiu" or not array.size:
+        return "give uint8, 0 black and 255 white"
+    span = f"from {array.min():g} to {array.max():g}"
+    unknown = f"nothing says which of its values ({span}) is white; give uint8, 255 white"
+    if array.dtype.kind == "f" and array.min() >= 0 and array.max() <= 1:
+        return f"{unknown}: if 1 is, (255 * array).round().astype('uint8')"
+    return unknown
