@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..devices import require_device, require_precision
-from ..errors import DataError, DependencyError, ImageError
+from ..errors import DataError, DependencyError, ImageError, UsageError
 from ..images.finding import SUFFIXES, FoundImages, check_file, printable
 from ..model.directory import find_bundle, require_directory
 
@@ -48,6 +48,31 @@ def require_library(folder: Path) -> None:
         pass
 
 
+def has_library(folder: Path) -> bool:
+    """Whether there is a library in a folder, be it damaged."""
+    from ..library.catalogue import CATALOGUE
+
+    return (folder / CATALOGUE).exists()
+
+
+def require_library_place(folder: Path, paths: Sequence[Path]) -> None:
+    """Raise DataError where there is no library and none can be made, of these paths or at all.
+
+    UsageError where there is neither a library nor a path.
+    """
+    if has_library(folder):
+        return
+    from ..library.catalogue import require_indexed, require_own_folder
+
+    if not paths:
+        require_indexed(folder)
+    require_folder(folder)
+    require_own_folder(folder)
+    from ..library.scanning import require_seen
+
+    require_seen(paths)
+
+
 def require_readable(path: Path) -> None:
     """Raise DataError for a file that cannot be opened."""
     try:
@@ -68,6 +93,15 @@ def require_output(path: Path) -> None:
     if path.is_dir():
         raise _unwritable(path, errno.EISDIR)
     require_place(path)
+
+
+def require_page(path: Path) -> None:
+    """Raise UsageError for the name of a picture, DataError for a page that cannot be written."""
+    if path.suffix.lower() in SUFFIXES:
+        raise UsageError(
+            f"{printable(path)}: a page is written; choose a name that ends with .html"
+        )
+    require_output(path)
 
 
 def require_place(path: Path) -> None:

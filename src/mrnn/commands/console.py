@@ -14,6 +14,7 @@ import typer
 
 from ..errors import MrnnError, UsageError
 from ..images.finding import printable
+from .options import named_by
 
 if TYPE_CHECKING:
     from ..datasets import Problem
@@ -33,7 +34,7 @@ def reporting_errors(command: Callable[P, int]) -> Callable[P, None]:
             code = command(*args, **kwargs)
             sys.stdout.flush()
         except MrnnError as error:
-            note(f"mrnn: {error}")
+            note(f"mrnn: {error}{named_by(str(error))}")
             code = USAGE if isinstance(error, UsageError) else FAILED
         except KeyboardInterrupt:
             note("mrnn: interrupted")

@@ -1,14 +1,40 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the variables that they may come from."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
+from ..images.finding import printable
+
+MODEL, LIBRARY = "MRNN_MODEL", "MRNN_LIBRARY"  # environment variables; an empty one is not set
+
 Model = Annotated[
-    str, typer.Option("--model", "-m", help="plain, default, or a model directory.", metavar="M")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Which model: plain, default, or the folder of one of your own.",
+        metavar="M",
+        envvar=MODEL,
+    ),
+]
+LibraryModel = Annotated[
+    Optional[str],
+    typer.Option(
+        "--model",
+        "-m",
+        help="Which model: plain, default, or the folder of one of your own.",
+        metavar="M",
+        show_default=f"the library's own; without a library {MODEL}, or default",
+    ),
+]
+LibraryFolder = Annotated[
+    Path,
+    typer.Option("--library", "-l", help="Folder of the library.", metavar="DIR", envvar=LIBRARY),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="D")]
 Precision = Annotated[
@@ -61,3 +87,17 @@ Images = Annotated[
 Data = Annotated[
     Path, typer.Argument(help="Captioned data set: a folder, or its caption file.", metavar="DATA")
 ]
+
+
+def default_model() -> str:
+    """The model where no option names one and no library has its own."""
+    return os.environ.get(MODEL) or "default"
+
+
+def named_by(message: str) -> str:
+    """What to add to a message that begins with a place which an environment variable names."""
+    for variable in (MODEL, LIBRARY):
+        place = printable(os.environ.get(variable, ""))
+        if place and message.startswith((f"{place}:", f"{place}{os.sep}")):
+            return f" ({variable} names it)"
+    return ""

@@ -20,6 +20,7 @@ from .beforehand import (
     require_images,
     require_model,
     require_output,
+    require_page,
     require_readable,
     unreadable,
 )
@@ -58,11 +59,11 @@ def demo(
     precision: Precision = None,
 ) -> int:
     """Caption real sample photos (or yours), rank the sentences, write demo.html."""
+    require_page(output)
+    require_model(model, device, precision)
     found = find_images(paths if paths else sample_photos(), exclude or ())
     note_left_out(found.left_out)
     require_images(found, paths)
-    require_model(model, device, precision)
-    require_output(output)
     failed = len(found.errors)
     for _, error in found.errors:
         note(f"mrnn: {error}")

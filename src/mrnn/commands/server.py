@@ -15,7 +15,7 @@ from ..errors import DataError, UsageError
 from ..images.finding import printable
 from .beforehand import require_extra, require_library, require_model
 from .console import note, reporting_errors
-from .options import Device, Precision
+from .options import LIBRARY, Device, LibraryModel, Precision, default_model
 
 if TYPE_CHECKING:
     from ..captioner import Captioner
@@ -29,7 +29,13 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 def serve(
     library: Annotated[
         Optional[Path],
-        typer.Option("--library", "-l", help="A library to search, too.", metavar="DIR"),
+        typer.Option(
+            "--library",
+            "-l",
+            help="Folder of a library, which can be searched then, too.",
+            metavar="DIR",
+            envvar=LIBRARY,
+        ),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen at; others than this machine's own need a key.")
@@ -49,12 +55,7 @@ def serve(
         Optional[list[str]],
         typer.Option(help="Another site whose pages may ask.", metavar="https://SITE"),
     ] = None,
-    model: Annotated[
-        Optional[str],
-        typer.Option(
-            "--model", "-m", help="plain, default, or a model directory; else the library's own."
-        ),
-    ] = None,
+    model: LibraryModel = None,
     device: Device = "auto",
     precision: Precision = None,
 ) -> int:
@@ -77,7 +78,7 @@ def serve(
     if library is not None:
         require_library(library)
     if library is None or model is not None:
-        require_model(model or "default")
+        require_model(model or default_model())
     from ..server import Access, Limits, create_app
     from ..server.running import listen, run
 
@@ -105,7 +106,7 @@ def _open(
     from ..library.library import Library
 
     if folder is None:
-        return load(model or "default", device, precision), None
+        return load(model or default_model(), device, precision), None
     captioner = None if model is None else load(model, device, precision)
     library = Library.open(folder, captioner, device, precision)
     library.catalogue.facts()

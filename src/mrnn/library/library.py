@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,11 +29,19 @@ from ..model.blocks import one_thread
 from ..scoring.ranking import Stage
 from ..words.text import tokenise
 from .away import is_there
-from .catalogue import CATALOGUE, VECTORS, Catalogue, open_catalogue, require_indexed
+from .catalogue import (
+    CATALOGUE,
+    VECTORS,
+    Catalogue,
+    open_catalogue,
+    require_indexed,
+    require_own_folder,
+)
 from .contents import Content, File
 from .describing import describe
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
+from .scanning import require_seen
 from .vectors import Vectors, VectorStore
 
 _CODES = "codes.safetensors"
@@ -182,6 +190,7 @@ class Library:
         describer: Describer = describe,
         stage: Stage = lambda name, unit: nullcontext(lambda done, total: None),
         exclude: Sequence[str] | None = None,
+        is_settled: Callable[[File], bool] = lambda file: True,
     ) -> Indexed:
         """Bring the library up to date with what lies under paths: folders, pictures, tar files.
 
@@ -190,11 +199,15 @@ class Library:
 
         Without paths, with all that was added so far. What looks unchanged is not opened. With
         `rebuild` all is read anew, maybe for another model. Interrupted at any moment, the next
-        call goes on. A picture that cannot be read is told, and stops nothing.
+        call goes on. A picture that cannot be read is told, and stops nothing. Files that are not
+        settled yet stay as they were known. Raises DataError where a new library would be of
+        nothing, since none of the paths is there.
         """
         roots = _absolute(paths)
         if not roots:
             require_indexed(self.path)
+        elif not self._is_there():
+            require_seen(roots)
         with self._writing(rebuild) as catalogue:
             store = self._store(catalogue)
             with catalogue.transaction():
@@ -208,7 +221,15 @@ class Library:
                 roots += [root for root in catalogue.roots() if _is_below(root, roots)]
             patterns = catalogue.exclude()
             done = update(
-                catalogue, store, self.captioner, roots, captions, describer, stage, patterns
+                catalogue,
+                store,
+                self.captioner,
+                roots,
+                captions,
+                describer,
+                stage,
+                patterns,
+                is_settled,
             )
             self._make_codes(store.open(catalogue.next_row()), stage)
             with catalogue.transaction():
@@ -375,10 +396,8 @@ class Library:
     def _hold(self, stack: ExitStack) -> None:
         folder = printable(self.path)
         try:
+            require_own_folder(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
-            shown = (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
-            if not self._is_there() and any(shown):
-                raise DataError(f"{folder}: holds other files, and no library; name another folder")
             is_held = stack.enter_context(held(self.path))
         except OSError as error:
             raise DataError(f"{folder}: cannot be written ({error.strerror})") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..datasets.examples import Problem
 from ..datasets.shards import shard_pictures
-from ..errors import ImageError
+from ..errors import DataError, ImageError
 from ..images.finding import Picture, Sieve, anchored, find_images, printable
 from .contents import File
 
@@ -68,6 +68,19 @@ def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:
             unseen.append((shard, _unseen(shard, error)))
     seen = tuple(files.values())
     return Scan(seen, tuple(unseen), tuple(problems), found.others, sieve.counts)
+
+
+def require_seen(roots: Sequence[Path]) -> None:
+    """Raise DataError where all paths are missing or cannot be looked at: names that are wrong."""
+    faults = []
+    for root in roots:
+        try:
+            root.stat()
+        except (OSError, ValueError) as error:
+            faults.append(str(_unseen(root, error)))
+        else:
+            return
+    raise DataError("; ".join(faults))
 
 
 def _file(picture: Picture, size: int, status: os.stat_result) -> File:
