@@ -150,8 +150,13 @@ class Captioner:
         _require_several(sentences, "sentences")
         return self.score_feature(self._feature(image), sentences)
 
-    def score_feature(self, feature: np.ndarray, sentences: Sequence[str]) -> list[Score]:
-        """Score sentences against one encoder feature (D,), in order."""
+    def score_feature(
+        self, feature: np.ndarray, sentences: Sequence[str], priors: np.ndarray | None = None
+    ) -> list[Score]:
+        """Score sentences against one encoder feature (D,), in order.
+
+        With their `log_priors`, which are nearly all the work, if these are at hand.
+        """
         if not sentences:
             return []
         owner = np.zeros(len(sentences), dtype=np.int64)
@@ -163,9 +168,10 @@ class Captioner:
         of_known = of_all
         if any(map(self.unknown_words, sentences)):
             of_known = list(score_words(self.model, Pairs(known, owner, feature[None])))
-        priors = log_prior(self.model, known, self.prior_terms).tolist()
+        priors = self.log_priors(sentences) if priors is None else priors
         results = []
-        for sentence, scored, part, prior in zip(sentences, of_all, of_known, priors, strict=True):
+        rows = zip(sentences, of_all, of_known, priors.tolist(), strict=True)
+        for sentence, scored, part, prior in rows:
             tokens = self.vocabulary.tokenise(sentence)
             logprobs = scored.logprobs.tolist()
             words = zip([*tokens, SIGNS[END]], logprobs, strict=True)
@@ -181,6 +187,11 @@ class Captioner:
                 )
             )
         return results
+
+    def log_priors(self, sentences: Sequence[str]) -> np.ndarray:
+        """Log P(s) of the known words of each sentence, whatever the image is: (S,), nats."""
+        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
+        return log_prior(self.model, corpus, self.prior_terms)
 
     def explain(
         self,

@@ -1,4 +1,4 @@
-"""The commands on one's own photos and on the model; heavy imports inside."""
+"""The commands that rank photos and sentences, and those on the model; heavy imports inside."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from ..config import Decoding
-from ..errors import DataError, ImageError, UsageError
+from ..errors import ImageError, UsageError
 from ..images.finding import (
     check_file,
     find_images,
@@ -19,7 +18,6 @@ from ..images.finding import (
 from .beforehand import (
     require_images,
     require_model,
-    require_output,
     require_page,
     require_readable,
     unreadable,
@@ -36,12 +34,10 @@ from .console import (
 )
 from .options import Device, Exclude, Json, Model, Precision
 from .samples import sample_photos
+from .scoring import HEADER, line_of
 
 if TYPE_CHECKING:
-    from ..results import Explanation, Match, Ranking, Score
-
-_ALTERNATIVES = 4  # words that are shown beside the one that was said
-_SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
+    from ..results import Ranking
 
 
 @reporting_errors
@@ -84,33 +80,6 @@ def _demo(
     from .demo import run_demo
 
     return run_demo(load(model, device, precision), images, output)
-
-
-@reporting_errors
-def score(
-    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
-    sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE...")],
-    model: Model = "default",
-    device: Device = "auto",
-    precision: Precision = None,
-    json: Json = False,
-) -> int:
-    """Score sentences for an image: log P, perplexity, and log P(s|I)/P(s)."""
-    require_model(model, device, precision)
-    check_file(image)
-    from ..captioner import load
-    from ..records import score_document
-
-    scores = load(model, device, precision).score(image, sentences)
-    if json:
-        emit({"image": str(image), "scores": [score_document(s) for s in scores]})
-        return 0
-    print(_SCORE_HEADER)
-    for s in scores:
-        print(_score_line(s, s.sentence))
-        if s.unknown:
-            note(f"not in the vocabulary: {', '.join(s.unknown)}")
-    return 0
 
 
 @reporting_errors
@@ -211,83 +180,6 @@ def _ranked(
 
 
 @reporting_errors
-def explain(
-    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
-    sentence: Annotated[
-        Optional[str],
-        typer.Option(help="Explain this sentence, not one of the model's own.", metavar="TEXT"),
-    ] = None,
-    output: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--output", "-o", help="Write a picture or a page: FILE.png, FILE.html.", metavar="FILE"
-        ),
-    ] = None,
-    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
-    prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="Heat maps of one look: a tenth of the time, less true."),
-    ] = False,
-    model: Model = "default",
-    device: Device = "auto",
-    precision: Precision = None,
-    json: Json = False,
-) -> int:
-    """Say why each word was said: its probability, what it came from, and where in the picture."""
-    from ..records import caption_document, explanation_document, explanation_lines
-
-    if sentence is not None and (prefix or beam != 1):
-        raise UsageError("--sentence goes with neither --prefix nor --beam")
-    if output is not None:
-        _require_other_file(output, image)
-        require_output(output)
-    how = Decoding(beam=beam, prefix=prefix, alternatives=_ALTERNATIVES)
-    require_model(model, device, precision)
-    try:
-        check_file(image)
-        from ..captioner import load
-
-        explanation = load(model, device, precision).explain(image, sentence, how, quick)
-    except ImageError as error:
-        if json:
-            emit(caption_document(image, error, False))
-        raise
-    if output is not None:
-        _write_explanation(output, image, explanation)
-    if json:
-        emit(explanation_document(str(image), explanation, False))
-    elif output is None:
-        print("\n".join(explanation_lines(image, explanation)))
-    if explanation.unknown:
-        note(f"not in the vocabulary: {', '.join(explanation.unknown)}")
-    return 0
-
-
-def _require_other_file(output: Path, image: Path) -> None:
-    if output.suffix.lower() not in (".png", ".html"):
-        raise UsageError(f"{printable(output)}: write to a name that ends with .png or .html")
-    if output.exists() and image.exists() and output.samefile(image):
-        raise UsageError(f"{printable(output)}: that is the picture itself; choose another name")
-    if not output.parent.is_dir():
-        raise UsageError(f"{printable(output)}: there is no such folder; make it first")
-
-
-def _write_explanation(output: Path, image: Path, explanation: Explanation) -> None:
-    from ..explanation.page import explanation_page
-    from ..explanation.picture import explanation_picture
-    from ..files import write_whole
-
-    draw = explanation_picture if output.suffix.lower() == ".png" else explanation_page
-    content = draw(image, explanation)
-    try:
-        write_whole(output, content)
-    except OSError as error:
-        raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
-    note(f"written: {printable(output)}")
-
-
-@reporting_errors
 def words(
     word: Annotated[Optional[str], typer.Argument(help="A word.", metavar="WORD")] = None,
     everything: Annotated[
@@ -353,10 +245,6 @@ def _flat(values: dict[str, Any]) -> list[str]:
 
 def _print_ranking(ranking: Ranking) -> None:
     if ranking.matches:
-        print(_SCORE_HEADER)
+        print(HEADER)
     for match in ranking.matches:
-        print(_score_line(match, match.item))
-
-
-def _score_line(s: Score | Match, item: str) -> str:
-    return f"{s.logprob:9.2f} {s.perplexity:11.2f} {s.log_ratio:+10.2f}  {printable(item)}"
+        print(line_of(match, match.item))
