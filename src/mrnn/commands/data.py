@@ -15,6 +15,7 @@ from ..errors import DataError, UsageError
 from ..images.finding import printable
 from ..model.directory import find_bundle
 from .beforehand import (
+    modules_for_data,
     require_dataset,
     require_folder,
     require_metrics,
@@ -141,7 +142,7 @@ def evaluate(
     require_model(model, device, precision)
     require_dataset(data, images)
     _require_files(features, report, find_bundle(model) if record else None)
-    require_metrics(meteor)
+    require_metrics(meteor, modules_for_data(data))
     from ..captioner import load
     from ..datasets import read_dataset, split_name
     from ..evaluation.evaluation import evaluate as run

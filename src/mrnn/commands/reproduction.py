@@ -13,8 +13,8 @@ import typer
 from ..config import ENCODER, MEMORY_GB
 from ..errors import DivergedError, ImageError, UsageError
 from ..images.finding import printable
-from ..training.installed import require_pytorch
 from ..training.settings import settle
+from .beforehand import modules_for_data, modules_for_encoder, require_modules
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
 from .options import Data, Device, Images, Json, Seed
 
@@ -71,7 +71,6 @@ def reproduce(
     What is in the folder already is not done again: an interrupted run goes on where it stopped.
     """
     from ..datasets import read_dataset
-    from ..evaluation.metrics import bleu_signature
     from ..reproduction.kept_encoder import keep_encoder
     from ..reproduction.page import document, markdown, write_tables
     from ..reproduction.paper_tables import TABLES
@@ -81,10 +80,12 @@ def reproduce(
     asked = [t for t in TABLES if table in (Which.all, str(t.number))]
     require_usable(output)  # first what may be wrong: before minutes of work
     learns = needs_pytorch(output, [system for t in asked for system in t.systems])
+    modules = modules_for_data(data)
     if learns:
-        require_pytorch()
+        modules += ["torch", *([] if output.exists() else modules_for_encoder(encoder))]
     if any(t.kind == "generation" for t in asked):
-        bleu_signature()
+        modules.append("sacrebleu")
+    require_modules("mrnn reproduce", modules)
     eye = _opened(encoder, encoder_weights, output, device, learns)
     if not eye.dimension:
         raise UsageError(f"--encoder {encoder} sees nothing; the tables need image features")

@@ -13,7 +13,7 @@ import typer
 from ..devices import require_device, require_precision
 from ..errors import DataError, UsageError
 from ..images.finding import printable
-from .beforehand import require_extra, require_library, require_model
+from .beforehand import EXTRAS, require_library, require_model, require_modules
 from .console import note, reporting_errors
 from .options import LIBRARY, Device, LibraryModel, Precision, default_model
 
@@ -72,7 +72,7 @@ def serve(
             f"{host} can be reached from other machines: give a key, in a file that --key-file "
             "names or in MRNN_KEY"
         )
-    require_extra("the server", "serve")
+    require_modules("the server", EXTRAS["serve"])
     require_device(device)
     require_precision(precision)
     if library is not None:
