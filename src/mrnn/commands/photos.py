@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -13,7 +13,6 @@ from ..errors import ImageError, UsageError
 from ..images.finding import (
     check_file,
     find_images,
-    printable,
 )
 from .beforehand import (
     require_images,
@@ -54,7 +53,7 @@ def demo(
     device: Device = "auto",
     precision: Precision = None,
 ) -> int:
-    """Caption real sample photos (or yours), rank the sentences, write demo.html."""
+    """Caption real sample photos (or yours) by a beam of 5, rank the sentences, write demo.html."""
     require_page(output)
     require_model(model, device, precision)
     found = find_images(paths if paths else sample_photos(), exclude or ())
@@ -77,8 +76,9 @@ def _demo(
     images: Sequence[Path], model: str, device: str, precision: int | None, output: Path
 ) -> Iterator[str | ImageError]:
     from ..captioner import load
-    from .demo import run_demo
+    from .demo import BEAM, run_demo
 
+    note(f"captions as mrnn caption --beam {BEAM} writes them")
     return run_demo(load(model, device, precision), images, output)
 
 
@@ -222,25 +222,14 @@ def info(
 ) -> int:
     """What a model is, what it was trained on, its scores, and what it runs on here."""
     require_model(model, device, precision)
-    from .about import about
+    from .about import about, about_lines
 
     document = about(model, device, precision)
     if json:
         emit(document)
         return 0
-    for section, values in document.items():
-        print(section)
-        for key, value in values.items():
-            shown = value if not isinstance(value, dict) else " ".join(_flat(value))
-            print(f"  {key:20} {printable(str(shown))}")
+    print("\n".join(about_lines(document)))
     return 0
-
-
-def _flat(values: dict[str, Any]) -> list[str]:
-    return [
-        f"{key}={value}" if not isinstance(value, dict) else f"{key}({' '.join(_flat(value))})"
-        for key, value in values.items()
-    ]
 
 
 def _print_ranking(ranking: Ranking) -> None:
