@@ -14,7 +14,7 @@ from ..errors import ImageError, UsageError
 from ..images.finding import check_file, find_images, suffixes_told
 from .beforehand import require_images, require_model, unreadable
 from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
-from .options import Consensus, Device, Exclude, Json, Model, NoRepeat, Precision, Ratio
+from .options import Beam, Consensus, Device, Exclude, Json, Model, NoRepeat, Precision, Ratio
 
 if TYPE_CHECKING:
     from ..results import Caption
@@ -22,35 +22,58 @@ if TYPE_CHECKING:
 
 @reporting_errors
 def caption(
-    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
-    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    paths: Annotated[list[Path], typer.Argument(help="Photos and folders.", metavar="PATH...")],
+    beam: Beam = 1,
     n_best: Annotated[
-        int, typer.Option(help="Show the N best of a beam, at least N wide.", metavar="N")
+        int, typer.Option(help="Also show the N likeliest sentences of a beam.", metavar="N")
     ] = 0,
     consensus: Consensus = False,
     ratio: Ratio = None,
-    sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Draw words at random, by their probabilities.")
+    ] = False,
     temperature: Annotated[
         Optional[float],
-        typer.Option(help="Of --sample, 1 if not given: below 1 safer, above bolder.", metavar="T"),
+        typer.Option(
+            help="How bold the random words of --sample are: safer below 1, bolder above.",
+            metavar="T",
+            show_default="1",
+        ),
     ] = None,
-    prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
-    max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = MAX_LENGTH,
+    prefix: Annotated[
+        str, typer.Option(help="Words that the sentence begins with.", metavar="TEXT")
+    ] = "",
+    max_length: Annotated[
+        int, typer.Option(help="Most words of a sentence.", metavar="N")
+    ] = MAX_LENGTH,
     no_repeat: NoRepeat = Decoding.no_repeat,
     sidecar: Annotated[
         bool,
         typer.Option(
-            "--sidecar", help="Also write PATH.caption.txt; images that have it are done."
+            "--sidecar",
+            help="Also write each caption beside its photo, photo.jpg.caption.txt; photos that "
+            "have one are left out.",
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write our own sidecars again.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Write captions anew that --sidecar wrote before; other files are never touched.",
+        ),
     ] = False,
     exclude: Exclude = None,
     model: Model = "default",
     device: Device = "auto",
     precision: Precision = None,
-    seed: Annotated[Optional[int], typer.Option(help="Of --sample.", metavar="N")] = None,
+    seed: Annotated[
+        Optional[int],
+        typer.Option(
+            help="Number from which the random words of --sample follow.",
+            metavar="N",
+            show_default="1",
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Write a sentence for each image."""

@@ -14,7 +14,7 @@ from ..errors import ImageError, UsageError
 from ..images.finding import check_file, find_images, printable
 from .beforehand import require_folder, require_images, require_model, require_output, unreadable
 from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
-from .options import Device, Exclude, Json, Model, Precision
+from .options import Beam, Device, Exclude, Json, Model, Precision
 
 if TYPE_CHECKING:
     from ..results import Explanation
@@ -31,7 +31,10 @@ def explain(
     paths: Annotated[list[Path], typer.Argument(help="Photos and folders.", metavar="PATH...")],
     sentence: Annotated[
         Optional[str],
-        typer.Option(help="Explain this sentence, not one of the model's own.", metavar="TEXT"),
+        typer.Option(
+            help="A sentence to explain, in place of the caption that the model writes.",
+            metavar="TEXT",
+        ),
     ] = None,
     output: Annotated[
         Optional[Path],
@@ -43,13 +46,16 @@ def explain(
             metavar="FILE|FOLDER",
         ),
     ] = None,
-    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    beam: Beam = 1,
     prefix: Annotated[
         str, typer.Option(help="Words that the sentence begins with.", metavar="TEXT")
     ] = "",
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Heat maps of one look: a tenth of the time, less true."),
+        typer.Option(
+            "--quick",
+            help="Make heat maps from one look at the photo: a tenth of the time, less true.",
+        ),
     ] = False,
     exclude: Exclude = None,
     model: Model = "default",

@@ -23,7 +23,7 @@ from .beforehand import (
     require_page,
 )
 from .console import FAILED, emit, exit_code, note, note_left_out, progress, reporting_errors
-from .options import Device, Exclude, Json, LibraryFolder, LibraryModel, Precision, default_model
+from .options import EXCLUDE, Device, Json, LibraryFolder, LibraryModel, Precision, default_model
 
 if TYPE_CHECKING:
     from ..library.indexing import Describer, Indexed
@@ -39,27 +39,46 @@ def index(
     paths: Annotated[
         Optional[list[Path]],
         typer.Argument(
-            help="Folders, images, tar files; by default all that were indexed before.",
+            help="Folders, photos and tar files to take in; without any, all that were before.",
             metavar="PATH...",
         ),
     ] = None,
     captions: Annotated[
-        bool, typer.Option("--captions/--no-captions", help="Write a caption for each.")
+        bool,
+        typer.Option(
+            "--captions/--no-captions", help="Write a caption for each photo, which searches show."
+        ),
     ] = True,
     sidecar: Annotated[
-        bool, typer.Option("--sidecar", help="Also write PATH.caption.txt beside each image.")
+        bool,
+        typer.Option(
+            "--sidecar", help="Also write each caption beside its photo, photo.jpg.caption.txt."
+        ),
     ] = False,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Read all anew, for another model as well.")
+        bool, typer.Option("--rebuild", help="Read all photos anew, for another --model, say.")
     ] = False,
-    exclude: Exclude = None,
+    exclude: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--exclude",
+            help=f"{EXCLUDE} The library remembers them until others are given; '' ends that.",
+            metavar="GLOB",
+        ),
+    ] = None,
     problems: Annotated[
         bool,
-        typer.Option("--problems", help="Only list what cannot be read, of all or below PATHs."),
+        typer.Option(
+            "--problems",
+            help="Only list the files that cannot be read, of all or those below PATH.",
+        ),
     ] = False,
     forget: Annotated[
         bool,
-        typer.Option("--forget", help="Take the PATHs out of the library instead; they stay."),
+        typer.Option(
+            "--forget",
+            help="Take what lies below PATH out of the library; the files themselves stay.",
+        ),
     ] = False,
     watch: Annotated[
         bool,
@@ -72,7 +91,7 @@ def index(
         Optional[str],
         typer.Option(
             "--ray",
-            help="Let a Ray cluster read them: auto, HOST:PORT, ray://HOST:PORT, or local.",
+            help="Have a Ray cluster read the photos: auto, HOST:PORT, ray://HOST:PORT, or local.",
             metavar="ADDRESS",
         ),
     ] = None,
@@ -161,15 +180,22 @@ def _watch(
 def search(
     library: LibraryFolder,
     sentence: Annotated[
-        Optional[str], typer.Argument(help="What to look for.", metavar="SENTENCE")
+        Optional[str], typer.Argument(help="What the photos shall show.", metavar="SENTENCE")
     ] = None,
     like: Annotated[
-        Optional[Path], typer.Option(help="Look for pictures like this one instead.")
+        Optional[Path], typer.Option(help="Look for photos like this one, instead of a SENTENCE.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    k: Annotated[
+        int, typer.Option("-k", help="How many of the best to show.", metavar="N", min=1)
+    ] = 10,
     output: Annotated[
         Optional[Path],
-        typer.Option("--output", "-o", help="Also write a page with the pictures.", metavar="HTML"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Also write an HTML page with the photos, which can be sent.",
+            metavar="FILE",
+        ),
     ] = None,
     model: LibraryModel = None,
     device: Device = "auto",

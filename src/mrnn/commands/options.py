@@ -36,53 +36,77 @@ LibraryFolder = Annotated[
     Path,
     typer.Option("--library", "-l", help="Folder of the library.", metavar="DIR", envvar=LIBRARY),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", metavar="D")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", help="What to compute on: auto, cpu or cuda (an NVIDIA GPU).", metavar="D"
+    ),
+]
 Precision = Annotated[
     Optional[int],
     typer.Option(
         "--precision",
-        help="Bits of the image network: 8, which is several times as fast, or 32.",
+        help="Bits of the numbers in the image network: 8, several times as fast, or 32.",
         metavar="8|32",
         show_default="8 on a CPU, if the model has them",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is random.", metavar="N")]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Number from which all random choices follow.", metavar="N")
+]
+Beam = Annotated[
+    int,
+    typer.Option(
+        "--beam",
+        help="How many beginnings of a sentence are tried at once; 1 takes the likeliest word each "
+        "time.",
+        metavar="N",
+    ),
+]
 Consensus = Annotated[
     bool,
     typer.Option(
         "--consensus",
-        help="Of a beam's sentences (10 if not given), the one most like how similar pictures were "
-        "described.",
+        help="Take, of 10 sentences or as many as --beam says, the one that is most like what "
+        "people wrote about similar pictures.",
     ),
 ]
 NoRepeat = Annotated[
     int,
     typer.Option(
-        "--no-repeat", help="Words in a row that no sentence says twice; 0 lets it.", metavar="N"
+        "--no-repeat",
+        help="So many words in a row are never said twice in a sentence; 0 allows it.",
+        metavar="N",
     ),
 ]
 Ratio = Annotated[
     Optional[float],
     typer.Option(
         "--ratio",
-        help="Choose words by log P(w|I) - C log P(w|usual image), from 0 (log P alone) to 1.",
+        help="How much more words count that suit this picture than those likely of any: chosen by "
+        "log P(w|I) - C log P(w|usual image), C from 0 to 1.",
         metavar="C",
         show_default="the model's",
     ),
 ]
+EXCLUDE = (
+    "Leave out files and folders by this pattern of their names, or of paths below PATH if it has "
+    "a slash; may be given several times."
+)
 Exclude = Annotated[
     Optional[list[str]],
     typer.Option(
         "--exclude",
-        help="Leave out files and folders by this pattern of their names, or of paths below PATH "
-        "if it has a slash; may be given several times. A library remembers them; '' ends that.",
+        help=EXCLUDE,
         metavar="GLOB",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Images = Annotated[
     Optional[Path],
-    typer.Option("--images", help="Folder of the pictures, if not beside the captions."),
+    typer.Option(
+        "--images", help="Folder of the pictures, if they do not lie beside the captions."
+    ),
 ]
 Data = Annotated[
     Path, typer.Argument(help="Captioned data set: a folder, or its caption file.", metavar="DATA")

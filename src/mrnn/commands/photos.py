@@ -43,9 +43,12 @@ if TYPE_CHECKING:
 def demo(
     paths: Annotated[
         Optional[list[Path]],
-        typer.Argument(help="Photos; by default samples from scikit-image.", metavar="PATH..."),
+        typer.Argument(
+            help="Photos and folders; without any, four photos that come with scikit-image.",
+            metavar="PATH...",
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML page to write.")] = Path(
         "demo.html"
     ),
     exclude: Exclude = None,
@@ -84,11 +87,18 @@ def _demo(
 
 @reporting_errors
 def rank_sentences(
-    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
-    sentences: Annotated[
-        Path, typer.Option("--sentences", help="Text file, a sentence a line, UTF-8.")
+    image: Annotated[
+        Path, typer.Argument(help="The photo to find sentences for.", metavar="IMAGE")
     ],
-    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    sentences: Annotated[
+        Path,
+        typer.Option(
+            "--sentences", help="Text file of the sentences to choose from, one a line, UTF-8."
+        ),
+    ],
+    k: Annotated[
+        int, typer.Option("-k", help="How many of the best to show.", metavar="N", min=1)
+    ] = 10,
     model: Model = "default",
     device: Device = "auto",
     precision: Precision = None,
@@ -122,9 +132,13 @@ def rank_sentences(
 
 @reporting_errors
 def rank_images(
-    sentence: Annotated[str, typer.Argument(help="A sentence.", metavar="SENTENCE")],
-    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
-    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    sentence: Annotated[str, typer.Argument(help="What a photo shall show.", metavar="SENTENCE")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Photos and folders to choose from.", metavar="PATH...")
+    ],
+    k: Annotated[
+        int, typer.Option("-k", help="How many of the best to show.", metavar="N", min=1)
+    ] = 10,
     exclude: Exclude = None,
     model: Model = "default",
     device: Device = "auto",
@@ -181,11 +195,18 @@ def _ranked(
 
 @reporting_errors
 def words(
-    word: Annotated[Optional[str], typer.Argument(help="A word.", metavar="WORD")] = None,
+    word: Annotated[
+        Optional[str], typer.Argument(help="A word of the model's vocabulary.", metavar="WORD")
+    ] = None,
     everything: Annotated[
-        bool, typer.Option("--list", help="List all words that the model knows instead.")
+        bool,
+        typer.Option(
+            "--list", help="List all words that the model knows, instead of those near a WORD."
+        ),
     ] = False,
-    k: Annotated[int, typer.Option("-k", help="How many.", metavar="N", min=1)] = 10,
+    k: Annotated[
+        int, typer.Option("-k", help="How many of the nearest words to show.", metavar="N", min=1)
+    ] = 10,
     model: Model = "default",
     json: Json = False,
 ) -> int:

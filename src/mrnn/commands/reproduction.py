@@ -43,24 +43,42 @@ class Which(StrEnum):
 def reproduce(
     data: Data,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the systems, figures and tables.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for the trained systems, their figures and the tables."
+        ),
     ],
-    table: Annotated[Which, typer.Option(help="Of the paper.")] = Which.all,
+    table: Annotated[Which, typer.Option(help="Which table of the paper.")] = Which.all,
     images: Images = None,
     split: Annotated[
         Optional[str],
-        typer.Option(help="What is measured on; test if there is one, else dev.", metavar="NAME"),
+        typer.Option(
+            help="Pictures to measure on: train, dev or test.",
+            metavar="NAME",
+            show_default="test if there is one, else dev",
+        ),
     ] = None,
-    encoder: Annotated[str, typer.Option(help="Image encoder.", metavar="NAME")] = ENCODER,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="Image network: efficientnet-lite0, -lite1, -lite2, alexnet, or an .onnx file.",
+            metavar="NAME",
+        ),
+    ] = ENCODER,
     encoder_weights: Annotated[
-        Optional[Path], typer.Option(help="Weights of alexnet.", metavar="FILE")
+        Optional[Path],
+        typer.Option(help="File of the weights of alexnet, which no package has.", metavar="FILE"),
     ] = None,
     picture: Annotated[
         Optional[list[Path]],
-        typer.Option(help="To be shown as in Fig. 1; may be given again.", metavar="IMAGE"),
+        typer.Option(
+            help="A picture to be shown as in the paper's Fig. 1; may be given several times.",
+            metavar="IMAGE",
+        ),
     ] = None,
     memory: Annotated[
-        float, typer.Option(help="For scoring, beside the models.", metavar="GB", min=0.05)
+        float,
+        typer.Option(help="Memory for scores, beside that of the models.", metavar="GB", min=0.05),
     ] = MEMORY_GB,
     seed: Seed = 1,
     device: Device = "auto",

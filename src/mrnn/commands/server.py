@@ -38,10 +38,12 @@ def serve(
         ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; others than this machine's own need a key.")
+        str,
+        typer.Option(help="Address to listen at; one that other machines can reach needs a key."),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535, metavar="P")
+        int,
+        typer.Option(help="Port to listen at; 0 takes a free one.", min=0, max=65535, metavar="P"),
     ] = 8000,
     key_file: Annotated[
         Optional[Path],
@@ -49,11 +51,17 @@ def serve(
     ] = None,
     allow_host: Annotated[
         Optional[list[str]],
-        typer.Option(help="Another name that clients know this server by.", metavar="NAME"),
+        typer.Option(
+            help="Another name by which clients know this server; may be given several times.",
+            metavar="NAME",
+        ),
     ] = None,
     allow_origin: Annotated[
         Optional[list[str]],
-        typer.Option(help="Another site whose pages may ask.", metavar="https://SITE"),
+        typer.Option(
+            help="Another web site whose pages may ask this server; may be given several times.",
+            metavar="https://SITE",
+        ),
     ] = None,
     model: LibraryModel = None,
     device: Device = "auto",

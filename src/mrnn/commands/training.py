@@ -64,30 +64,37 @@ def _count(name: str, help_text: str) -> Any:
 
 
 def _share(name: str, of: str) -> Any:
-    return _setting(name, f"Dropout of {of}.", "P", min=0, max=0.99)
+    return _setting(
+        name, f"Share of {of} that is dropped at random while learning.", "P", min=0, max=0.99
+    )
 
 
 @reporting_errors
 def train(
     context: typer.Context,
     data: Data,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the new model.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new model.")],
     images: Images = None,
     config: Annotated[
-        Optional[Path], typer.Option(help="Settings in a TOML file.", metavar="FILE")
+        Optional[Path],
+        typer.Option(help="A TOML file with settings; options go before it.", metavar="FILE"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")
     ] = False,
     start: Annotated[
         Optional[str],
-        typer.Option("--from", help="Go on from a trained model; its words are kept.", metavar="M"),
+        typer.Option(
+            "--from",
+            help="Begin with a trained model, whose words are kept: plain, default, or a folder.",
+            metavar="M",
+        ),
     ] = None,
     text: Annotated[
         Optional[list[Path]],
         typer.Option(
-            help="Sentences without pictures, one a line; learned first, or with --prototypes. "
-            "May be given several times.",
+            help="A text file of sentences without pictures, one a line: learned before the "
+            "captions, or with --prototypes after them. May be given several times.",
             metavar="FILE",
         ),
     ] = None,
@@ -95,104 +102,158 @@ def train(
         Optional[str],
         typer.Option(
             "--prototypes",
-            help="How words look that no caption has, so that they are learned from --text: "
-            "imagenet, the classes of the image network's classifier; or FILE.npy with a vector "
-            "a word, and FILE.txt.",
+            help="Learn words that no caption has from --text. How they look is told by imagenet, "
+            "the classes of the image network's classifier, or by FILE.npy with a vector a word, "
+            "and the words in FILE.txt.",
             metavar="imagenet|FILE",
             show_default="none",
         ),
     ] = None,
     prototype_epochs: Annotated[
-        Optional[int], _count("prototype-epochs", "Passes over the captions with --prototypes.")
+        Optional[int],
+        _count("prototype-epochs", "Passes over the captions while --prototypes are learned."),
     ] = None,
     prototype_strength: Annotated[
         Optional[float],
-        _setting("prototype-strength", "Length of a prototype in a feature of 30.", "X", min=0),
+        _setting(
+            "prototype-strength",
+            "How strong --prototypes are in an image feature, whose length is 30.",
+            "X",
+            min=0,
+        ),
     ] = None,
     features: Annotated[
         Optional[Path],
-        typer.Option(help="Features computed elsewhere: FILE.npy and FILE.txt.", metavar="FILE"),
+        typer.Option(
+            help="Image features computed elsewhere: FILE.npy, with names of pictures in FILE.txt.",
+            metavar="FILE",
+        ),
     ] = None,
     encoder: Annotated[
         Optional[str],
         _setting(
             "encoder",
-            "efficientnet-lite0, -lite1, -lite2, alexnet, or an .onnx file; none trains RNN-Base.",
+            "Image network: efficientnet-lite0, -lite1, -lite2, alexnet, an .onnx file, or none "
+            "(RNN-Base, which sees nothing).",
             "NAME",
         ),
     ] = None,
     encoder_weights: Annotated[
-        Optional[Path], typer.Option(help="Weights of alexnet.", metavar="FILE")
+        Optional[Path],
+        typer.Option(help="File of the weights of alexnet, which no package has.", metavar="FILE"),
     ] = None,
     precision: Annotated[
         Optional[int],
         _setting(
             "precision",
-            "Bits of the image network, 8 or 32; 8 is several times as fast.",
+            "Bits of the numbers in the image network: 8, several times as fast, or 32.",
             "8|32",
         ),
     ] = None,
     train_encoder: Annotated[
         Optional[bool],
-        typer.Option("--train-encoder", help="Train the image network, too, after the rest."),
+        typer.Option(
+            "--train-encoder", help="Train the image network's last blocks, too, after the rest."
+        ),
     ] = None,
-    epochs: Annotated[
-        Optional[int], _count("epochs", "Passes over the sentences, at most.")
-    ] = None,
+    epochs: Annotated[Optional[int], _count("epochs", "Most passes over the captions.")] = None,
     patience: Annotated[
-        Optional[int], _count("patience", "Epochs without a better dev perplexity.")
+        Optional[int],
+        _count("patience", "Passes without a better perplexity on dev, after which training ends."),
     ] = None,
-    batch: Annotated[Optional[int], _count("batch", "Sentences an update.")] = None,
+    batch: Annotated[
+        Optional[int], _count("batch", "Sentences that are learned from at once.")
+    ] = None,
     minimum_count: Annotated[
-        Optional[int], _count("minimum-count", "A rarer word becomes the unknown word.")
+        Optional[int],
+        _count(
+            "minimum-count", "How often a word must occur; a rarer one becomes the unknown word."
+        ),
     ] = None,
     learning_rate: Annotated[
-        Optional[float], _setting("learning-rate", "The highest.", "X", min=0)
+        Optional[float],
+        _setting("learning-rate", "Highest learning rate of the model.", "X", min=0),
     ] = None,
-    l2: Annotated[Optional[float], _setting("l2", "Lambda of eq. 6.", "X", min=0)] = None,
+    l2: Annotated[
+        Optional[float],
+        _setting("l2", "Penalty on large weights, lambda of the paper's eq. 6.", "X", min=0),
+    ] = None,
     clip: Annotated[
-        Optional[float], _setting("clip", "Largest norm of the gradient.", "X", min=0)
+        Optional[float],
+        _setting("clip", "Largest norm of a gradient; a larger one is scaled down.", "X", min=0),
     ] = None,
-    dropout_words: Annotated[Optional[float], _share("dropout-words", "w(t)")] = None,
+    dropout_words: Annotated[
+        Optional[float], _share("dropout-words", "the words' vectors w(t)")
+    ] = None,
     dropout_image: Annotated[Optional[float], _share("dropout-image", "the image feature")] = None,
-    dropout_multimodal: Annotated[Optional[float], _share("dropout-multimodal", "m(t)")] = None,
+    dropout_multimodal: Annotated[
+        Optional[float], _share("dropout-multimodal", "the multimodal layer m(t)")
+    ] = None,
     text_epochs: Annotated[
         Optional[int], _count("text-epochs", "Passes over the sentences of --text.")
     ] = None,
     encoder_epochs: Annotated[
-        Optional[int], _count("encoder-epochs", "Passes over the pictures with --train-encoder.")
+        Optional[int],
+        _count("encoder-epochs", "Passes over the pictures while --train-encoder trains."),
     ] = None,
     encoder_learning_rate: Annotated[
-        Optional[float], _setting("encoder-learning-rate", "Of the image network.", "X", min=0)
+        Optional[float],
+        _setting(
+            "encoder-learning-rate",
+            "Highest learning rate of the image network with --train-encoder.",
+            "X",
+            min=0,
+        ),
     ] = None,
     encoder_blocks: Annotated[
-        Optional[int], _count("encoder-blocks", "Its last blocks, which are trained.")
+        Optional[int],
+        _count(
+            "encoder-blocks", "How many last blocks of the image network --train-encoder trains."
+        ),
     ] = None,
     encoder_share: Annotated[
         Optional[float],
         _setting(
             "encoder-share",
-            "With --prototypes: how far from the published image network to one that has learned.",
+            "With --prototypes: the share that is kept of what the image network has learned "
+            "beyond the published one.",
             "P",
             min=0,
             max=1,
         ),
     ] = None,
-    embedding: Annotated[Optional[int], _count("embedding", "Word embedding I.")] = None,
-    recurrent: Annotated[
-        Optional[int], _count("recurrent", "Word embedding II and recurrent layer.")
+    embedding: Annotated[
+        Optional[int], _count("embedding", "Numbers of a word in word embedding I.")
     ] = None,
-    multimodal: Annotated[Optional[int], _count("multimodal", "Multimodal layer.")] = None,
+    recurrent: Annotated[
+        Optional[int],
+        _count("recurrent", "Numbers of a word in word embedding II, and of the recurrent layer."),
+    ] = None,
+    multimodal: Annotated[
+        Optional[int], _count("multimodal", "Numbers of the multimodal layer.")
+    ] = None,
     split_seed: Annotated[
         Optional[int],
-        _setting("split-seed", "Chooses dev and test pictures where the data does not.", min=0),
+        _setting(
+            "split-seed",
+            "Number that chooses dev and test pictures where the data does not.",
+            min=0,
+        ),
     ] = None,
-    seed: Annotated[Optional[int], _setting("seed", "Seed of all that is random.", min=0)] = None,
+    seed: Annotated[
+        Optional[int], _setting("seed", "Number from which all random choices follow.", min=0)
+    ] = None,
     checkpoint_minutes: Annotated[
-        float, typer.Option(help="Between checkpoints.", metavar="N", min=0)
+        float,
+        typer.Option(
+            help="Minutes between checkpoints, from which --resume goes on.", metavar="N", min=0
+        ),
     ] = 5,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
+        bool,
+        typer.Option(
+            "--tensorboard", help="Also write events for TensorBoard into OUTPUT.training."
+        ),
     ] = False,
     device: Device = "auto",
 ) -> int:
