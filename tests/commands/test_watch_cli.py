@@ -49,10 +49,23 @@ def test_what_is_told(folders, picture):
         "1 new, 0 changed, 0 moved, 0 deleted; 1 distinct pictures in 2 files",
     ]
     assert err.splitlines() == [
-        "watching for changes; Ctrl-C ends it",
+        "watching for changes, until Ctrl-C",
         f"mrnn: {photos}/bad.jpg: the file is empty",
         "mrnn: interrupted",
     ]
+
+
+def test_what_may_still_be_being_copied_is_told(folders, monkeypatch):
+    model, photos, library, events = folders
+    young = partial(watching.watch, now=lambda: (photos / "a.png").stat().st_ctime)
+    monkeypatch.setattr(watching, "watch", young)
+    events += [nothing, nothing]
+    _, out, err = run("index", photos, "-l", library, "-m", model, "--watch")
+    told = "watching for changes, until Ctrl-C; 1 files that are still being copied come next\n"
+    assert told in err
+    assert out.splitlines()[-1].endswith(
+        "  1 new, 0 changed, 0 moved, 0 deleted; 1 distinct pictures in 1 files"
+    )
 
 
 def test_json_is_a_document_an_update(folders, picture):

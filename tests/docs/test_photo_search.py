@@ -33,7 +33,9 @@ def test_the_commands_of_the_page(folder, monkeypatch):
     def interrupted(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(watching, "watch", partial(watching.watch, wait=interrupted))
+    monkeypatch.setattr(
+        watching, "watch", partial(watching.watch, wait=interrupted, now=lambda: 1e10)
+    )
     monkeypatch.setenv("MRNN_LIBRARY", "photos.library")  # as the page has it
     assert [shlex.split(line)[0] for line in COMMANDS] == [
         *("index", "search", "search", "index", "index", "index", "search", "search")

@@ -172,7 +172,8 @@ def _watch(
             code = _tell(library, done, paths, sidecar, json, is_news=number > 0)
             sys.stdout.flush()
         if number == 0:
-            note("watching for changes; Ctrl-C ends it")
+            copied = f"; {done.waiting:,} files that are still being copied come next"
+            note(f"watching for changes, until Ctrl-C{copied if done.waiting else ''}")
     return code
 
 

@@ -51,6 +51,7 @@ class Indexed:
     errors: tuple[tuple[Picture, ImageError], ...]  # what cannot be read, and was not told before
     problems: tuple[Problem, ...]  # members of tar files that cannot be used
     left_out: Mapping[str, int]  # entries by a program's name for them, or a pattern
+    waiting: int = 0  # files that are not settled, and stay as they were known
     is_upgraded: bool = False  # whether the catalogue is of another format now
 
 
@@ -120,6 +121,7 @@ def update(
         ),
         problems=now.problems,
         left_out=now.left_out,
+        waiting=len(waiting),
     )
 
 
