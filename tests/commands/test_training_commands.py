@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from command_lines import run
 from mrnn.commands.cli import app
-from mrnn.commands.training import _command, _image_side
+from mrnn.commands.learned_from import image_side
+from mrnn.commands.training import _command
 from mrnn.datasets import read_dataset
 from mrnn.errors import UsageError
 from mrnn.model.bundle import load_bundle
@@ -84,7 +85,7 @@ def test_features_are_computed_where_learning_is(flickr_layout, monkeypatch):
     devices, data = [], read_dataset(flickr_layout)
     monkeypatch.setattr(image_network, "in_torch", lambda e, device: devices.append(device) or e)
     for name in ("cpu", "meta"):  # a device that every machine has stands for a GPU
-        side = _image_side(settle({}), None, None, None, data, torch.device(name))
+        side = image_side(settle({}), None, None, None, data, torch.device(name))
         assert side.file is not None
     assert devices == [torch.device("meta")]
 
@@ -96,8 +97,8 @@ def test_eight_bits_that_cannot_be_are_said(flickr_layout, capsys, encoder):
     data, cpu = read_dataset(flickr_layout), torch.device("cpu")
     asked = settle({"encoder": encoder, "precision": 8})
     with pytest.raises(UsageError, match=rf"^8 bits need .* out: {encoder} stays in 32 bits$"):
-        _image_side(asked, None, None, None, data, cpu)
-    assert _image_side(settle({"encoder": encoder}), None, None, None, data, cpu)
+        image_side(asked, None, None, None, data, cpu)
+    assert image_side(settle({"encoder": encoder}), None, None, None, data, cpu)
     told = f"8 training pictures of more than one colour: {encoder} stays in 32 bits\n"
     assert capsys.readouterr().err.endswith(told) == (encoder != "none")
 

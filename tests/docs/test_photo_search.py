@@ -6,12 +6,14 @@ import contextlib
 import io
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from mrnn.commands.cli import app
+from mrnn.library import watching
 
 PAGE = (Path(__file__).parents[2] / "docs" / "photo-search.md").read_text()
 COMMANDS = re.findall(r"^    mrnn (.*)$", PAGE, re.MULTILINE)
@@ -27,23 +29,32 @@ def folder(tmp_path, picture, monkeypatch):
     return tmp_path
 
 
-def test_the_commands_of_the_page(folder):
+def test_the_commands_of_the_page(folder, monkeypatch):
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        watching, "watch", partial(watching.watch, wait=interrupted, now=lambda: 1e10)
+    )
+    monkeypatch.setenv("MRNN_LIBRARY", "photos.library")  # as the page has it
     assert [shlex.split(line)[0] for line in COMMANDS] == [
-        *("index", "search", "index", "index", "search", "search")
+        *("index", "search", "search", "index", "index", "index", "search", "search")
     ]
     outputs = []
-    for line, code in zip(COMMANDS, (3, 0, 0, 0, 0, 0), strict=True):
+    for line, code in zip(COMMANDS, (3, 0, 0, 0, 0, 130, 0, 0), strict=True):
         result = CliRunner().invoke(app, shlex.split(line))
         assert result.exit_code == code, result.output
         outputs.append(result.output)
     assert "5 new" in outputs[0]
     assert "broken.jpg: not an image" in outputs[0]
-    assert "3 distinct pictures in 5 files, 1 of them cannot be read" in outputs[2]
-    assert "0 new" in outputs[2]
-    assert "1 files taken out, 4 left" in outputs[3]
-    assert "found.html" in outputs[4]
-    assert (folder / "found.html").read_text().count("<img ") == 2
-    first = outputs[5].splitlines()[1]
+    assert "3 distinct pictures in 5 files, 1 of them cannot be read" in outputs[3]
+    assert "0 new" in outputs[3]
+    assert outputs[1] == outputs[2]
+    assert "1 files taken out, 4 left" in outputs[4]
+    assert "1 new" in outputs[5]  # it was taken out, and lies there
+    assert "found.html" in outputs[6]
+    assert (folder / "found.html").read_text().count("<img ") == 3
+    first = outputs[7].splitlines()[1]
     assert "1.000" in first
     assert "b.jpg (and 1 more of it)" in first
 

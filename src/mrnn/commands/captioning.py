@@ -15,7 +15,18 @@ from ..images.finding import find_images, suffixes_told
 from .beforehand import require_images, require_model
 from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
 from .file_lists import named
-from .options import Consensus, Device, Exclude, Json, Model, NoRepeat, Paths, Precision, Ratio
+from .options import (
+    Beam,
+    Consensus,
+    Device,
+    Exclude,
+    Json,
+    Model,
+    NoRepeat,
+    Paths,
+    Precision,
+    Ratio,
+)
 from .places import Place, XmpName, pending, written
 
 if TYPE_CHECKING:
@@ -25,23 +36,29 @@ if TYPE_CHECKING:
 @reporting_errors
 def caption(
     paths: Paths,
-    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    beam: Beam = 1,
     n_best: Annotated[
-        int, typer.Option(help="Show the N best of a beam, at least N wide.", metavar="N")
+        int, typer.Option(help="Also show the N likeliest sentences of a beam.", metavar="N")
     ] = 0,
     consensus: Consensus = False,
     ratio: Ratio = None,
-    sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Draw words at random, by their probabilities.")
+    ] = False,
     temperature: Annotated[
         Optional[float],
         typer.Option(
-            help="How bold --sample is: below 1 safer, above bolder.",
+            help="How bold the random words of --sample are: safer below 1, bolder above.",
             metavar="T",
             show_default="1",
         ),
     ] = None,
-    prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
-    max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = MAX_LENGTH,
+    prefix: Annotated[
+        str, typer.Option(help="Words that the sentence begins with.", metavar="TEXT")
+    ] = "",
+    max_length: Annotated[
+        int, typer.Option(help="Most words of a sentence.", metavar="N")
+    ] = MAX_LENGTH,
     no_repeat: NoRepeat = Decoding.no_repeat,
     csv: Annotated[
         Optional[Path],
@@ -52,7 +69,9 @@ def caption(
     sidecar: Annotated[
         bool,
         typer.Option(
-            "--sidecar", help="Also write PATH.caption.txt; images that have it are done."
+            "--sidecar",
+            help="Also write each caption beside its photo, photo.jpg.caption.txt; photos that "
+            "have one are left out.",
         ),
     ] = False,
     sidecar_suffix: Annotated[
@@ -99,7 +118,11 @@ def caption(
     precision: Precision = None,
     seed: Annotated[
         Optional[int],
-        typer.Option(help="Seed of --sample.", metavar="N", show_default="1"),
+        typer.Option(
+            help="Number from which the random words of --sample follow.",
+            metavar="N",
+            show_default="1",
+        ),
     ] = None,
     json: Json = False,
 ) -> int:

@@ -13,9 +13,11 @@ import typer
 from .captioning import caption
 from .console import Quiet, Verbose, set_loudness
 from .data import benchmark, check, evaluate
+from .explaining import explain
 from .library import index, search
-from .photos import demo, explain, info, rank_images, rank_sentences, score, words
+from .photos import demo, info, rank_images, rank_sentences, words
 from .reproduction import reproduce
+from .scoring import score
 from .server import serve
 from .training import train
 

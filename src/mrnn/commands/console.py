@@ -21,6 +21,7 @@ import typer
 
 from ..errors import MrnnError, UsageError
 from ..images.finding import printable
+from .options import named_by
 
 if TYPE_CHECKING:
     from ..datasets import Problem
@@ -77,7 +78,7 @@ def reporting_errors(command: Callable[..., int]) -> Callable[..., None]:
             if _loudness is Loudness.VERBOSE:
                 note(f"{time.perf_counter() - started:.2f} s in all{_memory()}")
         except MrnnError as error:
-            note(f"mrnn: {error}")
+            note(f"mrnn: {error}{named_by(str(error))}")
             code = USAGE if isinstance(error, UsageError) else FAILED
         except KeyboardInterrupt:
             note("mrnn: interrupted")

@@ -15,6 +15,7 @@ from ..errors import DataError, UsageError
 from ..images.finding import printable
 from ..model.directory import find_bundle
 from .beforehand import (
+    modules_for_data,
     require_dataset,
     require_folder,
     require_metrics,
@@ -32,7 +33,7 @@ from .console import (
     progress,
     reporting_errors,
 )
-from .options import Consensus, Data, Device, Images, Json, Model, NoRepeat, Precision, Ratio
+from .options import Beam, Consensus, Data, Device, Images, Json, Model, NoRepeat, Precision, Ratio
 
 if TYPE_CHECKING:
     from ..captioner import Captioner
@@ -64,58 +65,93 @@ def _at_least(least: float, text: str) -> Any:
 def evaluate(
     data: Data,
     images: Images = None,
-    split: Annotated[str, typer.Option(help="train, dev or test.", metavar="NAME")] = "dev",
-    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
+    split: Annotated[
+        str, typer.Option(help="Pictures to measure on: train, dev or test.", metavar="NAME")
+    ] = "dev",
+    beam: Beam = 1,
     consensus: Consensus = False,
     ratio: Ratio = None,
     no_repeat: NoRepeat = Decoding.no_repeat,
     protocol: Annotated[
-        Protocol, typer.Option(help="How captions are generated and compared.")
+        Protocol,
+        typer.Option(
+            help="How captions are written and compared: as for COCO, or as in the paper."
+        ),
     ] = Protocol.coco,
     context: Annotated[
-        int, _at_least(0, "Of paper2014: words of the reference that are given.")
+        int, _at_least(0, "Words of the human sentence that are given, with --protocol paper2014.")
     ] = 0,
     retrieval: Annotated[
-        Retrieval, typer.Option(help="How sentences and images are ranked.")
+        Retrieval,
+        typer.Option(
+            help="How sentences and images are ranked: by all exact scores, in two stages, or not."
+        ),
     ] = Retrieval.exact,
     memory: Annotated[
-        float, typer.Option(help="For scoring, beside the model.", metavar="GB", min=0.05)
+        float,
+        typer.Option(help="Memory for scores, beside that of the model.", metavar="GB", min=0.05),
     ] = MEMORY_GB,
     limit: Annotated[
-        Optional[int], typer.Option(help="Only the first N images.", metavar="N", min=1)
+        Optional[int], typer.Option(help="Measure on the first N images only.", metavar="N", min=1)
     ] = None,
     health: Annotated[
-        bool, typer.Option("--health", help="Also: does the model look at the pictures?")
+        bool,
+        typer.Option(
+            "--health",
+            help="Also measure whether the model looks at the pictures, by exchanging them.",
+        ),
     ] = False,
     faithfulness: Annotated[
         bool,
-        typer.Option("--faithfulness", help="Also: what words lose when their heat is greyed."),
+        typer.Option(
+            "--faithfulness",
+            help="Also measure heat maps: what words lose when the hottest part is greyed.",
+        ),
     ] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Of --faithfulness: maps as of explain --quick.")
+        bool,
+        typer.Option(
+            "--quick", help="Let --faithfulness measure quick maps, those of mrnn explain --quick."
+        ),
     ] = False,
     meteor: Annotated[
-        bool, typer.Option("--meteor", help="Also METEOR; needs Java and pycocoevalcap.")
+        bool,
+        typer.Option(
+            "--meteor", help="Also measure METEOR; needs Java and the package pycocoevalcap."
+        ),
     ] = False,
     report: Annotated[
-        Optional[Path], typer.Option(help="Also write an HTML page.", metavar="DIR")
+        Optional[Path],
+        typer.Option(
+            help="Also write an HTML page with the figures and examples into this folder.",
+            metavar="DIR",
+        ),
     ] = None,
     record: Annotated[
         bool,
         typer.Option(
             "--record",
-            help="Write the scores into the model's card; of all of dev, also the threshold of a "
-            "match.",
+            help="Write the scores into the model's card; those of all of dev also settle what a "
+            "search calls a match.",
         ),
     ] = False,
     features: Annotated[
         Optional[Path],
-        typer.Option(help="Features computed elsewhere: FILE.npy and FILE.txt.", metavar="FILE"),
+        typer.Option(
+            help="Image features computed elsewhere: FILE.npy, with names of pictures in FILE.txt.",
+            metavar="FILE",
+        ),
     ] = None,
     model: Model = "default",
     device: Device = "auto",
     precision: Precision = None,
-    seed: Annotated[int, typer.Option(help="Of --health and --faithfulness.", metavar="N")] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Number from which random choices of --health and --faithfulness follow.",
+            metavar="N",
+        ),
+    ] = 1,
     json: Json = False,
 ) -> int:
     """Perplexity, caption metrics and retrieval both ways of a model on a split."""
@@ -141,7 +177,7 @@ def evaluate(
     require_model(model, device, precision)
     require_dataset(data, images)
     _require_files(features, report, find_bundle(model) if record else None)
-    require_metrics(meteor)
+    require_metrics(meteor, modules_for_data(data))
     from ..captioner import load
     from ..datasets import read_dataset, split_name
     from ..evaluation.evaluation import evaluate as run
@@ -227,11 +263,11 @@ def _split_seed(training: Mapping[str, Any]) -> int:
 def benchmark(
     rows: Annotated[
         Optional[list[str]],
-        typer.Argument(help="Rows of the table; all by default.", metavar="ROW..."),
+        typer.Argument(help="Rows of the table to measure; without any, all.", metavar="ROW..."),
     ] = None,
     data: Annotated[
         Optional[Path],
-        typer.Option(help="Captioned pictures for the retrieval rows; samples without."),
+        typer.Option(help="Captioned data set for the rows about retrieval; without it, samples."),
     ] = None,
     json: Json = False,
 ) -> int:
@@ -255,10 +291,15 @@ def check(
     data: Data,
     images: Images = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not open the pictures: captions only.")
+        bool, typer.Option("--quick", help="Look at the captions only: no picture is opened.")
     ] = False,
     split_seed: Annotated[
-        int, typer.Option(help="As for train.", metavar="N", min=0)
+        int,
+        typer.Option(
+            help="Number that chooses dev and test pictures where the data does not.",
+            metavar="N",
+            min=0,
+        ),
     ] = TrainConfig.split_seed,
     json: Json = False,
 ) -> int:

@@ -16,6 +16,7 @@ from ..images.finding import printable
 from ..pages.html import escape, page, picture, shaded, table
 from ..results import Caption, Word
 
+BEAM = 5  # sentences that are kept while each is written
 _SENTENCES = 10  # most sentences ranked for a photo on the page
 
 
@@ -35,7 +36,7 @@ def run_demo(
     if not features:
         return
     matrix = np.stack(list(features.values()))
-    captions = captioner.caption_features(matrix, beam=5, n_best=3, alternatives=4)
+    captions = captioner.caption_features(matrix, beam=BEAM, n_best=3, alternatives=4)
     for photo, caption in zip(features, captions, strict=True):
         yield f"{printable(photo.name)}: {caption.text}  ({caption.how_sure})"
     yield "\nWhich of these sentences fits which photo best, by log P(s|I)/P(s):"
@@ -56,7 +57,8 @@ def run_demo(
 
 _INTRODUCTION = (
     "<p>Captions written on this machine by a multimodal recurrent neural network, with the "
-    "probability of every word.</p><p class='dim'>A word on a strong ground was a sure one; hover "
+    f"probability of every word, as <code>mrnn caption --beam {BEAM}</code> writes them.</p>"
+    "<p class='dim'>A word on a strong ground was a sure one; hover "
     "over it, or move to it with Tab, for what else the model considered. Each caption says how "
     "likely the word is right that the photo speaks for most. The second table orders the captions "
     "of all photos by how much likelier this photo makes them.</p>"

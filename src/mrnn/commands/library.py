@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from ..devices import require_device, require_precision
 from ..errors import DataError, ImageError, MrnnError, UsageError
 from ..images.finding import Member, check_file, printable
-from .beforehand import require_library, require_model, require_output
+from .beforehand import (
+    has_library,
+    require_library,
+    require_library_place,
+    require_model,
+    require_page,
+)
 from .console import FAILED, emit, exit_code, note, note_left_out, progress, reporting_errors
 from .file_lists import named
-from .options import Device, Exclude, Json, Precision
+from .options import EXCLUDE, Device, Json, LibraryFolder, LibraryModel, Precision, default_model
 
 if TYPE_CHECKING:
     from ..library.indexing import Describer, Indexed
@@ -25,16 +33,6 @@ if TYPE_CHECKING:
 _SHOWN = 20  # errors that are printed one by one
 _ALIKE = 4  # files with the same error are told of together
 
-LibraryFolder = Annotated[
-    Path, typer.Option("--library", "-l", help="Folder of the library.", metavar="DIR")
-]
-LibraryModel = Annotated[
-    Optional[str],
-    typer.Option(
-        "--model", "-m", help="plain, default, or a model directory; else the library's own."
-    ),
-]
-
 
 @reporting_errors
 def index(
@@ -42,34 +40,60 @@ def index(
     paths: Annotated[
         Optional[list[Path]],
         typer.Argument(
-            help="Folders, images, tar files; - for a list of them on stdin; by default all that "
-            "were indexed before.",
+            help="Folders, photos and tar files to take in, - for a list of them on stdin; without "
+            "any, all that were before.",
             metavar="PATH...",
         ),
     ] = None,
     captions: Annotated[
-        bool, typer.Option("--captions/--no-captions", help="Write a caption for each.")
+        bool,
+        typer.Option(
+            "--captions/--no-captions", help="Write a caption for each photo, which searches show."
+        ),
     ] = True,
     sidecar: Annotated[
-        bool, typer.Option("--sidecar", help="Also write PATH.caption.txt beside each image.")
+        bool,
+        typer.Option(
+            "--sidecar", help="Also write each caption beside its photo, photo.jpg.caption.txt."
+        ),
     ] = False,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Read all anew, for another model as well.")
+        bool, typer.Option("--rebuild", help="Read all photos anew, for another --model, say.")
     ] = False,
-    exclude: Exclude = None,
+    exclude: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--exclude",
+            help=f"{EXCLUDE} The library remembers them until others are given; '' ends that.",
+            metavar="GLOB",
+        ),
+    ] = None,
     problems: Annotated[
         bool,
-        typer.Option("--problems", help="Only list what cannot be read, of all or below PATHs."),
+        typer.Option(
+            "--problems",
+            help="Only list the files that cannot be read, of all or those below PATH.",
+        ),
     ] = False,
     forget: Annotated[
         bool,
-        typer.Option("--forget", help="Take the PATHs out of the library instead; they stay."),
+        typer.Option(
+            "--forget",
+            help="Take what lies below PATH out of the library; the files themselves stay.",
+        ),
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on until Ctrl-C: take in what comes, changes and goes within seconds.",
+        ),
     ] = False,
     ray: Annotated[
         Optional[str],
         typer.Option(
             "--ray",
-            help="Let a Ray cluster read them: auto, HOST:PORT, ray://HOST:PORT, or local.",
+            help="Have a Ray cluster read the photos: auto, HOST:PORT, ray://HOST:PORT, or local.",
             metavar="ADDRESS",
         ),
     ] = None,
@@ -79,54 +103,103 @@ def index(
     json: Json = False,
 ) -> int:
     """Make a library of pictures to search, or bring it up to date."""
-    from ..library.catalogue import require_indexed
-
     if sidecar and not captions:
         raise UsageError("--sidecar does not go with --no-captions")
     if forget and not paths:
         raise UsageError("--forget needs the PATHs to take out")
-    if problems and (forget or rebuild or sidecar or exclude):
+    if problems and (forget or rebuild or sidecar or exclude or watch):
         raise UsageError("--problems only lists; it goes with PATHs and --json alone")
+    if forget and watch:
+        raise UsageError("--watch does not go with --forget")
     paths = named(paths or ())
     if problems:
         require_library(library)
         return _list_unreadable(library, paths, json)
+    model = _model(library, model)
     _require_model(model, device, precision)
-    if not paths:
-        require_indexed(library)
     if forget:
         require_library(library)
         return _forget(library, paths, model, device, precision)
-    from ..library.records import indexed_document, indexed_lines
-
+    require_library_place(library, paths)
+    how: dict[str, Any] = {"paths": paths, "captions": captions, "rebuild": rebuild}
+    how |= {"describer": _describer(library, ray), "stage": progress, "exclude": exclude}
     with _open(library, model, device, precision) as opened:
-        describer = _describer(library, ray)
-        done = opened.add(paths, captions, rebuild, describer, progress, exclude)
-        errors: list[tuple[str, MrnnError]] = [(str(place), error) for place, error in done.errors]
-        errors += [(p.place, DataError(f"{p.place}: {p.message}")) for p in done.problems]
-        errors += _write_sidecars(opened, paths) if sidecar else ()
-        counts = opened.catalogue.counts()
-    _note(library, done, errors)
+        if watch:
+            return _watch(opened, how, paths, sidecar, json)
+        return _tell(opened, opened.add(**how), paths, sidecar, json)
+
+
+def _tell(
+    library: Library,
+    done: Indexed,
+    paths: list[Path] | None,
+    sidecar: bool,
+    json: bool,
+    is_news: bool = False,
+) -> int:
+    """Write the sidecars that are wished, and say what was done; returns an exit code.
+
+    News are of a library that is watched: a line with the time.
+    """
+    from ..library.records import indexed_document, indexed_lines, watched_line
+
+    errors: list[tuple[str, MrnnError]] = [(str(place), error) for place, error in done.errors]
+    errors += [(p.place, DataError(f"{p.place}: {p.message}")) for p in done.problems]
+    errors += _write_sidecars(library, paths) if sidecar else ()
+    counts = library.catalogue.counts()
+    _note(library.path, done, errors)
     if json:
-        emit(indexed_document(library, counts, done, errors))
+        emit(indexed_document(library.path, counts, done, errors))
+    elif is_news:
+        print(watched_line(counts, done, datetime.now().astimezone()))
     else:
-        print("\n".join(indexed_lines(library, counts, done)))
+        print("\n".join(indexed_lines(library.path, counts, done)))
     return exit_code(counts["pictures"], len(errors))
+
+
+def _watch(
+    library: Library, how: dict[str, Any], paths: list[Path] | None, sidecar: bool, json: bool
+) -> int:
+    """Tell of each update that does something, until Ctrl-C; returns an exit code if it ends."""
+    from ..library.watching import watch
+
+    code, fault = 0, ""
+    for number, done in enumerate(watch(library, **how)):
+        if isinstance(done, DataError):  # it is tried again and again, and told once
+            if str(done) != fault:
+                note(f"mrnn: {done}; tried again until it works")
+            fault = str(done)
+            continue
+        fault = ""
+        if number == 0 or done.new or done.changed or done.deleted or done.errors:
+            code = _tell(library, done, paths, sidecar, json, is_news=number > 0)
+            sys.stdout.flush()
+        if number == 0:
+            copied = f"; {done.waiting:,} files that are still being copied come next"
+            note(f"watching for changes, until Ctrl-C{copied if done.waiting else ''}")
+    return code
 
 
 @reporting_errors
 def search(
     library: LibraryFolder,
     sentence: Annotated[
-        Optional[str], typer.Argument(help="What to look for.", metavar="SENTENCE")
+        Optional[str], typer.Argument(help="What the photos shall show.", metavar="SENTENCE")
     ] = None,
     like: Annotated[
-        Optional[Path], typer.Option(help="Look for pictures like this one instead.")
+        Optional[Path], typer.Option(help="Look for photos like this one, instead of a SENTENCE.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    k: Annotated[
+        int, typer.Option("-k", help="How many of the best to show.", metavar="N", min=1)
+    ] = 10,
     output: Annotated[
         Optional[Path],
-        typer.Option("--output", "-o", help="Also write a page with the pictures.", metavar="HTML"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Also write an HTML page with the photos, which can be sent.",
+            metavar="FILE",
+        ),
     ] = None,
     model: LibraryModel = None,
     device: Device = "auto",
@@ -136,17 +209,18 @@ def search(
     """Find the pictures of a library that a sentence fits best."""
     if (sentence is None) == (like is None):
         raise UsageError("give either a sentence or --like PHOTO")
+    if output is not None:
+        require_page(output)
     _require_model(model, device, precision)
     require_library(library)
     if like is not None:
         check_file(like)
-    if output is not None:
-        require_output(output)
     from ..files import write_whole
     from ..library.records import contact_sheet, search_document, search_lines, search_notes
 
     with _open(library, model, device, precision) as opened:
         results = opened.like(like, k) if like else opened.search(sentence or "", k)
+        roots = opened.catalogue.roots()
     if json:
         emit(search_document(results))
     else:
@@ -156,7 +230,8 @@ def search(
         note(line)
     if output is not None:
         try:
-            write_whole(output, contact_sheet(results))
+            title = f"Like {printable(like.name)}" if like else results.query
+            write_whole(output, contact_sheet(results, roots, title))
         except OSError as error:
             raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
         note(f"page: {printable(output)}")
@@ -190,6 +265,11 @@ def _require_model(model: str | None, device: str, precision: int | None) -> Non
     require_precision(precision)
     if model is not None:
         require_model(model)
+
+
+def _model(library: Path, model: str | None) -> str | None:
+    """The model that is asked for; none where the library has its own."""
+    return model if model or has_library(library) else default_model()
 
 
 def _open(library: Path, model: str | None, device: str, precision: int | None) -> Library:

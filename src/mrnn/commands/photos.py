@@ -1,25 +1,23 @@
-"""The commands on one's own photos and on the model; heavy imports inside."""
+"""The commands that rank photos and sentences, and those on the model; heavy imports inside."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..config import Decoding
-from ..errors import DataError, ImageError, UsageError
+from ..errors import ImageError, UsageError
 from ..images.finding import (
     check_file,
     find_images,
-    printable,
 )
 from .beforehand import (
     require_images,
     require_model,
-    require_output,
+    require_page,
     require_readable,
     unreadable,
 )
@@ -38,18 +36,19 @@ from .options import Device, Exclude, Json, Model, Paths, Precision
 from .samples import sample_photos
 
 if TYPE_CHECKING:
-    from ..results import Explanation, Ranking
-
-_ALTERNATIVES = 4  # words that are shown beside the one that was said
+    from ..results import Ranking
 
 
 @reporting_errors
 def demo(
     paths: Annotated[
         Optional[list[Path]],
-        typer.Argument(help="Photos; by default samples from scikit-image.", metavar="PATH..."),
+        typer.Argument(
+            help="Photos and folders; without any, four photos that come with scikit-image.",
+            metavar="PATH...",
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML page to write.")] = Path(
         "demo.html"
     ),
     exclude: Exclude = None,
@@ -57,12 +56,12 @@ def demo(
     device: Device = "auto",
     precision: Precision = None,
 ) -> int:
-    """Caption real sample photos (or yours), rank the sentences, write demo.html."""
+    """Caption real sample photos (or yours) by a beam of 5, rank the sentences, write demo.html."""
+    require_page(output)
+    require_model(model, device, precision)
     found = find_images(paths if paths else sample_photos(), exclude or ())
     note_left_out(found.left_out)
     require_images(found, paths)
-    require_model(model, device, precision)
-    require_output(output)
     failed = len(found.errors)
     for _, error in found.errors:
         note(f"mrnn: {error}")
@@ -80,45 +79,26 @@ def _demo(
     images: Sequence[Path], model: str, device: str, precision: int | None, output: Path
 ) -> Iterator[str | ImageError]:
     from ..captioner import load
-    from .demo import run_demo
+    from .demo import BEAM, run_demo
 
+    note(f"captions as mrnn caption --beam {BEAM} writes them")
     return run_demo(load(model, device, precision), images, output)
 
 
 @reporting_errors
-def score(
-    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
-    sentences: Annotated[list[str], typer.Argument(help="Sentences.", metavar="SENTENCE...")],
-    model: Model = "default",
-    device: Device = "auto",
-    precision: Precision = None,
-    json: Json = False,
-) -> int:
-    """Score sentences for an image: log P, perplexity, and log P(s|I)/P(s)."""
-    require_model(model, device, precision)
-    check_file(image)
-    from ..captioner import load
-    from ..records import SCORE_HEADER, score_document, score_line
-
-    scores = load(model, device, precision).score(image, sentences)
-    if json:
-        emit({"image": str(image), "scores": [score_document(s) for s in scores]})
-        return 0
-    print(SCORE_HEADER)
-    for s in scores:
-        print(score_line(s, s.sentence))
-        if s.unknown:
-            note(f"not in the vocabulary: {', '.join(s.unknown)}")
-    return 0
-
-
-@reporting_errors
 def rank_sentences(
-    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
-    sentences: Annotated[
-        Path, typer.Option("--sentences", help="Text file, a sentence a line, UTF-8.")
+    image: Annotated[
+        Path, typer.Argument(help="The photo to find sentences for.", metavar="IMAGE")
     ],
-    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    sentences: Annotated[
+        Path,
+        typer.Option(
+            "--sentences", help="Text file of the sentences to choose from, one a line, UTF-8."
+        ),
+    ],
+    k: Annotated[
+        int, typer.Option("-k", help="How many of the best to show.", metavar="N", min=1)
+    ] = 10,
     model: Model = "default",
     device: Device = "auto",
     precision: Precision = None,
@@ -153,9 +133,11 @@ def rank_sentences(
 
 @reporting_errors
 def rank_images(
-    sentence: Annotated[str, typer.Argument(help="A sentence.", metavar="SENTENCE")],
+    sentence: Annotated[str, typer.Argument(help="What a photo shall show.", metavar="SENTENCE")],
     paths: Paths,
-    k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
+    k: Annotated[
+        int, typer.Option("-k", help="How many of the best to show.", metavar="N", min=1)
+    ] = 10,
     exclude: Exclude = None,
     model: Model = "default",
     device: Device = "auto",
@@ -213,89 +195,19 @@ def _ranked(
 
 
 @reporting_errors
-def explain(
-    image: Annotated[Path, typer.Argument(help="An image.", metavar="IMAGE")],
-    sentence: Annotated[
-        Optional[str],
-        typer.Option(help="Explain this sentence, not one of the model's own.", metavar="TEXT"),
-    ] = None,
-    output: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--output", "-o", help="Write a picture or a page: FILE.png, FILE.html.", metavar="FILE"
-        ),
-    ] = None,
-    beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
-    prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="Heat maps of one look: a tenth of the time, less true."),
-    ] = False,
-    model: Model = "default",
-    device: Device = "auto",
-    precision: Precision = None,
-    json: Json = False,
-) -> int:
-    """Say why each word was said: its probability, what it came from, and where in the picture."""
-    from ..records import caption_document, explanation_document, explanation_lines
-
-    if sentence is not None and (prefix or beam != 1):
-        raise UsageError("--sentence goes with neither --prefix nor --beam")
-    if output is not None:
-        _require_other_file(output, image)
-        require_output(output)
-    how = Decoding(beam=beam, prefix=prefix, alternatives=_ALTERNATIVES)
-    require_model(model, device, precision)
-    try:
-        check_file(image)
-        from ..captioner import load
-
-        explanation = load(model, device, precision).explain(image, sentence, how, quick)
-    except ImageError as error:
-        if json:
-            emit(caption_document(image, error, False))
-        raise
-    if output is not None:
-        _write_explanation(output, image, explanation)
-    if json:
-        emit(explanation_document(str(image), explanation, False))
-    elif output is None:
-        print("\n".join(explanation_lines(image, explanation)))
-    if explanation.unknown:
-        note(f"not in the vocabulary: {', '.join(explanation.unknown)}")
-    return 0
-
-
-def _require_other_file(output: Path, image: Path) -> None:
-    if output.suffix.lower() not in (".png", ".html"):
-        raise UsageError(f"{printable(output)}: write to a name that ends with .png or .html")
-    if output.exists() and image.exists() and output.samefile(image):
-        raise UsageError(f"{printable(output)}: that is the picture itself; choose another name")
-    if not output.parent.is_dir():
-        raise UsageError(f"{printable(output)}: there is no such folder; make it first")
-
-
-def _write_explanation(output: Path, image: Path, explanation: Explanation) -> None:
-    from ..explanation.page import explanation_page
-    from ..explanation.picture import explanation_picture
-    from ..files import write_whole
-
-    draw = explanation_picture if output.suffix.lower() == ".png" else explanation_page
-    content = draw(image, explanation)
-    try:
-        write_whole(output, content)
-    except OSError as error:
-        raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
-    note(f"written: {printable(output)}")
-
-
-@reporting_errors
 def words(
-    word: Annotated[Optional[str], typer.Argument(help="A word.", metavar="WORD")] = None,
+    word: Annotated[
+        Optional[str], typer.Argument(help="A word of the model's vocabulary.", metavar="WORD")
+    ] = None,
     everything: Annotated[
-        bool, typer.Option("--list", help="List all words that the model knows instead.")
+        bool,
+        typer.Option(
+            "--list", help="List all words that the model knows, instead of those near a WORD."
+        ),
     ] = False,
-    k: Annotated[int, typer.Option("-k", help="How many.", metavar="N", min=1)] = 10,
+    k: Annotated[
+        int, typer.Option("-k", help="How many of the nearest words to show.", metavar="N", min=1)
+    ] = 10,
     model: Model = "default",
     json: Json = False,
 ) -> int:
@@ -332,22 +244,11 @@ def info(
 ) -> int:
     """What a model is, what it was trained on, its scores, and what it runs on here."""
     require_model(model, device, precision)
-    from .about import about
+    from .about import about, about_lines
 
     document = about(model, device, precision)
     if json:
         emit(document)
         return 0
-    for section, values in document.items():
-        print(section)
-        for key, value in values.items():
-            shown = value if not isinstance(value, dict) else " ".join(_flat(value))
-            print(f"  {key:20} {printable(str(shown))}")
+    print("\n".join(about_lines(document)))
     return 0
-
-
-def _flat(values: dict[str, Any]) -> list[str]:
-    return [
-        f"{key}={value}" if not isinstance(value, dict) else f"{key}({' '.join(_flat(value))})"
-        for key, value in values.items()
-    ]

@@ -13,8 +13,8 @@ import typer
 from ..config import ENCODER, MEMORY_GB
 from ..errors import DivergedError, ImageError, UsageError
 from ..images.finding import printable
-from ..training.installed import require_pytorch
 from ..training.settings import settle
+from .beforehand import modules_for_data, modules_for_encoder, require_modules
 from .console import emit, exit_code, note, note_problems, progress, reporting_errors
 from .options import Data, Device, Images, Json, Seed
 
@@ -43,24 +43,42 @@ class Which(StrEnum):
 def reproduce(
     data: Data,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the systems, figures and tables.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for the trained systems, their figures and the tables."
+        ),
     ],
-    table: Annotated[Which, typer.Option(help="Of the paper.")] = Which.all,
+    table: Annotated[Which, typer.Option(help="Which table of the paper.")] = Which.all,
     images: Images = None,
     split: Annotated[
         Optional[str],
-        typer.Option(help="What is measured on; test if there is one, else dev.", metavar="NAME"),
+        typer.Option(
+            help="Pictures to measure on: train, dev or test.",
+            metavar="NAME",
+            show_default="test if there is one, else dev",
+        ),
     ] = None,
-    encoder: Annotated[str, typer.Option(help="Image encoder.", metavar="NAME")] = ENCODER,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="Image network: efficientnet-lite0, -lite1, -lite2, alexnet, or an .onnx file.",
+            metavar="NAME",
+        ),
+    ] = ENCODER,
     encoder_weights: Annotated[
-        Optional[Path], typer.Option(help="Weights of alexnet.", metavar="FILE")
+        Optional[Path],
+        typer.Option(help="File of the weights of alexnet, which no package has.", metavar="FILE"),
     ] = None,
     picture: Annotated[
         Optional[list[Path]],
-        typer.Option(help="To be shown as in Fig. 1; may be given again.", metavar="IMAGE"),
+        typer.Option(
+            help="A picture to be shown as in the paper's Fig. 1; may be given several times.",
+            metavar="IMAGE",
+        ),
     ] = None,
     memory: Annotated[
-        float, typer.Option(help="For scoring, beside the models.", metavar="GB", min=0.05)
+        float,
+        typer.Option(help="Memory for scores, beside that of the models.", metavar="GB", min=0.05),
     ] = MEMORY_GB,
     seed: Seed = 1,
     device: Device = "auto",
@@ -71,7 +89,6 @@ def reproduce(
     What is in the folder already is not done again: an interrupted run goes on where it stopped.
     """
     from ..datasets import read_dataset
-    from ..evaluation.metrics import bleu_signature
     from ..reproduction.kept_encoder import keep_encoder
     from ..reproduction.page import document, markdown, write_tables
     from ..reproduction.paper_tables import TABLES
@@ -81,10 +98,12 @@ def reproduce(
     asked = [t for t in TABLES if table in (Which.all, str(t.number))]
     require_usable(output)  # first what may be wrong: before minutes of work
     learns = needs_pytorch(output, [system for t in asked for system in t.systems])
+    modules = modules_for_data(data)
     if learns:
-        require_pytorch()
+        modules += ["torch", *([] if output.exists() else modules_for_encoder(encoder))]
     if any(t.kind == "generation" for t in asked):
-        bleu_signature()
+        modules.append("sacrebleu")
+    require_modules("mrnn reproduce", modules)
     eye = _opened(encoder, encoder_weights, output, device, learns)
     if not eye.dimension:
         raise UsageError(f"--encoder {encoder} sees nothing; the tables need image features")

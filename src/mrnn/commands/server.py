@@ -13,9 +13,9 @@ import typer
 from ..devices import require_device, require_precision
 from ..errors import DataError, UsageError
 from ..images.finding import printable
-from .beforehand import require_extra, require_library, require_model
+from .beforehand import EXTRAS, require_library, require_model, require_modules
 from .console import note, reporting_errors
-from .options import Device, Precision
+from .options import LIBRARY, Device, LibraryModel, Precision, default_model
 
 if TYPE_CHECKING:
     from ..captioner import Captioner
@@ -29,13 +29,21 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 def serve(
     library: Annotated[
         Optional[Path],
-        typer.Option("--library", "-l", help="A library to search, too.", metavar="DIR"),
+        typer.Option(
+            "--library",
+            "-l",
+            help="Folder of a library, which can be searched then, too.",
+            metavar="DIR",
+            envvar=LIBRARY,
+        ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; others than this machine's own need a key.")
+        str,
+        typer.Option(help="Address to listen at; one that other machines can reach needs a key."),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535, metavar="P")
+        int,
+        typer.Option(help="Port to listen at; 0 takes a free one.", min=0, max=65535, metavar="P"),
     ] = 8000,
     key_file: Annotated[
         Optional[Path],
@@ -43,18 +51,19 @@ def serve(
     ] = None,
     allow_host: Annotated[
         Optional[list[str]],
-        typer.Option(help="Another name that clients know this server by.", metavar="NAME"),
+        typer.Option(
+            help="Another name by which clients know this server; may be given several times.",
+            metavar="NAME",
+        ),
     ] = None,
     allow_origin: Annotated[
         Optional[list[str]],
-        typer.Option(help="Another site whose pages may ask.", metavar="https://SITE"),
-    ] = None,
-    model: Annotated[
-        Optional[str],
         typer.Option(
-            "--model", "-m", help="plain, default, or a model directory; else the library's own."
+            help="Another web site whose pages may ask this server; may be given several times.",
+            metavar="https://SITE",
         ),
     ] = None,
+    model: LibraryModel = None,
     device: Device = "auto",
     precision: Precision = None,
 ) -> int:
@@ -71,13 +80,13 @@ def serve(
             f"{host} can be reached from other machines: give a key, in a file that --key-file "
             "names or in MRNN_KEY"
         )
-    require_extra("the server", "serve")
+    require_modules("the server", EXTRAS["serve"])
     require_device(device)
     require_precision(precision)
     if library is not None:
         require_library(library)
     if library is None or model is not None:
-        require_model(model or "default")
+        require_model(model or default_model())
     from ..server import Access, Limits, create_app
     from ..server.running import listen, run
 
@@ -105,7 +114,7 @@ def _open(
     from ..library.library import Library
 
     if folder is None:
-        return load(model or "default", device, precision), None
+        return load(model or default_model(), device, precision), None
     captioner = None if model is None else load(model, device, precision)
     library = Library.open(folder, captioner, device, precision)
     library.catalogue.facts()

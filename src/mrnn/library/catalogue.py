@@ -371,6 +371,15 @@ def require_indexed(folder: Path) -> None:
         raise UsageError(f"{printable(folder)}: no library there yet; say what to index: PATH...")
 
 
+def require_own_folder(folder: Path) -> None:
+    """Raise DataError for a folder that holds other files and no library; OSError."""
+    entries = folder.iterdir() if folder.is_dir() else ()
+    shown = any(not entry.name.startswith(".") for entry in entries)
+    if shown and not (folder / CATALOGUE).exists():
+        name = printable(folder)
+        raise DataError(f"{name}: holds other files, and no library; name another folder")
+
+
 def _make(path: Path, facts: Mapping[str, str]) -> None:
     """Make a new catalogue under another name, then rename it."""
     fresh = path.with_name(f".{path.name}.new")

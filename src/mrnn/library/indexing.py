@@ -51,6 +51,7 @@ class Indexed:
     errors: tuple[tuple[Picture, ImageError], ...]  # what cannot be read, and was not told before
     problems: tuple[Problem, ...]  # members of tar files that cannot be used
     left_out: Mapping[str, int]  # entries by a program's name for them, or a pattern
+    waiting: int = 0  # files that are not settled, and stay as they were known
     is_upgraded: bool = False  # whether the catalogue is of another format now
 
 
@@ -63,16 +64,19 @@ def update(
     describe: Describer,
     stage: Stage,
     exclude: Sequence[str] = (),
+    is_settled: Callable[[File], bool] = lambda file: True,
 ) -> Indexed:
     """Make a library tell what lies under absolute paths, but for what patterns exclude.
 
-    Raises DataError when it cannot be written; what was done until then is kept.
+    A file that is not settled, such as one that is still being copied, stays as it was known.
+    Raises DataError when the library cannot be written; what was done until then is kept.
     """
     before = {key: state for root in roots for key, state in catalogue.states(root).items()}
     now = scan(roots, exclude)
     unseen = {os.fsencode(path): error for path, error in now.unseen}
     unseen |= {os.fsencode(root): error for root, error in away(catalogue, roots, before, unseen)}
-    there = {file.key: file for file in now.files}
+    waiting = {file.key for file in now.files if not is_settled(file)}
+    there = {file.key: file for file in now.files if file.key not in waiting}
     for key in [key for key, file in there.items() if file.fault and _was_read(before.get(key))]:
         unseen[key] = _kept(there.pop(key))
     pending = {
@@ -95,7 +99,7 @@ def update(
             )
             done += len(part.files)
             on_progress(done, len(pending))
-    gone = _gone(before.keys() - there.keys(), unseen)
+    gone = _gone(before.keys() - there.keys() - waiting, unseen)
     with catalogue.transaction():
         catalogue.drop_files(gone)
         catalogue.put_marks(unmarked)
@@ -117,6 +121,7 @@ def update(
         ),
         problems=now.problems,
         left_out=now.left_out,
+        waiting=len(waiting),
     )
 
 

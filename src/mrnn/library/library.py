@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,13 +31,20 @@ from ..model.blocks import one_thread
 from ..scoring.ranking import Stage
 from ..words.text import tokenise
 from .away import is_there
-from .catalogue import CATALOGUE, VECTORS, Catalogue, open_catalogue, require_indexed
+from .catalogue import (
+    CATALOGUE,
+    VECTORS,
+    Catalogue,
+    open_catalogue,
+    require_indexed,
+    require_own_folder,
+)
 from .contents import Content, File
 from .describing import describe
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
 from .records import search_document, search_html, search_lines, search_notes
-from .scanning import absolute
+from .scanning import absolute, require_seen
 from .vectors import Vectors, VectorStore
 
 _CODES = "codes.safetensors"
@@ -214,6 +221,7 @@ class Library:
         describer: Describer = describe,
         stage: Stage = lambda name, unit: nullcontext(lambda done, total: None),
         exclude: Sequence[str] | None = None,
+        is_settled: Callable[[File], bool] = lambda file: True,
     ) -> Indexed:
         """Bring the library up to date with what lies under paths: folders, pictures, tar files.
 
@@ -222,8 +230,10 @@ class Library:
 
         Without paths, with all that was added so far. What looks unchanged is not opened. With
         `rebuild` all is read anew, maybe for another model. Interrupted at any moment, the next
-        call goes on. A picture that cannot be read is told, and stops nothing. Raises UsageError
-        for pictures in memory: a library reads its pictures again, for another model or a page.
+        call goes on. A picture that cannot be read is told, and stops nothing. Files that are not
+        settled yet stay as they were known. Raises DataError where a new library would be of
+        nothing, since none of the paths is there, and UsageError for pictures in memory: a library
+        reads its pictures again, for another model or a page.
 
         >>> with mrnn.Library.open("album.library", captioner) as library:
         ...     print(library.add("album/").new)
@@ -232,6 +242,8 @@ class Library:
         roots = absolute(paths)
         if not roots:
             require_indexed(self.path)
+        elif not self._is_there():
+            require_seen(roots)
         with self._writing(rebuild) as catalogue:
             store = self._store(catalogue)
             with catalogue.transaction():
@@ -245,7 +257,15 @@ class Library:
                 roots += _below(catalogue.roots(), roots)
             patterns = catalogue.exclude()
             done = update(
-                catalogue, store, self.captioner, roots, captions, describer, stage, patterns
+                catalogue,
+                store,
+                self.captioner,
+                roots,
+                captions,
+                describer,
+                stage,
+                patterns,
+                is_settled,
             )
             self._make_codes(store.open(catalogue.next_row()), stage)
             with catalogue.transaction():
@@ -430,10 +450,8 @@ class Library:
     def _hold(self, stack: ExitStack) -> None:
         folder = printable(self.path)
         try:
+            require_own_folder(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
-            shown = (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
-            if not self._is_there() and any(shown):
-                raise DataError(f"{folder}: holds other files, and no library; name another folder")
             is_held = stack.enter_context(held(self.path))
         except OSError as error:
             raise DataError(f"{folder}: cannot be written ({error.strerror})") from None

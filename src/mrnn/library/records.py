@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MrnnError
-from ..images.finding import printable, suffixes_told
+from ..images.finding import Picture, printable, suffixes_told
 from ..pages.html import cards, escape, page, section, thumbnail
 from ..pages.notebook import SHOWN, TILE, left_out, notes_html, tiles
 from ..records import unknown_line
@@ -75,6 +78,15 @@ def indexed_lines(library: Path, counts: Mapping[str, int], done: Indexed) -> li
     ]
 
 
+def watched_line(counts: Mapping[str, int], done: Indexed, when: datetime) -> str:
+    """One of many updates to read."""
+    return (
+        f"{when:%Y-%m-%d %H:%M:%S}  {done.new:,} new, {done.changed:,} changed, "
+        f"{done.moved:,} moved, {done.deleted:,} deleted; {counts['pictures']:,} distinct pictures "
+        f"in {counts['files']:,} files"
+    )
+
+
 def search_document(results: Results) -> dict[str, Any]:
     """The JSON object of a search; figures that do not apply are null."""
     return {
@@ -138,21 +150,26 @@ def search_notes(results: Results) -> Iterator[str]:
         yield results.note
 
 
-def contact_sheet(results: Results) -> str:
-    """An HTML page of the pictures found, which it carries with it."""
+def contact_sheet(results: Results, roots: Sequence[Path], title: str) -> str:
+    """An HTML page of the pictures found, which it carries with it, to be sent to others.
+
+    Places are told from the folders of the library on (`roots`), and nothing of what is above.
+    """
     explanation = _LIKE if any(f.similarity is not None for f in results.found) else _FITS
-    notes = "".join(f"<p><strong>{escape(note)}</strong></p>" for note in search_notes(results))
+    for_others = replace(results, absent=0, note="")  # those are for who has the library
+    notes = "".join(f"<p><strong>{escape(note)}</strong></p>" for note in search_notes(for_others))
     threshold = "" if results.threshold is None else f" · a match from {results.threshold:+.2f}"
     introduction = f"<p class='dim'>{results.pictures:,} pictures searched{threshold}</p>{notes}"
-    sheet = section(f"{len(results.found)} found", explanation, cards(map(_card, results.found)))
-    return page(results.query, introduction, [sheet])
+    found = cards(_card(found, roots) for found in results.found)
+    sheet = section(f"{len(results.found)} found", explanation, found)
+    return page(title, introduction, [sheet])
 
 
 def search_html(results: Results) -> str:
     """The same for a notebook, where a cell needs less."""
     shown = tiles(
         (
-            _image(found, TILE),
+            _image(found, found.picture.name, TILE),
             f"{found.rank}. {printable(Path(found.picture.name).name)}",
             [*_figures(found), *["match"] * bool(found.match)],
         )
@@ -163,8 +180,8 @@ def search_html(results: Results) -> str:
     return f"<div>{heading}{shown}{notes_html(notes)}</div>"
 
 
-def _image(found: Found, side: int) -> str:
-    return thumbnail(found.picture, found.caption or printable(str(found.picture)), side)
+def _image(found: Found, name: str, side: int) -> str:
+    return thumbnail(found.picture, found.caption or printable(name), side)
 
 
 def _figures(found: Found) -> list[str]:
@@ -173,18 +190,33 @@ def _figures(found: Found) -> list[str]:
     return [f"perplexity {found.perplexity:.2f}", f"log ratio {found.log_ratio:+.2f}"]
 
 
-def _card(found: Found) -> str:
-    caption, image = found.caption or "", _image(found, _PIXELS)
+def _card(found: Found, roots: Sequence[Path]) -> str:
+    name, *others = (_place(place, roots) for place in (found.picture, *found.copies))
+    caption, image = found.caption or "", _image(found, name, _PIXELS)
     figures = " · ".join(_figures(found))
     if found.match:
         figures += " · <strong>match</strong>"
     kind = " class='right'" if found.match else ""
-    places = "<br>".join(escape(printable(str(p))) for p in (found.picture, *found.copies))
+    places = "<br>".join(map(escape, (name, *others)))
     return (
         f"<article><div{kind}>{image}</div><div class='text'><p class='said'>{found.rank}. "
         f"{escape(caption)}</p><p class='dim'>{figures}</p><p class='dim'>{places}</p></div>"
         "</article>"
     )
+
+
+def _place(picture: Picture, roots: Sequence[Path]) -> str:
+    """Where a picture lies below the outermost folder of the library, but in a home below that."""
+    path = picture if isinstance(picture, Path) else picture.shard
+    above = sorted({*roots} & {*path.parents}, key=lambda folder: len(folder.parts))
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - never raises
+    if above and home in path.parents and above[0] in home.parents:
+        above = [home]
+    place = str(path.relative_to(above[0]) if above else path.name)
+    if not isinstance(picture, Path):
+        name = picture.name
+        place += f": {name.rpartition('/')[2] if name.startswith('/') else name}"
+    return printable(place)
 
 
 def _named(found: Found) -> str:

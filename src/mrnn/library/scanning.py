@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from ..datasets.examples import Problem
 from ..datasets.shards import shard_pictures
-from ..errors import ImageError, UsageError
+from ..errors import DataError, ImageError, UsageError
 from ..images.finding import Picture, Sieve, anchored, find_images, printable
 from .contents import File
 
@@ -84,6 +84,19 @@ def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:
             unseen.append((shard, _unseen(shard, error)))
     seen = tuple(files.values())
     return Scan(seen, tuple(unseen), tuple(problems), found.others, sieve.counts)
+
+
+def require_seen(roots: Sequence[Path]) -> None:
+    """Raise DataError where all paths are missing or cannot be looked at: names that are wrong."""
+    faults = []
+    for root in roots:
+        try:
+            root.stat()
+        except (OSError, ValueError) as error:
+            faults.append(str(_unseen(root, error)))
+        else:
+            return
+    raise DataError("; ".join(faults))
 
 
 def _file(picture: Picture, size: int, status: os.stat_result) -> File:

@@ -23,7 +23,7 @@ _STYLE = """
   --card: #212124; --line: #3a3a3f; --tint: 110 178 232; --warm: 240 154 94; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 76rem; padding: 2rem 1.25rem 3rem; background: var(--page);
-  color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
+  color: var(--text); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; }
 p { margin: 0 0 1rem; } .dim { color: var(--dim); font-size: .875rem; }
 main { margin-top: 1.5rem; } main, .cards { display: grid; gap: 1.25rem;
@@ -121,14 +121,14 @@ def reduced(path: Picture, long_side: int) -> Image.Image:
 
 
 def embedded(image: Image.Image, description: str) -> str:
-    """An <img> that carries the picture itself."""
+    """An <img> that carries the picture itself, and nothing that its file tells of it."""
     return f'<img src="data:image/jpeg;base64,{jpeg(image)}" alt="{escape(description)}">'
 
 
 def jpeg(image: Image.Image) -> str:
-    """A picture as a JPEG file, in base64."""
+    """A picture as a JPEG file, in base64, with nothing that its own file tells of it."""
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
+    image.save(buffer, "JPEG", quality=85, comment=b"")  # else Pillow hands on the file's own
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -1,6 +1,6 @@
 """A caller's sentences, each scored for one image: log P by its words, and against the average.
 
-Dimension key: D feature, P prior images, M multimodal layer.
+Dimension key: S sentences, D feature.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from ..model.language_model import JointModel
 from ..results import Score, Word
 from ..words.packing import Corpus
 from ..words.text import END, SIGNS, Vocabulary
-from .likelihoods import log_prior
 from .pairs import Pairs
 from .word_scores import score_words, to_perplexity
 
@@ -21,11 +20,11 @@ from .word_scores import score_words, to_perplexity
 def score_sentences(
     model: JointModel,
     vocabulary: Vocabulary,
-    prior_terms: np.ndarray,
     feature: np.ndarray,
     sentences: Sequence[str],
+    priors: np.ndarray,
 ) -> list[Score]:
-    """Scores in order, given a feature (D,); P(s) is over the image terms (P, M).
+    """Scores in order, given a feature (D,) and log P(s) of each sentence's known words (S,).
 
     Unknown words count as the unknown word in log P(s | I), and not at all in the log-ratio.
     """
@@ -40,9 +39,10 @@ def score_sentences(
     of_known = of_all
     if any(map(vocabulary.unknown, sentences)):
         of_known = list(score_words(model, Pairs(known, owner, feature[None])))
-    priors = log_prior(model, known, prior_terms).tolist()
     results = []
-    for sentence, scored, part, prior in zip(sentences, of_all, of_known, priors, strict=True):
+    for sentence, scored, part, prior in zip(
+        sentences, of_all, of_known, priors.tolist(), strict=True
+    ):
         logprobs = scored.logprobs.tolist()
         words = zip([*vocabulary.tokenise(sentence), SIGNS[END]], logprobs, strict=True)
         logprob = sum(logprobs)

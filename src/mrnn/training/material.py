@@ -41,6 +41,7 @@ class ImageSide:
     identity: EncoderIdentity
     dimension: int  # D
     file: EncoderFile | None = None  # all of the encoder; none where there is no network
+    precision: int = 32  # bits of the encoder's numbers, or 8
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,204 @@
+"""The command that explains sentences about photos; heavy imports inside."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ..config import Decoding
+from ..errors import ImageError, UsageError
+from ..images.finding import check_file, find_images, printable
+from .beforehand import require_folder, require_images, require_model, require_output, unreadable
+from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
+from .options import Beam, Device, Exclude, Json, Model, Precision
+
+if TYPE_CHECKING:
+    from ..results import Explanation
+
+    Results = Iterator[tuple[Path, Explanation | ImageError]]
+
+_ALTERNATIVES = 4  # words that are shown beside the one that was said
+_KINDS = (".png", ".html")  # of one picture or page
+_CONTENTS = "explained.html"  # leads to the pages of several
+
+
+@reporting_errors
+def explain(
+    paths: Annotated[list[Path], typer.Argument(help="Photos and folders.", metavar="PATH...")],
+    sentence: Annotated[
+        Optional[str],
+        typer.Option(
+            help="A sentence to explain, in place of the caption that the model writes.",
+            metavar="TEXT",
+        ),
+    ] = None,
+    output: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write a picture or a page of one photo, FILE.png or FILE.html; of several a "
+            "folder with a page for each.",
+            metavar="FILE|FOLDER",
+        ),
+    ] = None,
+    beam: Beam = 1,
+    prefix: Annotated[
+        str, typer.Option(help="Words that the sentence begins with.", metavar="TEXT")
+    ] = "",
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Make heat maps from one look at the photo: a tenth of the time, less true.",
+        ),
+    ] = False,
+    exclude: Exclude = None,
+    model: Model = "default",
+    device: Device = "auto",
+    precision: Precision = None,
+    json: Json = False,
+) -> int:
+    """Say why each word was said: its probability, what it came from, and where in the picture."""
+    from ..records import caption_document, explanation_document, explanation_lines
+
+    if sentence is not None and (prefix or beam != 1):
+        raise UsageError("--sentence goes with neither --prefix nor --beam")
+    is_one = len(paths) == 1 and not paths[0].is_dir()
+    if output is not None:
+        _require_output(output, paths[0] if is_one else None)
+    require_model(model, device, precision)
+    found = find_images(paths, exclude or ())
+    note_left_out(found.left_out)
+    require_images(found, paths)
+    how = Decoding(beam=beam, prefix=prefix, alternatives=_ALTERNATIVES)
+    explained = _explained(found.images, sentence, how, quick, model, device, precision)
+    results: Results = zip(found.images, explained, strict=True)
+    if output is not None:
+        write = _write_page if _is_file(output) else _write_pages
+        results = write(output, paths, results)
+    total, failed = len(found.images) + len(found.errors), 0
+    with progress("explaining", beside_output=True) as show:
+        for done, (image, result) in enumerate(chain(found.errors, results), 1):
+            if isinstance(result, ImageError):
+                failed += 1
+                note(f"mrnn: {result}")
+                if json:
+                    emit(caption_document(image, result, False))
+            else:
+                if json:
+                    emit(explanation_document(str(image), result, False))
+                elif output is None:
+                    print("\n".join(explanation_lines(image, result)))
+                if result.unknown:
+                    note(f"not in the vocabulary: {', '.join(result.unknown)}")
+            show(done, total)
+    return exit_code(total - failed, failed)
+
+
+def _explained(
+    images: Sequence[Path],
+    sentence: str | None,
+    how: Decoding,
+    quick: bool,
+    model: str,
+    device: str,
+    precision: int | None,
+) -> Iterator[Explanation | ImageError]:
+    """What explains each image, or the error met; without a model if none can be read."""
+    faults = unreadable(images)
+    if faults is not None:
+        yield from faults
+        return
+    from ..captioner import load
+
+    captioner = load(model, device, precision)
+    for image in images:
+        try:
+            check_file(image)
+            yield captioner.explain(image, sentence, how, quick)
+        except ImageError as error:
+            yield error
+
+
+def _is_file(output: Path) -> bool:
+    """Whether one picture or page is to be written, not a folder of pages."""
+    return output.suffix.lower() in _KINDS and not output.is_dir()
+
+
+def _require_output(output: Path, image: Path | None) -> None:
+    """Raise UsageError for an output that does not suit a photo, or several; DataError."""
+    if image is not None and not output.is_dir():
+        if not _is_file(output):
+            raise UsageError(
+                f"{printable(output)}: write to a name that ends with .png or .html, or into a "
+                "folder that is there"
+            )
+        if output.exists() and image.exists() and output.samefile(image):
+            raise UsageError(
+                f"{printable(output)}: that is the picture itself; choose another name"
+            )
+        if not output.parent.is_dir():
+            raise UsageError(f"{printable(output)}: there is no such folder; make it first")
+        require_output(output)
+    elif _is_file(output):
+        raise UsageError(f"{printable(output)}: is for one photo; for several name a folder")
+    else:
+        require_folder(output)
+
+
+def _write_page(output: Path, paths: Sequence[Path], results: Results) -> Results:
+    """Write the picture or page of the one photo; a failure takes its explanation's place."""
+    for image, result in results:
+        yield image, _written(output, image, result)
+
+
+def _write_pages(folder: Path, paths: Sequence[Path], results: Results) -> Results:
+    """Write a page for each photo as it passes, and at the end one that leads to them."""
+    from ..explanation.contents_page import contents_page
+    from ..files import write_whole
+
+    pages: dict[str, tuple[Path, str]] = {}  # by their place in the folder
+    for image, result in results:
+        place = _place(image, paths, pages)
+        written = _written(folder / place, image, result)
+        if not isinstance(written, ImageError):
+            pages[place] = image, written.caption.text
+        yield image, written
+    if pages:
+        write_whole(folder / _CONTENTS, contents_page(pages))
+        note(f"written: {printable(folder / _CONTENTS)}")
+
+
+def _place(image: Path, paths: Sequence[Path], taken: Container[str]) -> str:
+    """Where the page of a photo goes: below the folder as the photo lies below its own."""
+    above = next((path for path in paths if path in image.parents), image.parent)
+    place = image.relative_to(above).as_posix()
+    names = chain([f"{place}.html"], (f"{place}-{n}.html" for n in count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def _written(
+    output: Path, image: Path, result: Explanation | ImageError
+) -> Explanation | ImageError:
+    """The explanation, with its picture or page written; else the error."""
+    if isinstance(result, ImageError):
+        return result
+    from ..explanation.page import explanation_page
+    from ..explanation.picture import explanation_picture
+    from ..files import write_whole
+
+    draw = explanation_picture if output.suffix.lower() == ".png" else explanation_page
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(output, draw(image, result))
+    except ImageError as error:
+        return error
+    except OSError as error:
+        return ImageError("page", f"{printable(output)}: cannot be written ({error.strerror})")
+    note(f"written: {printable(output)}")
+    return result
