@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -34,11 +35,14 @@ from .contents import Content, File
 from .describing import describe
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
+from .thumbnails import Thumbnails
+from .timeline import EVERY, Filter, Timeline, read_timeline
 from .vectors import Vectors, VectorStore
 
 _CODES = "codes.safetensors"
 _REBUILDING = "rebuilding"  # the fact that holds the model of a rebuilding until it is done
 _UNCOVERED = 0.05  # of the pictures may be without codes before these are made anew
+_REST = 5  # times as long as it took to read the timeline, it is not read again
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class Library:
         self._precision = precision
         self._reader: Catalogue | None = None
         self._snapshot: _Snapshot | None = None
+        self._timeline: tuple[int, float, Timeline] | None = None  # version, until when it will do
 
     @classmethod
     def open(
@@ -117,7 +122,7 @@ class Library:
         """Let go of the files."""
         if self._reader is not None:
             self._reader.close()
-        self._reader = self._snapshot = None
+        self._reader = self._snapshot = self._timeline = None
 
     def __enter__(self) -> Library:
         return self
@@ -169,6 +174,21 @@ class Library:
         }
         return list(found.values())
 
+    def timeline(self) -> Timeline:
+        """The pictures by date and folder; one that is a moment old while another process adds.
+
+        Safe to call from any thread, once the catalogue is open.
+        """
+        with self.catalogue.reading():
+            version, now = self.catalogue.version(), monotonic()
+            if self._timeline is None or (
+                self._timeline[0] != version and now >= self._timeline[1]
+            ):
+                timeline = read_timeline(self.catalogue)
+                took = monotonic() - now
+                self._timeline = version, now + (1 + _REST) * took, timeline
+            return self._timeline[2]
+
     def knows(self, path: ImagePath) -> bool:
         """Whether a path was added, or any file at or below it."""
         [root] = _absolute(path)
@@ -211,6 +231,7 @@ class Library:
                 catalogue, store, self.captioner, roots, captions, describer, stage, patterns
             )
             self._make_codes(store.open(catalogue.next_row()), stage)
+            Thumbnails(self.path).keep_only(catalogue)
             with catalogue.transaction():
                 catalogue.put_facts({_REBUILDING: ""})
         return replace(done, is_upgraded=catalogue.is_upgraded)
@@ -229,10 +250,13 @@ class Library:
             below = {os.fsencode(root) for root in catalogue.roots() if _is_below(root, roots)}
             catalogue.drop_roots(keys | below | set(map(os.fsencode, roots)))
             catalogue.forget_unused()
+            Thumbnails(self.path).keep_only(catalogue)
         return len(keys)
 
-    def search(self, sentence: str, k: int = 10) -> Results:
+    def search(self, sentence: str, k: int = 10, among: Filter = EVERY) -> Results:
         """The k pictures that a sentence fits best, by perplexity (paper sec. 6).
+
+        Others than those of the filter are not looked at: the library might as well lack them.
 
         First-order scores choose the candidates, exact ones order them. The picture with the
         higher log-ratio than all others may still be a poor one: `match` tells. Words outside the
@@ -242,7 +266,7 @@ class Library:
         _require_places(k)
         if not tokenise(sentence):
             raise UsageError(f"{sentence!r} has no words to search for")
-        now = self._now()
+        now = self._now(among)
         captioner = self.captioner
         unknown = captioner.unknown_words(sentence)
         match = None if unknown else captioner.bundle.match
@@ -265,14 +289,16 @@ class Library:
         }
         return self._results(sentence, now, figures, threshold, unknown)
 
-    def like(self, image: ImagePath, k: int = 10) -> Results:
+    def like(self, image: ImagePath, k: int = 10, among: Filter = EVERY) -> Results:
         """The k pictures most like another one, by the cosine of their image terms."""
-        return self.like_term(os.fspath(image), self.captioner.terms_of(image), k)
+        return self.like_term(os.fspath(image), self.captioner.terms_of(image), k, among)
 
-    def like_term(self, query: str, term: np.ndarray, k: int = 10) -> Results:
+    def like_term(
+        self, query: str, term: np.ndarray, k: int = 10, among: Filter = EVERY
+    ) -> Results:
         """What `like` gives for the image term (1, M) of another picture, which `query` names."""
         _require_places(k)
-        now = self._now()
+        now = self._now(among)
         rows, cosines = now.index.nearest(term[0], k)
         figures = {
             int(row): {"similarity": float(cosine)}
@@ -306,7 +332,18 @@ class Library:
         told = absent, threshold, unknown, now.index.note
         return Results(query, tuple(found), len(now.rows), *told)
 
-    def _now(self) -> _Snapshot:
+    def _now(self, among: Filter = EVERY) -> _Snapshot:
+        """The pictures of a filter as they are now."""
+        now = self._all()
+        if among == EVERY:
+            return now
+        timeline = self.timeline()
+        if timeline.generation != now.generation:  # rebuilt just now
+            now = self._all()
+        rows = np.intersect1d(now.rows, timeline.rows(among), assume_unique=True)
+        return replace(now, rows=rows, index=now.index.among(rows))
+
+    def _all(self) -> _Snapshot:
         """The library as it is now, read again where another process has changed it."""
         catalogue, codes = self.catalogue, self.path / _CODES
         centres = self.captioner.anchors  # opens the model: nobody shall wait for that

@@ -1,0 +1,139 @@
+"""A library as people look at it: pages of pictures by date, what to filter by, and exports."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePath
+from typing import IO, Any, Literal
+
+from ..images.finding import Picture, printable
+from ..images.xmp import with_description
+from ..library.contents import Content, key_of
+from ..library.library import Library
+from ..library.timeline import Dated, Filter
+
+Format = Literal["csv", "xmp"]
+COLUMNS = ("image", "folder", "date", "date_of", "caption")
+_AT_ONCE = 500  # pictures
+_IN_MEMORY = 4_000_000  # bytes of an export
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin what a spreadsheet would compute
+
+
+def file_name(picture: Picture) -> str:
+    """The last part of where a picture lies: the folders above it are nobody's business."""
+    return printable(PurePath(picture.name).name)
+
+
+def dated_document(dated: Dated | None) -> dict[str, Any]:
+    """When and where a picture was, as all answers tell it."""
+    if dated is None:  # it came just now
+        return {"date": None, "date_of": None, "folder": None}
+    date_of = "exif" if dated.is_taken else "file"
+    return {"date": dated.when, "date_of": date_of, "folder": dated.folders[0]}
+
+
+def page_document(library: Library, which: Filter, start: int, k: int) -> dict[str, Any]:
+    """Some pictures of a filter, newest first, from a place on."""
+    found = library.timeline().among(which)
+    results = [
+        {
+            "image": dated.digest.hex(),
+            "name": file_name(places[0]),
+            "copies": [file_name(copy) for copy in places[1:]],
+            "caption": content.caption[0] if content.caption else None,
+            **dated_document(dated),
+        }
+        for dated, content, places in _known(library, found[start : start + k])
+    ]
+    return {"pictures": len(found), "results": results}
+
+
+def contents_document(library: Library) -> dict[str, Any]:
+    """What there is to filter by."""
+    timeline = library.timeline()
+    return {
+        "pictures": len(timeline.among(Filter())),
+        "dated": timeline.is_dated,
+        "months": [{"month": m, "pictures": n} for m, n in timeline.months.items()],
+        "folders": [{"folder": f, "pictures": n} for f, n in timeline.folders.items()],
+    }
+
+
+def chosen(library: Library, digests: Sequence[bytes] | None, which: Filter) -> list[Dated]:
+    """The pictures of these digests that there are, or else those of a filter."""
+    timeline = library.timeline()
+    if digests is None:
+        return list(timeline.among(which))
+    found = map(timeline.of, dict.fromkeys(digests))
+    return [dated for dated in found if dated is not None]
+
+
+def export(library: Library, pictures: Sequence[Dated], form: Format) -> IO[bytes]:
+    """Captions as a table, or as a zip with an XMP sidecar for each picture that has one."""
+    file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - who reads it closes it
+    try:
+        known = _known(library, pictures)
+        if form == "csv":
+            _write_csv(file, known)
+        else:
+            _write_sidecars(file, known, library.timeline().folder_of)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _known(
+    library: Library, pictures: Sequence[Dated]
+) -> Iterator[tuple[Dated, Content, list[Picture]]]:
+    """What the catalogue knows of pictures, in their order, but for those that went meanwhile."""
+    for start in range(0, len(pictures), _AT_ONCE):
+        part = pictures[start : start + _AT_ONCE]
+        known = library.catalogue.pictures([dated.row for dated in part])
+        for dated in part:
+            content, places = known.get(dated.row, (None, []))
+            if content is not None and content.digest == dated.digest:  # else it was rebuilt
+                yield dated, content, places
+
+
+def _write_csv(file: IO[bytes], known: Iterable[tuple[Dated, Content, list[Picture]]]) -> None:
+    """A row a picture, in UTF-8 with the mark by which spreadsheets know it."""
+    text = io.TextIOWrapper(file, "utf-8-sig", newline="", write_through=True)
+    rows = csv.writer(text)
+    rows.writerow(COLUMNS)
+    for dated, content, places in known:
+        told = dated_document(dated)
+        caption = content.caption[0] if content.caption else ""
+        cells = file_name(places[0]), told["folder"], told["date"], told["date_of"], caption
+        rows.writerow(map(_inert, cells))
+    text.detach()
+
+
+def _inert(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _write_sidecars(
+    file: IO[bytes],
+    known: Iterable[tuple[Dated, Content, list[Picture]]],
+    folder_of: Callable[[bytes], str],
+) -> None:
+    """`photo.jpg.xmp` in the folders of the photos: unpacked there, they lie beside them."""
+    names: set[str] = set()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for _, content, places in known:
+            if content.caption is None:
+                continue
+            document = with_description(None, content.caption[0], file_name(places[0]))
+            for picture in places:
+                name = f"{file_name(picture)}.xmp"
+                place = "/".join(filter(None, (folder_of(key_of(picture)), name)))
+                if place not in names:
+                    names.add(place)
+                    archive.writestr(place, document)
