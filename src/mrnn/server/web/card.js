@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { announce, button, element } from "./dom.js";
 import { MOST_WORDS, evidence } from "./evidence.js";
 import { END, confidence, minus, percent, shown, signed, spokenPercent } from "./format.js";
-import { photoFrame } from "./photo.js";
+import { photoFrame } from "./frame.js";
 
 const MORE_WORDS = 30; // that the model writes after those it is given
 const ABOUT = "Perplexity: between how many words the model hesitated on average; lower is surer.";
@@ -22,9 +22,12 @@ function trust({ sure, main_word: word, strangeness, words }) {
 /**
  * A card for a photo (see api.js) that is shown from a URL. `run` is the queue of questions,
  * `settings` a function that returns how sentences are written now (see settings.js), `longest`
- * the most characters of a sentence, `onRemove` is called when the card is taken away.
+ * the most characters of a sentence, `onRemove` is called when the card is taken away, `onState`
+ * with "waiting", "asking", "done" or "failed"; `facts` is a node of what else is known of it.
  */
-export function photoCard(photo, url, { run, settings, longest, onRemove }) {
+export function photoCard(
+  photo, url, { run, settings, longest, onRemove, onState = () => {}, facts = "" },
+) {
   const frame = photoFrame(url, photo.name);
   const status = element("p", { class: "status dim", tabindex: "-1" });
   const fault = element("div", { class: "fault", role: "alert" });
@@ -52,6 +55,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
       { class: "side" },
       element("header", {}, element("h2", { class: "name", text: photo.name, title: photo.name }),
         remove),
+      facts,
       status,
       fault,
       story,
@@ -100,11 +104,19 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     const mine = new AbortController();
     asking = mine;
     isWritten = written;
-    busy(true, "Looking at it …");
+    busy(true, "Waiting for its turn …");
+    onState("waiting");
     const request = { signal: mine.signal, onWait: waits };
+    const explain = () => {
+      if (asking === mine) {
+        status.textContent = "Looking at it …";
+        onState("asking");
+      }
+      return api.explain(photo, fields, request);
+    };
     try {
       const [explanation, scored] = await Promise.all([
-        run(() => api.explain(photo, fields, request), first),
+        run(explain, first),
         typed ? run(() => api.score(photo, fields.sentence, request), first) : null,
       ]);
       if (asking !== mine) return;
@@ -140,6 +152,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     busy(false);
     const isProblem = error instanceof api.Problem;
     const said = isProblem ? error.message : "The page has a fault; load it again.";
+    onState("failed");
     const retry = again && button("Try again", again, { class: "quiet" });
     node.classList.toggle("failed", !current);
     fault.replaceChildren(element("p", { text: said }), ...(retry ? [retry] : []));
@@ -151,6 +164,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     const hadFocus = [status, story].some((part) => part.contains(document.activeElement));
     const hadChoice = document.activeElement.matches(".choice");
     busy(false);
+    onState("done");
     current = next;
     isWritten = next.written;
     node.classList.remove("failed");
@@ -215,7 +229,13 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     onRemove?.();
   }
 
-  return { node, write, rewrite, ask, refuse, close };
+  return {
+    node, write, rewrite, ask, refuse, close,
+    paint: frame.paint,
+    name: photo.name,
+    /** The sentence that is shown, once there is one. */
+    said: () => current?.explanation.caption,
+  };
 }
 
 function ownSentence(longest, onSentence) {
