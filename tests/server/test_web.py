@@ -74,7 +74,7 @@ def test_a_map_is_warm_and_cool_where_the_model_looks(browser, server, photos):
     change = "told.results[0].heat.area = [0.25, 0, 0.75, 1];"
     change += "told.results[0].words[1].heat = [[2, -2], [0, 0]]"
     with browser.before(changing("explain", change)):
-        browser.open(server)
+        browser.open(server + "#explain")
         explained(browser, photos[0])
         point_at(browser, 1)
         red, _, blue, _ = heat_at(browser, 0.375, 0.25)
@@ -189,10 +189,10 @@ def test_html_in_names_and_sentences_is_text(page, photos, tmp_path):
     assert (
         page.run("return document.querySelectorAll('#cards :is(i, script, [src=x])').length") == 0
     )
-    page.go("#search")
+    page.go("#photos")
     page.one("#query-text").send_keys("<u>dog</u> zorb<s>" + Keys.ENTER)
     assert "<u>dog</u>" in page.until_text("#found-note", "the best")
-    assert page.run("return document.querySelectorAll('#search :is(u, s)').length") == 0
+    assert page.run("return document.querySelectorAll('#photos :is(u, s)').length") == 0
 
 
 def test_an_unreadable_file_says_so_and_the_others_go_on(page, photos, tmp_path):
@@ -253,7 +253,7 @@ def test_settings_change_what_the_model_wrote_and_nothing_else(browser, server, 
         browser.run(for_each, *modes)
 
     with browser.before(changing("explain", "")):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.until_text("#model", "words")
         browser.upload("#files", photos[:2])
         browser.until(lambda: len(browser.all(".words")) == 2, "two captions")
@@ -298,7 +298,7 @@ def test_photos_come_by_drop_and_by_paste(page, photos):
 
 def test_at_most_two_photos_are_asked_about_at_a_time(browser, server, photos):
     with browser.before(GATE):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.upload("#files", [*photos, photos[0]])
         browser.until(lambda: browser.run("return window.now") == 2, "two questions")
         assert len(browser.all(".card img")) == 5  # all are shown at once
@@ -309,7 +309,7 @@ def test_at_most_two_photos_are_asked_about_at_a_time(browser, server, photos):
 
 def test_a_full_queue_is_waited_for(browser, server, photos):
     with browser.before(refusing(429, "the queue is full")):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.upload("#files", photos[:1])
         browser.until_text(".status", "busy; trying again in 1 second")
         assert said(browser)
@@ -325,7 +325,7 @@ def test_a_full_queue_is_waited_for(browser, server, photos):
 )
 def test_a_fault_of_the_server_can_be_tried_again(browser, server, photos, script, message):
     with browser.before(script):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.upload("#files", photos[:1])
         browser.until_text(".fault", message)
         browser.one(".fault button").send_keys(Keys.ENTER)
@@ -337,7 +337,7 @@ def test_a_big_file_is_not_even_sent(browser, server, photos):
     small = min(photos, key=lambda photo: photo.stat().st_size)
     big = max(photos, key=lambda photo: photo.stat().st_size)
     with browser.before(changing("model", "told.limits.bytes = 200_000")):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.until_text("#model", "words")
         browser.upload("#files", [big, small])
         assert said(browser)
@@ -352,7 +352,7 @@ def test_a_big_file_is_not_even_sent(browser, server, photos):
 def test_the_unknown_word_is_no_way_to_go_on(browser, server, photos):
     change = 'told.results[0].words[1].alternatives[3].word = "##UNK##"'
     with browser.before(changing("explain", change)):
-        browser.open(server)
+        browser.open(server + "#explain")
         explained(browser, photos[0])
         point_at(browser, 1)
         assert browser.texts(".runner")[3].startswith("(a rare word)")
@@ -361,7 +361,7 @@ def test_the_unknown_word_is_no_way_to_go_on(browser, server, photos):
 
 def test_nobody_goes_on_after_the_unknown_word(browser, server, photos):
     with browser.before(changing("explain", 'told.results[0].words[1].word = "##UNK##"')):
-        browser.open(server)
+        browser.open(server + "#explain")
         explained(browser, photos[0])
         point_at(browser, 1)
         assert browser.all("button.runner")
@@ -440,10 +440,12 @@ def test_nothing_leads_sideways_on_a_phone(page, server, photos, tmp_path):
         page.one(".runner")
         page.run("document.querySelector('[value=drawn]').click()")
         assert beyond(page) == []
-        page.go("#search")
+        page.go("#photos")
         page.one("#query-text").send_keys("a dog " + "zorb" * 30 + Keys.ENTER)
-        page.one(".tile")
+        page.until_text("#found-note", "the best")
+        page.one("#filters").click()
         assert beyond(page) == []
-        page.one(".tile button").click()
+        page.one(".open").click()
+        page.one("#viewer-info").click()
         page.one("dialog .scored")
         assert beyond(page) == []
