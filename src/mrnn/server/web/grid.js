@@ -50,10 +50,11 @@ export function photoGrid({ onOpen, selected }) {
 
   function tile(item, i) {
     const image = element("img", { alt: "", draggable: "false", decoding: "async" });
+    const said = item.caption || item.name;
     const open = button("", (event) => {
       if (selected.size()) pick(i, !selected.has(item.image), event.shiftKey);
       else onOpen(i);
-    }, { class: "open", "aria-label": item.caption || item.name, title: item.caption || item.name });
+    }, { class: "open", "aria-label": said, title: said });
     open.append(image, ...pill(item));
     const check = element("input", { type: "checkbox", "aria-label": `Select ${item.name}` });
     check.addEventListener("click", (event) => pick(i, check.checked, event.shiftKey));

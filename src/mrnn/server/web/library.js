@@ -2,7 +2,7 @@
 
 import * as address from "./address.js";
 import * as api from "./api.js";
-import { button, byId, element } from "./dom.js";
+import { button, byId, element, notify } from "./dom.js";
 import { filtersRow } from "./filters.js";
 import { counted, tooLarge } from "./format.js";
 import { photoGrid } from "./grid.js";
@@ -23,6 +23,7 @@ export function libraryView(run, limits) {
   let total = 0; // pictures that can be shown
   let loading = null; // a promise
   let asking = new AbortController();
+  let contents = null; // a promise of what there is to filter by
   let dropped = null; // the photo of one's own
   let isPushed = false; // whether Back leads from the full view to the grid
 
@@ -91,6 +92,10 @@ export function libraryView(run, limits) {
   /** Show what the address says. */
   async function show(wanted) {
     state = wanted;
+    contents ??= api.contents().then(filters.offer, (error) => {
+      contents = null;
+      notify(error.message);
+    });
     if (state.like === MINE && !dropped) {
       address.go({ ...filter() }, true); // the page was loaded again, and has no photo of yours
       return;
@@ -193,10 +198,6 @@ export function libraryView(run, limits) {
     leave() {
       state = { ...state, photo: "" };
       full.close();
-    },
-    /** Fill the filters; the server has a library. */
-    async begin() {
-      filters.offer(await api.contents());
     },
   };
 }

@@ -87,7 +87,6 @@ async function meetServer() {
     byId("elsewhere").hidden = !model.address;
     byId("address").textContent = model.address ?? "";
     showView();
-    if (hasLibrary) await library.begin();
   } catch (error) {
     byId("model").textContent = error.message;
     notify(error.message);

@@ -176,7 +176,8 @@ function figures({ similarity, log_ratio: ratio, perplexity }) {
   if (!told.length) return [];
   const rows = told.flatMap(([name, value, about]) =>
     [element("dt", { text: name, title: about }), element("dd", { text: value })]);
+  const notes = told.map(([name, , about]) =>
+    element("p", { class: "dim small", text: `${name}: ${about}.` }));
   return [element("details", { class: "found-figures" },
-    element("summary", { text: "Figures of the search" }), element("dl", {}, ...rows),
-    ...told.map(([name, , about]) => element("p", { class: "dim small", text: `${name}: ${about}.` })))];
+    element("summary", { text: "Figures of the search" }), element("dl", {}, ...rows), ...notes)];
 }
