@@ -12,7 +12,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from web_browser import beyond, explained, focused, heat, heat_at, point_at, said
-from web_scripts import FORMATTED, GATE, GIVE, GIVE_TEXT, READINGS, SILENT, changing, refusing
+from web_scripts import FORMATTED, GATE, GIVE, GIVE_TEXT, KEPT, READINGS, SILENT, changing, refusing
 from web_servers import explain, score
 
 # Its fixtures are those of the tests here.
@@ -23,12 +23,14 @@ def test_a_photo_gets_the_servers_caption_and_its_confidence(page, server, photo
     page.upload("#files", photos[:1])
     told = explain(server, photos[0])
     assert said(page) == told["caption"]
-    assert page.text(".figures summary").startswith(f"Confidence {100 * told['sure']:.0f}%")
-    assert f"Perplexity {told['perplexity']:.1f}" in page.text(".figures")
+    line = page.text(".figures summary")
+    assert line.startswith(f"{100 * told['sure']:.0f}% sure of {told['main_word']}")
+    assert "Perplexity" not in page.text(".figures")
     assert told["caption"] in page.until_text("#said", photos[0].name)
     assert page.one(".card img").get_attribute("alt") == told["caption"]
     page.one(".figures summary").click()
-    assert f"the chance that “{told['main_word']}” is right" in page.text(".figures p")
+    assert f"The chance that “{told['main_word']}” is right" in page.text(".figures p")
+    assert f"Perplexity\n{told['perplexity']:.1f}" in page.text(".figures dl")
 
 
 def test_words_show_their_map_their_runners_up_and_their_sources(page, server, photos):
@@ -163,12 +165,14 @@ def test_ones_own_sentence_is_scored_and_explained(page, server, photos):
     explained(page, photos[0])
     sentence = "a woman in an orange zorbsuit smiles"
     page.one(".own input").send_keys(sentence + Keys.ENTER)
-    line = page.until_text(".scored summary", "log P")
+    line = page.until_text(".scored summary", "with this photo")
+    page.one(".scored summary").click()
+    figures = page.text(".scored dl")
     told = score(server, photos[0], sentence)
     assert line.startswith(("Less likely", "Likelier")[told["log_ratio"] > 0])
-    assert f"log P −{-told['logprob']:.1f}" in line
-    assert f"Perplexity {told['perplexity']:.1f}" in line
-    assert f"{told['log_ratio']:+.1f}".replace("-", "−") in line
+    assert f"log P\n−{-told['logprob']:.1f}" in figures
+    assert f"Perplexity\n{told['perplexity']:.1f}" in figures
+    assert f"Log ratio\n{told['log_ratio']:+.1f}".replace("-", "−") in figures
     assert said(page) == sentence
     assert "“zorbsuit”" in page.text(".unknown")
     assert point_at(page, 1).startswith("woman")
@@ -271,6 +275,36 @@ def test_settings_change_what_the_model_wrote_and_nothing_else(browser, server, 
         assert focused(browser) == browser.texts(".card:first-child .word")[0]
         choose("surest")
         browser.until(lambda: not browser.all(".choices"), "all cards to follow")
+        browser.faults()
+
+
+def test_many_photos_are_a_list_with_the_progress_of_each(browser, server, photos, tmp_path):
+    bad = tmp_path / "=letter.jpg"
+    bad.write_bytes(b"no picture at all")
+    with browser.before(GATE + KEPT):
+        browser.open(server + "#explain")
+        browser.upload("#files", [bad, *photos])
+        browser.until(lambda: browser.run("return window.now") == 2, "two questions")
+        assert len(browser.all(".card.compact")) == 5
+        heights = browser.run("return [...document.querySelectorAll('.card')].map((c) => "
+                              "c.offsetHeight)")  # fmt: skip
+        assert max(heights) < 130
+        status = ["Looking at it …"] * 2 + ["Waiting for its turn …"] * 3
+        assert browser.texts(".status") == status
+        assert browser.text("#progress-text") == "0 of 5 captioned"
+        browser.run("window.open()")
+        browser.until_text("#progress-text", "4 of 5 captioned, 1 failed")
+        assert "=letter.jpg" in browser.text(".compact .fault")
+        browser.one("#save").click()
+        name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
+        rows = base64.b64decode(content).decode("utf-8-sig").splitlines()
+        assert name == "captions.csv"
+        assert rows[0] == "image,caption"
+        assert [row.split(",")[0] for row in rows[1:]] == [photo.name for photo in photos]
+        browser.seen(".unfold")[1].send_keys(Keys.ENTER)
+        assert focused(browser) == ""
+        point_at(browser, 0)
+        assert browser.seen(".panel h3")
         browser.faults()
 
 

@@ -176,7 +176,7 @@ def test_search_finds_pictures_and_says_why(grid, photos):
 
 def test_a_chance_is_told_and_its_absence_is_not(browser, server):
     change = (
-        "told.results.forEach((r, i) => { r.chance = [0.83, 0.05, null][i]; r.match = false });"
+        "told.results.forEach((r, i) => { r.chance = [0.83, 0.004, null][i]; r.match = false });"
     )
     change += "told.results[3].match = true"
     with browser.before(changing("search", change)):
@@ -184,7 +184,7 @@ def test_a_chance_is_told_and_its_absence_is_not(browser, server):
         tiles(browser, 4)
         pills = "return [...document.querySelectorAll('.tile')].map((t) => " \
             "t.querySelector('.pill')?.innerText ?? '')"  # fmt: skip
-        assert browser.run(pills) == ["83% likely right", "5.0% likely right", "", "match"]
+        assert browser.run(pills) == ["83% likely right", "< 1% likely right", "", "match"]
 
 
 def test_more_pictures_come_below_those_that_are_there(browser, server):

@@ -109,14 +109,14 @@ def _write_csv(file: IO[bytes], known: Iterable[tuple[Dated, Content, list[Pictu
     for dated, content, places in known:
         told = dated_document(dated)
         caption = content.caption[0] if content.caption else ""
-        cells = file_name(places[0]), told["folder"], told["date"], told["date_of"], caption
-        rows.writerow(map(_inert, cells))
+        paths = [_inert(path, "./") for path in (file_name(places[0]), told["folder"])]
+        rows.writerow([*paths, told["date"], told["date_of"], _inert(caption, "'")])
     text.detach()
 
 
-def _inert(cell: str) -> str:
+def _inert(cell: str, mark: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return f"{mark}{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _write_sidecars(

@@ -3,21 +3,28 @@
 import * as api from "./api.js";
 import { announce, button, element } from "./dom.js";
 import { MOST_WORDS, evidence } from "./evidence.js";
-import { END, confidence, minus, percent, shown, signed, spokenPercent } from "./format.js";
+import { END, minus, percent, shown, signed } from "./format.js";
 import { photoFrame } from "./frame.js";
 
 const MORE_WORDS = 30; // that the model writes after those it is given
 const ABOUT = "Perplexity: between how many words the model hesitated on average; lower is surer.";
 const STRANGE = 0.99; // the strangeness from which on it is said
 
-/** What the confidence is in: the word that the photo speaks for most, if the model can tell. */
-function trust({ sure, main_word: word, strangeness, words }) {
-  if (sure === undefined) return "Confidence: the geometric mean of the words' probabilities. ";
+/** How far a caption can be trusted, as the command line says it. */
+function howSure({ sure, main_word: word, strangeness, words, perplexity }) {
+  if (sure === undefined) return `Perplexity ${perplexity.toFixed(1)}`;
   const captions = words.find((each) => each.word === word)?.captions;
-  return `Confidence: the chance that “${word}” is right, the word that this photo speaks for ` +
-    `most. ${captions === 0 ? "It is known from text only. " : ""}` +
-    `${strangeness >= STRANGE ? "The photo is unlike those that the model learned from. " : ""}`;
+  return [
+    `${percent(sure)} sure of ${word}`,
+    ...(captions === 0 ? ["known from text only"] : []),
+    ...(strangeness >= STRANGE ? ["a strange photo"] : []),
+  ].join("; ");
 }
+
+/** What that means. */
+const trust = ({ sure, main_word: word }) => (sure === undefined ? ABOUT :
+  `The chance that “${word}” is right, the word that this photo speaks for most. A strange photo ` +
+  "is unlike those that the model learned from.");
 
 /**
  * A card for a photo (see api.js) that is shown from a URL. `run` is the queue of questions,
@@ -187,8 +194,7 @@ export function photoCard(
       const chosen = hadChoice && story.querySelector(".choice[aria-pressed=true]");
       (chosen || story.querySelector(".word")).focus();
     }
-    announce(`${photo.name}: ${explanation.caption}. ` +
-      `Confidence ${spokenPercent(confidence(explanation))}.`);
+    announce(`${photo.name}: ${explanation.caption}. ${howSure(explanation)}.`);
   }
 
   function goOn(before, word) {
@@ -257,38 +263,28 @@ function ownSentence(longest, onSentence) {
 }
 
 function figures(explanation) {
-  const about = trust(explanation) + ABOUT;
-  return element(
-    "details",
-    { class: "figures" },
-    element(
-      "summary",
-      { title: about },
-      element("span", {}, "Confidence ",
-        element("b", { text: percent(confidence(explanation)) })),
-      element("span", { class: "dim", text: `Perplexity ${explanation.perplexity.toFixed(1)}` }),
-    ),
-    element("p", { class: "dim small", text: about }),
-  );
+  const told = explanation.sure === undefined ? [] : [["Perplexity",
+    explanation.perplexity.toFixed(1), ABOUT]];
+  return disclosed("figures", howSure(explanation), trust(explanation), told);
 }
 
 function scoreLine(scored) {
-  const verdict = `${scored.log_ratio >= 0 ? "Likelier" : "Less likely"} with this photo`;
-  const about = "Log ratio: by how much this photo makes the sentence likelier than photos in " +
-    "general do. log P: the sentence's log-probability for this photo. Both are in nats.";
-  return element(
-    "details",
-    { class: "figures scored" },
-    element(
-      "summary",
-      { title: about },
-      element("b", { text: verdict }),
-      element("span", { class: "dim", text: `Log ratio ${signed(scored.log_ratio)}` }),
-      element("span", { class: "dim", text: `Perplexity ${scored.perplexity.toFixed(1)}` }),
-      element("span", { class: "dim", text: `log P ${minus(scored.logprob)}` }),
-    ),
-    element("p", { class: "dim small", text: about }),
-  );
+  return disclosed("figures scored",
+    `${scored.log_ratio >= 0 ? "Likelier" : "Less likely"} with this photo`,
+    "Than with photos in general.", [
+      ["Log ratio", signed(scored.log_ratio), "By how much, in nats."],
+      ["Perplexity", scored.perplexity.toFixed(1), ABOUT],
+      ["log P", minus(scored.logprob), "The sentence's log-probability for this photo, in nats."],
+    ]);
+}
+
+/** A line with the figures behind it: each a name, a value and what it is. */
+function disclosed(look, line, about, told) {
+  const rows = told.flatMap(([name, value, meaning]) => [element("dt", { text: name }),
+    element("dd", {}, element("b", { text: value }), ` ${meaning.replace(`${name}: `, "")}`)]);
+  return element("details", { class: look },
+    element("summary", {}, element("span", { text: line })),
+    element("p", { class: "dim small", text: about }), element("dl", { class: "small" }, ...rows));
 }
 
 function unknownLine(unknown = []) {

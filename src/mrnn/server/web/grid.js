@@ -2,7 +2,7 @@
 
 import { button, byId, element } from "./dom.js";
 import { day, dayOf } from "./days.js";
-import { percent } from "./format.js";
+import { likely } from "./format.js";
 import { thumbnails } from "./thumbnails.js";
 
 /**
@@ -133,7 +133,7 @@ function heading({ date, date_of: of }) {
 /** How likely a picture that was found is right; a number that is missing is not talked of. */
 function pill({ chance, match }) {
   if (typeof chance === "number") {
-    return [element("span", { class: "pill", text: `${percent(chance)} likely right` })];
+    return [element("span", { class: "pill", text: likely(chance) })];
   }
   return match ? [element("span", { class: "pill", text: "match" })] : [];
 }

@@ -1,13 +1,13 @@
-// A table as the file that spreadsheets read (CSV), written as the server writes its own.
+// A table of names and captions as the file that spreadsheets read (CSV), as the server's own.
 
-/** A Blob of rows of text under a header. */
-export function table(header, rows) {
-  const text = [header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
+/** A Blob of rows, each a file's name and a caption. */
+export function table(rows) {
+  const inert = rows.map(([name, caption]) => [plain(name, "./"), plain(caption, "'")]);
+  const text = [["image", "caption"], ...inert].map((row) => row.map(cell).join(",")).join("\r\n");
   return new Blob(["\ufeff", text, "\r\n"], { type: "text/csv;charset=utf-8" });
 }
 
-/** One that no spreadsheet takes for a formula. */
-function cell(text) {
-  const inert = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(inert) ? `"${inert.replaceAll('"', '""')}"` : inert;
-}
+/** Text that no spreadsheet takes for a formula. */
+const plain = (text, mark) => (/^[=+\-@\t\r]/.test(text) ? mark + text : text);
+
+const cell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);

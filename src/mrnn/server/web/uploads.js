@@ -30,7 +30,7 @@ export function uploadsView(run, limits) {
   });
   byId("save").addEventListener("click", () => {
     const rows = [...cards.keys()].map((card) => [card.name, card.said()]);
-    download(table(["image", "caption"], rows.filter(([, said]) => said)), "captions.csv");
+    download(table(rows.filter(([, said]) => said)), "captions.csv");
   });
 
   /** A card a file, the first on top, above those of before. */

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { photoCard } from "./card.js";
 import { minute } from "./days.js";
 import { byId, element } from "./dom.js";
-import { percent, signed } from "./format.js";
+import { likely, signed } from "./format.js";
 
 const LARGE = 1600; // pixels
 const REST = 150; // ms on a picture before the model is asked about it
@@ -159,7 +159,7 @@ function facts(item) {
     element("p", { class: "facts-caption", text: item.caption ?? "" }),
     element("dl", {}, ...line(dated, item.date && minute(item.date)),
       ...line("Folder", item.folder), ...line("File", places),
-      ...line("Likely right", typeof item.chance === "number" && percent(item.chance))),
+      ...line("Found", typeof item.chance === "number" && likely(item.chance))),
     ...figures(item),
   );
 }
