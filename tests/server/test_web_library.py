@@ -304,6 +304,21 @@ def test_the_full_view_by_keys(grid, photos):
     assert grid.text("#selected") == "1 photo selected"
 
 
+def test_html_in_what_a_library_tells_is_text(browser, server):
+    hostile = "<img src=x onerror=alert(1)>"
+    change = f"for (const one of told.results) one.name = one.caption = one.folder = '{hostile}';"
+    with browser.before(changing("search", change)):
+        browser.open(server + "#photos?q=a+dog")
+        tiles(browser, 4)
+        browser.one(".open").click()
+        browser.one("#viewer-info").click()
+        assert browser.text(".facts").count(hostile) == 3
+        assert browser.text("#viewer-name") == hostile
+        assert shown(browser)[0] == hostile
+        assert not browser.all("[src=x], [onerror]")
+        browser.faults()
+
+
 # Selection and export
 
 
@@ -414,7 +429,7 @@ def test_a_key_is_asked_for_and_kept_and_search_needs_a_library(browser, servers
     assert heat(browser) == empty  # a model that sees nothing has no map
     browser.until_text("#model", "words")
     assert not browser.one("#explain").find_elements("css selector", ".fault p")
-    browser.go("#photos")
+    browser.go("#search")  # as the view was called before
     assert "mrnn serve --library DIR" in browser.text("#no-library")
     browser.open(keyed)  # the key is still known
     browser.until_text("#model", "words")

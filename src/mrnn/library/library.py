@@ -231,7 +231,8 @@ class Library:
                 catalogue, store, self.captioner, roots, captions, describer, stage, patterns
             )
             self._make_codes(store.open(catalogue.next_row()), stage)
-            Thumbnails(self.path).keep_only(catalogue)
+            if done.deleted or done.changed:
+                Thumbnails(self.path).keep_only(catalogue)
             with catalogue.transaction():
                 catalogue.put_facts({_REBUILDING: ""})
         return replace(done, is_upgraded=catalogue.is_upgraded)

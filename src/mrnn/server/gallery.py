@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 from ..images.finding import Picture, printable
 from ..images.xmp import with_description
@@ -19,7 +18,7 @@ from ..library.timeline import Dated, Filter
 Format = Literal["csv", "xmp"]
 COLUMNS = ("image", "folder", "date", "date_of", "caption")
 _AT_ONCE = 500  # pictures
-_IN_MEMORY = 4_000_000  # bytes of an export
+_PIECE = 1 << 18  # bytes of an export that are sent together
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin what a spreadsheet would compute
 
 
@@ -72,20 +71,13 @@ def chosen(library: Library, digests: Sequence[bytes] | None, which: Filter) -> 
     return [dated for dated in found if dated is not None]
 
 
-def export(library: Library, pictures: Sequence[Dated], form: Format) -> IO[bytes]:
-    """Captions as a table, or as a zip with an XMP sidecar for each picture that has one."""
-    file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - who reads it closes it
-    try:
-        known = _known(library, pictures)
-        if form == "csv":
-            _write_csv(file, known)
-        else:
-            _write_sidecars(file, known, library.timeline().folder_of)
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
+def export(library: Library, pictures: Sequence[Dated], form: Format) -> Iterator[bytes]:
+    """Captions, piece by piece: a table, or a zip of XMP sidecars, one for each file."""
+    known = _known(library, pictures)
+    if form == "csv":
+        yield from _table(known)
+    else:
+        yield from _sidecars(known, library.timeline().folder_of)
 
 
 def _known(
@@ -101,9 +93,10 @@ def _known(
                 yield dated, content, places
 
 
-def _write_csv(file: IO[bytes], known: Iterable[tuple[Dated, Content, list[Picture]]]) -> None:
+def _table(known: Iterable[tuple[Dated, Content, list[Picture]]]) -> Iterator[bytes]:
     """A row a picture, in UTF-8 with the mark by which spreadsheets know it."""
-    text = io.TextIOWrapper(file, "utf-8-sig", newline="", write_through=True)
+    text = io.StringIO(newline="")
+    text.write("\ufeff")
     rows = csv.writer(text)
     rows.writerow(COLUMNS)
     for dated, content, places in known:
@@ -111,7 +104,11 @@ def _write_csv(file: IO[bytes], known: Iterable[tuple[Dated, Content, list[Pictu
         caption = content.caption[0] if content.caption else ""
         paths = [_inert(path, "./") for path in (file_name(places[0]), told["folder"])]
         rows.writerow([*paths, told["date"], told["date_of"], _inert(caption, "'")])
-    text.detach()
+        if text.tell() >= _PIECE:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode()
 
 
 def _inert(cell: str, mark: str) -> str:
@@ -119,14 +116,13 @@ def _inert(cell: str, mark: str) -> str:
     return f"{mark}{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _write_sidecars(
-    file: IO[bytes],
-    known: Iterable[tuple[Dated, Content, list[Picture]]],
-    folder_of: Callable[[bytes], str],
-) -> None:
+def _sidecars(
+    known: Iterable[tuple[Dated, Content, list[Picture]]], folder_of: Callable[[bytes], str]
+) -> Iterator[bytes]:
     """`photo.jpg.xmp` in the folders of the photos: unpacked there, they lie beside them."""
     names: set[str] = set()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    sink = _Sink()
+    with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_DEFLATED) as archive:
         for _, content, places in known:
             if content.caption is None:
                 continue
@@ -137,3 +133,26 @@ def _write_sidecars(
                 if place not in names:
                     names.add(place)
                     archive.writestr(place, document)
+            if len(sink.written) >= _PIECE:
+                yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink:
+    """A file that is only written, and read by taking what was written."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    def write(self, content: bytes) -> int:
+        """Add bytes."""
+        self.written += content
+        return len(content)
+
+    def flush(self) -> None:
+        """There is nothing to wait for."""
+
+    def taken(self) -> bytes:
+        """What was written since."""
+        content, self.written = bytes(self.written), bytearray()
+        return content

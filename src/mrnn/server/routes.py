@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from typing import IO, Annotated, Any, TypeVar
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -37,7 +37,6 @@ from .telemetry import Telemetry
 
 TELEMETRY = "text/plain; version=0.0.4; charset=utf-8"
 MOST = 200  # pictures of a page of the library
-_PART = 1 << 18  # bytes of a file that is sent
 _EXPORTED = {
     "csv": ("text/csv; charset=utf-8", "captions.csv"),
     "xmp": ("application/zip", "captions.zip"),
@@ -136,10 +135,10 @@ class Routes:
         fields = await read_json(request, ExportRequest)
         digests = None if fields.picture is None else [*map(bytes.fromhex, fields.picture)]
         work = self._service.export(digests, filter_of(fields), fields.format)
-        file = await self._in_time(request, work)
+        pieces = await self._in_time(request, work)
         kind, name = _EXPORTED[fields.format]
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingResponse(_read(file), media_type=kind, headers=headers)
+        return StreamingResponse(pieces, media_type=kind, headers=headers)
 
     async def thumbnail(
         self,
@@ -203,13 +202,6 @@ class Routes:
             left.cancel()
         seconds = f"{self._limits.seconds:g}"
         raise Problem("timeout", f"it took more than {seconds} s; ask for less at a time")
-
-
-def _read(file: IO[bytes]) -> Iterator[bytes]:
-    """All of a file, which is closed then."""
-    with file:
-        while part := file.read(_PART):
-            yield part
 
 
 async def _left(request: Request) -> None:

@@ -13,13 +13,13 @@ import asyncio
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -195,17 +195,13 @@ class Service:
 
     async def export(
         self, digests: Sequence[bytes] | None, which: Filter, form: gallery.Format
-    ) -> IO[bytes]:
-        """The captions of pictures, as a file; of those of a filter, if no digests are given."""
+    ) -> Iterator[bytes]:
+        """The captions of pictures, as pieces; of those of a filter, if no digests are given."""
         library = self._library()
-
-        def written() -> IO[bytes]:
-            pictures = gallery.chosen(library, digests, which)
-            if not pictures:
-                raise Problem("not-found", "the library has no such pictures now")
-            return gallery.export(library, pictures, form)
-
-        return await self._in_pool(written)
+        pictures = await self._in_pool(lambda: gallery.chosen(library, digests, which))
+        if not pictures:
+            raise Problem("not-found", "the library has no such pictures now")
+        return gallery.export(library, pictures, form)
 
     async def thumbnail(self, identity: str, side: int) -> bytes:
         """A picture of the library as JPEG, its longer side at most so many pixels.

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { element } from "./dom.js";
 import { queue } from "./queue.js";
 
-const SIDE = 512; // pixels; of this size the server keeps copies
+export const SIDE = 512; // pixels; of this size the server keeps copies
 const NEAR = "100% 0px"; // a window's height above and below
 
 /** A function that shows the picture of an id in an image, as soon as somebody may see it. */

@@ -5,6 +5,7 @@ import { photoCard } from "./card.js";
 import { minute } from "./days.js";
 import { byId, element } from "./dom.js";
 import { likely, signed } from "./format.js";
+import { SIDE } from "./thumbnails.js";
 
 const LARGE = 1600; // pixels
 const REST = 150; // ms on a picture before the model is asked about it
@@ -60,12 +61,18 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
     look();
   }
 
+  /** The small picture at once, then the large one; the next one is asked for meanwhile. */
   async function paint(item, frame, mine, signal) {
     try {
-      const blob = await api.picture(item.image, LARGE, { signal });
-      if (signal.aborted) return;
-      frame.url = URL.createObjectURL(blob);
-      mine.paint(frame.url);
+      for (const side of [SIDE, LARGE]) {
+        const blob = await api.picture(item.image, side, { signal });
+        if (signal.aborted) return;
+        URL.revokeObjectURL(frame.url);
+        frame.url = URL.createObjectURL(blob);
+        mine.paint(frame.url);
+      }
+      const next = list.at(at + 1);
+      if (next) await api.picture(next.image, LARGE, { signal }); // which the browser keeps
     } catch (error) {
       if (error.name !== "AbortError") mine.refuse(error.message);
     }
