@@ -139,6 +139,9 @@ def test_a_large_library_comes_page_by_page(browser, server):
         assert browser.all("#more[hidden]")
         held = "return [...document.querySelectorAll('.open img')].filter((i) => i.src).length"
         browser.until(lambda: browser.run(held) < 120, "far pictures to be let go")
+        with browser.window(2560, 2400):
+            browser.open(server + "#photos")
+            tiles(browser, 200)  # a large window is filled without a scroll
 
 
 def test_a_library_of_before_says_what_dates_it_lacks(browser, server):

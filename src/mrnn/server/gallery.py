@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import IO, Any, Literal, cast
 
+from ..errors import ImageError
 from ..images.finding import Picture, printable
 from ..images.xmp import with_description
 from ..library.contents import Content, key_of
 from ..library.library import Library
-from ..library.timeline import Dated, Filter
+from ..library.timeline import EVERY, Dated, Filter
 
 Format = Literal["csv", "xmp"]
 COLUMNS = ("image", "folder", "date", "date_of", "caption")
@@ -55,7 +56,7 @@ def contents_document(library: Library) -> dict[str, Any]:
     """What there is to filter by."""
     timeline = library.timeline()
     return {
-        "pictures": len(timeline.among(Filter())),
+        "pictures": len(timeline.among(EVERY)),
         "dated": timeline.is_dated,
         "months": [{"month": m, "pictures": n} for m, n in timeline.months.items()],
         "folders": [{"folder": f, "pictures": n} for f, n in timeline.folders.items()],
@@ -126,7 +127,10 @@ def _sidecars(
         for _, content, places in known:
             if content.caption is None:
                 continue
-            document = with_description(None, content.caption[0], file_name(places[0]))
+            try:
+                document = with_description(None, content.caption[0], file_name(places[0]))
+            except ImageError:  # XML cannot hold it; the table has it
+                continue
             for picture in places:
                 name = f"{file_name(picture)}.xmp"
                 place = "/".join(filter(None, (folder_of(key_of(picture)), name)))

@@ -73,8 +73,8 @@ export function libraryView(run, limits) {
     await load();
     if (grid.items.length > next) grid.focus(next);
   });
-  new IntersectionObserver(([entry]) => entry.isIntersecting && !more.hidden && load(),
-    { rootMargin: "100% 0px" }).observe(more);
+  const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && load(),
+    { rootMargin: "100% 0px" });
 
   /** Find the pictures most like the first of these files. */
   function like([file]) {
@@ -157,6 +157,8 @@ export function libraryView(run, limits) {
       grid.append(fresh, isBrowsed());
       tell(...summary(state, answer, grid.items));
       more.hidden = !fresh.length || grid.items.length >= total;
+      watch.unobserve(more);
+      watch.observe(more); // it may still be in sight, and is to be told of again
       return fresh.length > 0;
     } catch (error) {
       if (signal.aborted) return false;
