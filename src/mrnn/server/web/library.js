@@ -140,8 +140,12 @@ export function libraryView(run, limits) {
 
   /** More pictures below those that are there; resolves to whether some came. */
   function load() {
-    loading ??= next(asking.signal).finally(() => { loading = null; });
-    return loading;
+    if (loading) return loading;
+    const mine = next(asking.signal).finally(() => {
+      if (loading === mine) loading = null;
+    });
+    loading = mine;
+    return mine;
   }
 
   async function next(signal) {

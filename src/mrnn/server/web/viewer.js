@@ -72,7 +72,7 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
         mine.paint(frame.url);
       }
       const next = list.at(at + 1);
-      if (next) await api.picture(next.image, LARGE, { signal }); // which the browser keeps
+      if (next) api.picture(next.image, LARGE, { signal }).catch(() => {}); // the browser keeps it
     } catch (error) {
       if (error.name !== "AbortError") mine.refuse(error.message);
     }
