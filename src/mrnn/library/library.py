@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -36,13 +35,12 @@ from .describing import describe
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
 from .thumbnails import Thumbnails
-from .timeline import EVERY, Filter, Timeline, read_timeline
+from .timeline import EVERY, Filter, Newest, Timeline
 from .vectors import Vectors, VectorStore
 
 _CODES = "codes.safetensors"
 _REBUILDING = "rebuilding"  # the fact that holds the model of a rebuilding until it is done
 _UNCOVERED = 0.05  # of the pictures may be without codes before these are made anew
-_REST = 5  # times as long as it took to read the timeline, it is not read again
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class Library:
         self._precision = precision
         self._reader: Catalogue | None = None
         self._snapshot: _Snapshot | None = None
-        self._timeline: tuple[int, float, Timeline] | None = None  # version, until when it will do
+        self._newest = Newest()
 
     @classmethod
     def open(
@@ -122,7 +120,8 @@ class Library:
         """Let go of the files."""
         if self._reader is not None:
             self._reader.close()
-        self._reader = self._snapshot = self._timeline = None
+        self._reader = self._snapshot = None
+        self._newest = Newest()
 
     def __enter__(self) -> Library:
         return self
@@ -179,15 +178,7 @@ class Library:
 
         Safe to call from any thread, once the catalogue is open.
         """
-        with self.catalogue.reading():
-            version, now = self.catalogue.version(), monotonic()
-            if self._timeline is None or (
-                self._timeline[0] != version and now >= self._timeline[1]
-            ):
-                timeline = read_timeline(self.catalogue)
-                took = monotonic() - now
-                self._timeline = version, now + (1 + _REST) * took, timeline
-            return self._timeline[2]
+        return self._newest.of(self.catalogue)
 
     def knows(self, path: ImagePath) -> bool:
         """Whether a path was added, or any file at or below it."""

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from time import monotonic
 
 import numpy as np
 
 from ..images.finding import printable
 from .catalogue import Catalogue
+
+_REST = 5  # times as long as it took to read a timeline, it is not read again
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,26 @@ def read_timeline(catalogue: Catalogue) -> Timeline:
         pictures[row] = Dated(row, digest, when, bool(taken), tuple(folders))
     generation = catalogue.facts()["vectors"]
     return Timeline(pictures.values(), generation, catalogue.tells_dates(), folder_of)
+
+
+class Newest:
+    """The timeline of a catalogue, read again where another process has changed that.
+
+    While a process adds to a large library it changes all the time; then a timeline will do for a
+    while that grows with the time it took to read.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[int, float, Timeline] | None = None  # version, until when it will do
+
+    def of(self, catalogue: Catalogue) -> Timeline:
+        """The timeline of the catalogue, always the same one."""
+        with catalogue.reading():
+            version, now = catalogue.version(), monotonic()
+            if self._kept is None or (self._kept[0] != version and now >= self._kept[1]):
+                timeline = read_timeline(catalogue)
+                self._kept = version, now + (1 + _REST) * (monotonic() - now), timeline
+            return self._kept[2]
 
 
 class _Folders:
