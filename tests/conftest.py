@@ -23,7 +23,7 @@ from mrnn.words.text import SIGNS, Vocabulary
 FLICKR8K = Path(__file__).parents[2] / "shared" / "flickr8k"
 LONGEST = (
     "test_web.py",
-    "test_web_search.py",
+    "test_web_library.py",
     "test_server_faults.py",
     "test_openapi.py",
     "test_evaluation.py",

@@ -77,7 +77,7 @@ def dump(library: Path) -> dict[str, object]:
                 "ORDER BY name",
                 "roots": "SELECT path FROM roots ORDER BY path",
                 "contents": "SELECT digest, row, width, height, caption, perplexity, error_code, "
-                "error FROM contents ORDER BY digest",
+                "error, taken FROM contents ORDER BY digest",
                 "files": "SELECT path, size, mtime_ns, offset, digest, files.error_code, "
                 "files.error FROM files LEFT JOIN contents ON content = id ORDER BY path",
             }.items()
@@ -90,8 +90,16 @@ def dump(library: Path) -> dict[str, object]:
 
 
 def as_format_1(catalogue: Path) -> None:
-    """Make a catalogue what the version before this one wrote."""
+    """Make a catalogue what the first version wrote."""
+    as_format_2(catalogue)
     with closing(sqlite3.connect(catalogue)) as connection, connection:
         for column in ("ctime_ns", "inode"):
             connection.execute(f"ALTER TABLE files DROP COLUMN {column}")
         connection.execute("UPDATE facts SET value = '1' WHERE name = 'format'")
+
+
+def as_format_2(catalogue: Path) -> None:
+    """Make a catalogue what the version before this one wrote."""
+    with closing(sqlite3.connect(catalogue)) as connection, connection:
+        connection.execute("ALTER TABLE contents DROP COLUMN taken")
+        connection.execute("UPDATE facts SET value = '2' WHERE name = 'format'")

@@ -85,6 +85,16 @@ class Browser:
         finally:
             self._tell("Emulation.clearDeviceMetricsOverride")
 
+    @contextmanager
+    def scheme(self, name: str) -> Iterator[None]:
+        """Colours as the user has them: "light" or "dark"."""
+        colours = {"name": "prefers-color-scheme", "value": name}
+        self._tell("Emulation.setEmulatedMedia", features=[colours])
+        try:
+            yield
+        finally:
+            self._tell("Emulation.setEmulatedMedia", features=[])
+
     def _tell(self, command: str, **arguments: Any) -> dict[str, Any]:
         return self.driver.execute_cdp_cmd(command, arguments)
 

@@ -86,9 +86,24 @@ GIVE_TEXT = """
 
 MANY = """
   const best = told.results;
-  told.pictures = 30;
+  told.pictures = 150;
   told.results = Array.from({ length: options.body.get("k") }, (_, i) => best[i % best.length]);
-"""  # the answer to a search, as from a library of thirty pictures
+"""  # the answer to a search, as from a library of 150 pictures
+
+KEPT = """
+  window.kept = null;
+  const { createObjectURL } = URL;
+  const blobs = new Map();
+  URL.createObjectURL = (blob) => {
+    const made = createObjectURL(blob);
+    blobs.set(made, blob);
+    return made;
+  };
+  HTMLAnchorElement.prototype.click = async function () {
+    const bytes = new Uint8Array(await blobs.get(this.href).arrayBuffer());
+    window.kept = [this.download, btoa(String.fromCharCode(...bytes))];
+  };
+"""  # the name and the content, base64, of the file that the page gave the user
 
 FORMATTED = """
   const [calls, done] = arguments;

@@ -90,7 +90,7 @@ def test_files_come_back_with_all_that_is_known(catalogue, path):
         assert other.counts() == {"files": 3, "pictures": 1, "unreadable": 2}
         assert other.rows() == [0]
         assert other.next_row() == 1
-        assert other.facts() == {"format": "2", "rows": "1", "vectors": "vectors", **FACTS}
+        assert other.facts() == {"format": "3", "rows": "1", "vectors": "vectors", **FACTS}
 
 
 def test_a_file_takes_the_place_of_what_was_known_of_it(catalogue):
@@ -173,7 +173,7 @@ def test_begin_anew_keeps_the_files_alone(catalogue):
     [(file, known)] = catalogue.files()
     assert (file.digest, known) == (None, None)
     new = {"model": "/\udcff", "identity": "2"}
-    assert catalogue.facts() == {"format": "2", "rows": "0", "vectors": "vectors", **new}
+    assert catalogue.facts() == {"format": "3", "rows": "0", "vectors": "vectors", **new}
     assert catalogue.roots() == [Path("/")]
 
 
@@ -306,7 +306,7 @@ def test_no_database(path, content):
 
 
 def test_of_another_version(catalogue, path):
-    damage(path, "UPDATE facts SET value = '3' WHERE name = 'format'")
+    damage(path, "UPDATE facts SET value = '4' WHERE name = 'format'")
     assert refused(path) == (
         f"{path}: made by another version of mrnn; remove {path.parent} and index again"
     )
@@ -331,7 +331,7 @@ def test_format_1_is_read_as_it_is_and_brought_up_to_date_to_be_written(path):
             state = writer.states(Path("/"))[b"/a.jpg"]
             assert state == (9, 5, None, None, None, digest(0), None)
             assert state.is_that_of(File(Path("/a.jpg"), 9, 5, ctime_ns=7, inode=8))
-            assert writer.facts()["format"] == "2"
+            assert writer.facts()["format"] == "3"
 
 
 def test_a_file_is_known_again_by_all_that_is_known_of_it(catalogue):

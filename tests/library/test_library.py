@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dataset_layouts import jpeg, put, tar
-from libraries import as_format_1, dump, save_seeing, seeing, threshold
+from libraries import as_format_1, as_format_2, dump, save_seeing, seeing, threshold
 from mrnn.captioner import Captioner, load
 from mrnn.errors import DataError, ImageError, UsageError
 from mrnn.images.finding import Member
@@ -27,6 +29,8 @@ from mrnn.library.away import is_there
 from mrnn.library.describing import describe
 from mrnn.library.indexing import Indexed
 from mrnn.library.library import Library
+from mrnn.library.thumbnails import Thumbnails
+from mrnn.library.timeline import EVERY, Filter
 from mrnn.results import Caption
 
 SENTENCE = "a dog runs in the snow"
@@ -217,6 +221,84 @@ def test_a_library_of_before_is_searched_and_brought_up_to_date(library, photos,
     os.utime(photos / "a/0.png", ns=(before.st_atime_ns, before.st_mtime_ns))
     done = library.add()  # its time of change is known since
     assert (done.changed, done.is_upgraded) == (1, False)
+
+
+@pytest.mark.parametrize("before", [as_format_1, as_format_2])
+def test_dates_are_filled_in_by_the_next_index(library, photos, monkeypatch, before):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "a camera"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:31 14:02:03"
+    Image.new("RGB", (9, 7), "teal").save(photos / "b/dated.png", exif=exif)
+    library.add([photos])
+    expected = dump(library.path)
+    [dated] = [p for p in library.timeline().among(EVERY) if p.is_taken]
+    assert dated.when == "2024-05-31T14:02:03"
+    library.close()
+    before(library.path / "catalogue.sqlite")
+    assert not library.timeline().is_dated
+    assert not any(p.is_taken for p in library.timeline().among(EVERY))
+    library.close()
+    monkeypatch.setattr(describing, "decode_image", None)
+    stages = []
+    assert (
+        library.add(
+            stage=lambda name, unit: stages.append(name) or contextlib.nullcontext(max)
+        ).read
+        == 0
+    )
+    assert "dates" in stages
+    assert dump(library.path) == expected
+    assert library.timeline().of(dated.digest) == dated
+    stages.clear()
+    library.add(stage=lambda name, unit: stages.append(name) or contextlib.nullcontext(max))
+    assert "dates" not in stages
+
+
+def test_a_filter_is_as_if_the_library_lacked_the_rest(library, photos, tmp_path, sight):
+    library.add([photos])
+    rest = Filter(folder="b")
+    with Library.open(tmp_path / "other", sight) as other:
+        other.add([photos / "b"])
+        expected, found = other.search(SENTENCE, 100), library.search(SENTENCE, 100, rest)
+        assert found.pictures == expected.pictures < library.search(SENTENCE).pictures
+        assert [f.digest for f in found.found] == [f.digest for f in expected.found]
+        assert [f.logprob for f in found.found] == [f.logprob for f in expected.found]
+        picture = photos / "a/0.png"
+        near = [f.digest for f in library.like(picture, 100, rest).found]
+        assert near == [f.digest for f in other.like(picture, 100).found]
+    assert library.search(SENTENCE, 5, Filter(folder="nowhere")).found == ()
+    assert library.like(picture, 5, Filter(since=date(2999, 1, 1))).found == ()
+
+
+def test_the_timeline_follows_another_process(library, photos, picture):
+    library.add([photos])
+    before = len(library.timeline().among(EVERY))
+    with Library.open(library.path, library.captioner) as other:
+        picture("b/late.png", seed=77, folder=photos)
+        other.add()
+        assert len(other.timeline().among(EVERY)) == before + 1
+    _, _, stale = library._newest._kept
+    library._newest._kept = (-1, 0.0, stale)  # as if it had been read long ago
+    assert len(library.timeline().among(EVERY)) == before + 1
+
+
+def test_small_copies_go_with_their_pictures(library, photos):
+    library.add([photos])
+    kept = Thumbnails(library.path)
+    alone = [d for d in library.timeline().among(EVERY) if len(d.folders) == 1]
+    here, gone = alone[:2]
+    for dated in (here, gone):
+        kept.put(dated.digest, b"small")
+    kept.put(b"?" * 32, b"nobody's")
+    digests = {hashlib.sha256(p.read_bytes()).digest(): p for p in photos.rglob("*.png")}
+    path = digests[gone.digest]
+    path.unlink()
+    library.add()
+    assert kept.get(here.digest) == b"small"
+    assert kept.get(gone.digest) is None
+    assert kept.get(b"?" * 32) is None
+    library.remove([photos])
+    assert kept.get(here.digest) is None
 
 
 def test_taking_out_of_a_library_of_before(library, photos):

@@ -12,7 +12,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from web_browser import beyond, explained, focused, heat, heat_at, point_at, said
-from web_scripts import FORMATTED, GATE, GIVE, GIVE_TEXT, READINGS, SILENT, changing, refusing
+from web_scripts import FORMATTED, GATE, GIVE, GIVE_TEXT, KEPT, READINGS, SILENT, changing, refusing
 from web_servers import explain, score
 
 # Its fixtures are those of the tests here.
@@ -23,12 +23,14 @@ def test_a_photo_gets_the_servers_caption_and_its_confidence(page, server, photo
     page.upload("#files", photos[:1])
     told = explain(server, photos[0])
     assert said(page) == told["caption"]
-    assert page.text(".figures summary").startswith(f"Confidence {100 * told['sure']:.0f}%")
-    assert f"Perplexity {told['perplexity']:.1f}" in page.text(".figures")
+    line = page.text(".figures summary")
+    assert line.startswith(f"{100 * told['sure']:.0f}% sure of {told['main_word']}")
+    assert "Perplexity" not in page.text(".figures")
     assert told["caption"] in page.until_text("#said", photos[0].name)
     assert page.one(".card img").get_attribute("alt") == told["caption"]
     page.one(".figures summary").click()
-    assert f"the chance that “{told['main_word']}” is right" in page.text(".figures p")
+    assert f"The chance that “{told['main_word']}” is right" in page.text(".figures p")
+    assert f"Perplexity\n{told['perplexity']:.1f}" in page.text(".figures dl")
 
 
 def test_words_show_their_map_their_runners_up_and_their_sources(page, server, photos):
@@ -74,7 +76,7 @@ def test_a_map_is_warm_and_cool_where_the_model_looks(browser, server, photos):
     change = "told.results[0].heat.area = [0.25, 0, 0.75, 1];"
     change += "told.results[0].words[1].heat = [[2, -2], [0, 0]]"
     with browser.before(changing("explain", change)):
-        browser.open(server)
+        browser.open(server + "#explain")
         explained(browser, photos[0])
         point_at(browser, 1)
         red, _, blue, _ = heat_at(browser, 0.375, 0.25)
@@ -163,12 +165,14 @@ def test_ones_own_sentence_is_scored_and_explained(page, server, photos):
     explained(page, photos[0])
     sentence = "a woman in an orange zorbsuit smiles"
     page.one(".own input").send_keys(sentence + Keys.ENTER)
-    line = page.until_text(".scored summary", "log P")
+    line = page.until_text(".scored summary", "with this photo")
+    page.one(".scored summary").click()
+    figures = page.text(".scored dl")
     told = score(server, photos[0], sentence)
     assert line.startswith(("Less likely", "Likelier")[told["log_ratio"] > 0])
-    assert f"log P −{-told['logprob']:.1f}" in line
-    assert f"Perplexity {told['perplexity']:.1f}" in line
-    assert f"{told['log_ratio']:+.1f}".replace("-", "−") in line
+    assert f"log P\n−{-told['logprob']:.1f}" in figures
+    assert f"Perplexity\n{told['perplexity']:.1f}" in figures
+    assert f"Log ratio\n{told['log_ratio']:+.1f}".replace("-", "−") in figures
     assert said(page) == sentence
     assert "“zorbsuit”" in page.text(".unknown")
     assert point_at(page, 1).startswith("woman")
@@ -189,10 +193,10 @@ def test_html_in_names_and_sentences_is_text(page, photos, tmp_path):
     assert (
         page.run("return document.querySelectorAll('#cards :is(i, script, [src=x])').length") == 0
     )
-    page.go("#search")
+    page.go("#photos")
     page.one("#query-text").send_keys("<u>dog</u> zorb<s>" + Keys.ENTER)
     assert "<u>dog</u>" in page.until_text("#found-note", "the best")
-    assert page.run("return document.querySelectorAll('#search :is(u, s)').length") == 0
+    assert page.run("return document.querySelectorAll('#photos :is(u, s)').length") == 0
 
 
 def test_an_unreadable_file_says_so_and_the_others_go_on(page, photos, tmp_path):
@@ -253,7 +257,7 @@ def test_settings_change_what_the_model_wrote_and_nothing_else(browser, server, 
         browser.run(for_each, *modes)
 
     with browser.before(changing("explain", "")):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.until_text("#model", "words")
         browser.upload("#files", photos[:2])
         browser.until(lambda: len(browser.all(".words")) == 2, "two captions")
@@ -271,6 +275,36 @@ def test_settings_change_what_the_model_wrote_and_nothing_else(browser, server, 
         assert focused(browser) == browser.texts(".card:first-child .word")[0]
         choose("surest")
         browser.until(lambda: not browser.all(".choices"), "all cards to follow")
+        browser.faults()
+
+
+def test_many_photos_are_a_list_with_the_progress_of_each(browser, server, photos, tmp_path):
+    bad = tmp_path / "=letter.jpg"
+    bad.write_bytes(b"no picture at all")
+    with browser.before(GATE + KEPT):
+        browser.open(server + "#explain")
+        browser.upload("#files", [bad, *photos])
+        browser.until(lambda: browser.run("return window.now") == 2, "two questions")
+        assert len(browser.all(".card.compact")) == 5
+        heights = browser.run("return [...document.querySelectorAll('.card')].map((c) => "
+                              "c.offsetHeight)")  # fmt: skip
+        assert max(heights) < 130
+        status = ["Looking at it …"] * 2 + ["Waiting for its turn …"] * 3
+        assert browser.texts(".status") == status
+        assert browser.text("#progress-text") == "0 of 5 captioned"
+        browser.run("window.open()")
+        browser.until_text("#progress-text", "4 of 5 captioned, 1 failed")
+        assert "=letter.jpg" in browser.text(".compact .fault")
+        browser.one("#save").click()
+        name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
+        rows = base64.b64decode(content).decode("utf-8-sig").splitlines()
+        assert name == "captions.csv"
+        assert rows[0] == "image,caption"
+        assert [row.split(",")[0] for row in rows[1:]] == [photo.name for photo in photos]
+        browser.seen(".unfold")[1].send_keys(Keys.ENTER)
+        assert focused(browser) == ""
+        point_at(browser, 0)
+        assert browser.seen(".panel h3")
         browser.faults()
 
 
@@ -298,7 +332,7 @@ def test_photos_come_by_drop_and_by_paste(page, photos):
 
 def test_at_most_two_photos_are_asked_about_at_a_time(browser, server, photos):
     with browser.before(GATE):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.upload("#files", [*photos, photos[0]])
         browser.until(lambda: browser.run("return window.now") == 2, "two questions")
         assert len(browser.all(".card img")) == 5  # all are shown at once
@@ -309,7 +343,7 @@ def test_at_most_two_photos_are_asked_about_at_a_time(browser, server, photos):
 
 def test_a_full_queue_is_waited_for(browser, server, photos):
     with browser.before(refusing(429, "the queue is full")):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.upload("#files", photos[:1])
         browser.until_text(".status", "busy; trying again in 1 second")
         assert said(browser)
@@ -325,7 +359,7 @@ def test_a_full_queue_is_waited_for(browser, server, photos):
 )
 def test_a_fault_of_the_server_can_be_tried_again(browser, server, photos, script, message):
     with browser.before(script):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.upload("#files", photos[:1])
         browser.until_text(".fault", message)
         browser.one(".fault button").send_keys(Keys.ENTER)
@@ -337,7 +371,7 @@ def test_a_big_file_is_not_even_sent(browser, server, photos):
     small = min(photos, key=lambda photo: photo.stat().st_size)
     big = max(photos, key=lambda photo: photo.stat().st_size)
     with browser.before(changing("model", "told.limits.bytes = 200_000")):
-        browser.open(server)
+        browser.open(server + "#explain")
         browser.until_text("#model", "words")
         browser.upload("#files", [big, small])
         assert said(browser)
@@ -352,7 +386,7 @@ def test_a_big_file_is_not_even_sent(browser, server, photos):
 def test_the_unknown_word_is_no_way_to_go_on(browser, server, photos):
     change = 'told.results[0].words[1].alternatives[3].word = "##UNK##"'
     with browser.before(changing("explain", change)):
-        browser.open(server)
+        browser.open(server + "#explain")
         explained(browser, photos[0])
         point_at(browser, 1)
         assert browser.texts(".runner")[3].startswith("(a rare word)")
@@ -361,7 +395,7 @@ def test_the_unknown_word_is_no_way_to_go_on(browser, server, photos):
 
 def test_nobody_goes_on_after_the_unknown_word(browser, server, photos):
     with browser.before(changing("explain", 'told.results[0].words[1].word = "##UNK##"')):
-        browser.open(server)
+        browser.open(server + "#explain")
         explained(browser, photos[0])
         point_at(browser, 1)
         assert browser.all("button.runner")
@@ -440,10 +474,12 @@ def test_nothing_leads_sideways_on_a_phone(page, server, photos, tmp_path):
         page.one(".runner")
         page.run("document.querySelector('[value=drawn]').click()")
         assert beyond(page) == []
-        page.go("#search")
+        page.go("#photos")
         page.one("#query-text").send_keys("a dog " + "zorb" * 30 + Keys.ENTER)
-        page.one(".tile")
+        page.until_text("#found-note", "the best")
+        page.one("#filters").click()
         assert beyond(page) == []
-        page.one(".tile button").click()
+        page.one(".open").click()
+        page.one("#viewer-info").click()
         page.one("dialog .scored")
         assert beyond(page) == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -88,22 +90,35 @@ def serve(
     if library is None or model is not None:
         require_model(model or default_model())
     from ..server import Access, Limits, create_app
-    from ..server.running import listen, run
+    from ..server.running import lan_address, listen, run
 
     with listen(host, port) as listening:
         captioner, opened = _open(library, model, device, precision)
-        named = () if host in ("", "0.0.0.0", "::") else (f"[{host}]" if ":" in host else host,)  # noqa: S104 - never without a key
-        hosts = dict.fromkeys([*_LOOPBACK, *named, *(name.lower() for name in allow_host or ())])
+        is_any = host in ("", "0.0.0.0", "::")  # noqa: S104 - never without a key
+        named = lan_address(host) if is_any else f"[{host}]" if ":" in host else host
+        hosts = dict.fromkeys(
+            [*_LOOPBACK, *([named] if named else []), *(name.lower() for name in allow_host or ())]
+        )
         limits = Limits()
         access = Access(tuple(hosts), tuple(map(str.lower, allow_origin or ())), key)
-        place = f"{named[0] if named else 'localhost'}:{listening.getsockname()[1]}"
-        app = create_app(captioner, opened, limits, access, lambda: note(f"mrnn: http://{place}/"))
+        port = listening.getsockname()[1]
+        others = f"http://{named}:{port}/" if named and not _is_loopback(host) else None
+        told = [f"http://localhost:{port}/"] if is_any else [f"http://{named}:{port}/"]
+        if is_any and others:
+            told.append(f"{others} on other machines of the network, with the key")
+        ready = partial(_tell, told)
+        app = create_app(captioner, opened, limits, access, ready, others)
         try:
             run(app, listening, limits)
         finally:
             if opened is not None:
                 opened.close()
     return 0
+
+
+def _tell(addresses: Sequence[str]) -> None:
+    for address in addresses:
+        note(f"mrnn: {address}")
 
 
 def _open(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO
 
 from PIL import ExifTags, Image
@@ -38,6 +40,7 @@ SIDEWAYS = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}  # width and he
 _COLOUR_SPACE, _INTEROPERABILITY = 0xA001, 1  # tags
 _UNCALIBRATED = (2, 0xFFFF)  # colour spaces that are not sRGB
 _ADOBE = "R03"  # how cameras say that theirs is Adobe's (DCF 2.0)
+_NUMBERS = re.compile(r"(\d{4})\D(\d\d?)\D(\d\d?)(?:\D(\d\d?)\D(\d\d?)(?:\D(\d\d?))?)?\b")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,31 @@ def read_metadata(
         case "PPM":
             told = Told(is_certain=scaled not in (None, 65535))
     return Metadata(told, Colours(profile, _by_camera(image, profile)), turn=turn)
+
+
+def date_taken(image: Image.Image) -> str:
+    """When a picture was taken: Exif's DateTimeOriginal as ISO 8601, the camera's local time.
+
+    Of a picture that need not be loaded. "" where it does not say, or says no date. When a print
+    was scanned, or a file was changed, is not when it was taken, and counts for nothing.
+    """
+    try:
+        if image.format == "PNG" and "exif" not in image.info:
+            return ""  # Pillow would decode it to look behind the samples
+        exif = image.getexif()
+        told = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
+    except Exception:  # broken metadata beside sound pixels
+        return ""
+    text = told.decode("ascii", "replace") if isinstance(told, bytes) else str(told or "")
+    found = _NUMBERS.match(text.strip())
+    if found is None:
+        return ""
+    try:
+        # Cameras whose clock was never set say 0000:00:00, which is no date.
+        year, month, day, *time = (int(number or 0) for number in found.groups())
+        return datetime(year, month, day, time[0], time[1], time[2]).isoformat()
+    except ValueError:
+        return ""
 
 
 def _coded(profile: bytes | None, numbers: tuple[int, int] | None, bits: int) -> Colours:

@@ -20,9 +20,10 @@ from PIL import Image
 from ..errors import ImageError
 from .decoding import GAP, decode, finish
 from .finding import Member, Picture, check_file, printable
-from .formats import NotAnImage, TooLarge
+from .formats import NotAnImage, TooLarge, open_image
 from .given import InMemory
 from .kinds import Unsupported
+from .metadata import date_taken
 from .parquet_pictures import stored_picture
 
 MAX_PIXELS = 100_000_000
@@ -200,6 +201,18 @@ def _reported(name: str, most_pixels: int) -> Iterator[None]:
         raise ImageError(
             "damaged", f"{name}: the image is damaged or cut short ({error}); get a fresh copy"
         ) from None
+
+
+def date_of(file: PictureFile) -> str:
+    """When a picture was taken, by its Exif, as `date_taken` has it; "" where nobody can tell.
+
+    Only its header is read (but for JPEG XL, whose reader knows no other way).
+    """
+    try:
+        with _without_warnings(), open_image(file, MAX_PIXELS)[0] as image:
+            return date_taken(image)
+    except Exception:  # as `decode_image`; whether it is damaged is told there
+        return ""
 
 
 @contextmanager

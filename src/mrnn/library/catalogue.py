@@ -4,8 +4,8 @@ A content is a picture by the SHA-256 of its file, wherever it lies: it is decod
 place where a content was found. Its key is its path as bytes, since names need not be text; for a
 member of a tar file the path of the tar file, a zero byte and the member's name.
 
-Format 1 lacks the times of change and the inodes. It is searched as it is, and brought up to date
-by whoever writes.
+Format 1 lacks the times of change and the inodes, formats 1 and 2 when pictures were taken. They
+are searched as they are, and brought up to date by whoever writes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from ..images.finding import Member, Picture, printable
 from .contents import Content, File, State
 
 CATALOGUE = "catalogue.sqlite"  # in the folder of a library
-FORMAT = "2"
-_BEFORE = "1"
+FORMAT = "3"
 VECTORS = "vectors"  # begins the name of the folder of the vectors; every rebuilding has its own
 _WAIT = 60.0  # seconds for another process to end its transaction
 _AT_ONCE = 500  # values in a statement
@@ -38,17 +37,21 @@ _SCHEMA = (
     # one that cannot be read.
     "CREATE TABLE contents (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, "
     "row INTEGER UNIQUE, width INTEGER, height INTEGER, caption TEXT, perplexity REAL, "
-    "error_code TEXT, error TEXT)",
+    "error_code TEXT, error TEXT, taken TEXT)",
     # The offset is of a member in its tar file. Without a content, the file could not be opened.
     "CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, offset INTEGER, "
     "content INTEGER REFERENCES contents (id), error_code TEXT, error TEXT, ctime_ns INTEGER, "
     "inode INTEGER) WITHOUT ROWID",
     "CREATE INDEX files_by_content ON files (content)",
 )
-_SINCE_FORMAT_1 = (
-    "ALTER TABLE files ADD COLUMN ctime_ns INTEGER",
-    "ALTER TABLE files ADD COLUMN inode INTEGER",
-)
+_SINCE = {  # what each format lacks
+    "1": (
+        "ALTER TABLE files ADD COLUMN ctime_ns INTEGER",
+        "ALTER TABLE files ADD COLUMN inode INTEGER",
+        "ALTER TABLE contents ADD COLUMN taken TEXT",
+    ),
+    "2": ("ALTER TABLE contents ADD COLUMN taken TEXT",),
+}
 _COLUMNS = (
     "SELECT path, size, mtime_ns, offset, files.error_code, files.error, digest, row, width, "
     "height, caption, perplexity, contents.error_code, contents.error "
@@ -71,7 +74,7 @@ class Catalogue:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
-        self.is_upgraded = False  # whether it was of format 1 when it was opened
+        self.is_upgraded = False  # whether it was of an older format when it was opened
         self._lock = threading.RLock()  # SQLite's own could wait for Python's, and Python's for it
 
     def close(self) -> None:
@@ -183,6 +186,23 @@ class Catalogue:
             "unreadable": self._number(f"SELECT count(*) {joined} IS NULL"),
         }
 
+    def tells_dates(self) -> bool:
+        """Whether it keeps when pictures were taken; older formats do not."""
+        return self.facts()["format"] == FORMAT
+
+    def dated(self) -> list[tuple[int, bytes, str | None, bytes, int | None]]:
+        """The pictures that lie somewhere: row, SHA-256, when taken, path, mtime; by path.
+
+        One that lies in several places comes several times.
+        """
+        taken = "taken" if self.tells_dates() else "NULL"
+        return self._all(
+            f"SELECT row, digest, {taken}, path, mtime_ns FROM files "  # noqa: S608
+            "JOIN contents ON content = id WHERE row NOT NULL ORDER BY path",
+            (),
+            (int, bytes, _TEXT, bytes, _NUMBER),
+        )
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """What is written inside counts as a whole, or not at all."""
@@ -224,14 +244,16 @@ class Catalogue:
         """
         nothing = (None, None)
         self._write(
-            "INSERT INTO contents (digest, row, width, height, caption, perplexity, "
-            "error_code, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET "
+            "INSERT INTO contents (digest, row, width, height, caption, perplexity, error_code, "
+            "error, taken) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET "
             "row = excluded.row, width = excluded.width, height = excluded.height, "
             "caption = excluded.caption, perplexity = excluded.perplexity, "
-            "error_code = excluded.error_code, error = excluded.error",
+            "error_code = excluded.error_code, error = excluded.error, taken = excluded.taken",
             [
-                (c.digest, c.row, *(c.size or nothing), *(c.caption or nothing))
-                + (c.fault or nothing)
+                (
+                    *(c.digest, c.row, *(c.size or nothing), *(c.caption or nothing)),
+                    *(*(c.fault or nothing), c.taken),
+                )
                 for c in contents
             ],
         )
@@ -270,6 +292,17 @@ class Catalogue:
             [(*caption, row) for row, caption in captions.items()],
         )
 
+    def without_date(self) -> list[int]:
+        """Rows of the pictures that lie somewhere and were not asked when they were taken."""
+        lacking = f"row NOT NULL AND taken IS NULL AND {_LIES_SOMEWHERE}"
+        statement = f"SELECT row FROM contents WHERE {lacking} ORDER BY row"  # noqa: S608
+        return self._numbers_of_rows(statement)
+
+    def set_dates(self, dates: Mapping[int, str]) -> None:
+        """Enter when pictures were taken, by row of the vectors."""
+        pairs = [(taken, row) for row, taken in dates.items()]
+        self._write("UPDATE contents SET taken = ? WHERE row = ?", pairs)
+
     def forget_unused(self) -> None:
         """Forget the contents that lie nowhere any more."""
         self._write(f"DELETE FROM contents WHERE NOT {_LIES_SOMEWHERE}")  # noqa: S608
@@ -283,10 +316,10 @@ class Catalogue:
         self._write(f"DELETE {which}", spans)
 
     def bring_up_to_date(self) -> None:
-        """Give a catalogue of format 1 what this one keeps."""
-        if self.facts()["format"] == _BEFORE:
+        """Give a catalogue of an older format what this one keeps."""
+        if lacking := _SINCE.get(self.facts()["format"]):
             with self.transaction():
-                for statement in _SINCE_FORMAT_1:
+                for statement in lacking:
                     self._write(statement)
                 self.put_facts({"format": FORMAT})
             self.is_upgraded = True
@@ -413,7 +446,7 @@ def _require_ours(catalogue: Catalogue, path: Path) -> None:
     if not {"facts", "contents", "files", "roots"} <= tables:
         raise DataError(f"{printable(path)}: not a library of mrnn; name another directory")
     facts = catalogue.facts()
-    if facts.get("format") not in (_BEFORE, FORMAT):
+    if facts.get("format") not in (*_SINCE, FORMAT):
         raise DataError(
             f"{printable(path)}: made by another version of mrnn; remove "
             f"{printable(path.parent)} and index again"

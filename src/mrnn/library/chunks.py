@@ -31,7 +31,7 @@ from .describing import Described
 
 CHUNK = 256  # files: some seconds of a processor
 _SUFFIX = ".safetensors"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,7 @@ class Ledger:
             "chunk": chunk.name,
             "files": [[_hex(file.digest), file.fault] for file in described.files],
             "contents": [
-                [content.digest.hex(), content.size, content.caption, content.fault]
-                for content in described.contents
+                [c.digest.hex(), c.size, c.caption, c.fault, c.taken] for c in described.contents
             ],
         }
         text, vectors = json.dumps(outcome), np.ascontiguousarray(described.vectors)
@@ -170,8 +169,9 @@ def _described(chunk: Chunk, outcome: Any, vectors: np.ndarray) -> Described:
             size=size and (size[0], size[1]),
             caption=caption and (caption[0], caption[1]),
             fault=_fault(fault),
+            taken=taken,
         )
-        for digest, size, caption, fault in outcome["contents"]
+        for digest, size, caption, fault, taken in outcome["contents"]
     ]
     return Described(files, contents, vectors)
 

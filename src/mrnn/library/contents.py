@@ -12,6 +12,13 @@ from ..images.finding import Member, Picture
 Fault = tuple[str, str]  # the code of an ImageError, and its message without the path
 
 
+def key_of(picture: Picture) -> bytes:
+    """What the file of a picture is found by in the catalogue."""
+    if isinstance(picture, Path):
+        return os.fsencode(picture)
+    return os.fsencode(picture.shard) + b"\0" + os.fsencode(picture.name)
+
+
 class State(NamedTuple):
     """What tells whether a file has changed, and what became of it then."""
 
@@ -40,6 +47,7 @@ class Content:
     size: tuple[int, int] | None = None  # width and height, pixels
     caption: tuple[str, float] | None = None  # and its perplexity
     fault: Fault | None = None
+    taken: str | None = None  # local time, ISO 8601; "": it does not say; None: nobody looked
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,7 @@ class File:
     @property
     def key(self) -> bytes:
         """What it is found by."""
-        if isinstance(self.picture, Path):
-            return os.fsencode(self.picture)
-        return os.fsencode(self.picture.shard) + b"\0" + os.fsencode(self.picture.name)
+        return key_of(self.picture)
 
     @property
     def marks(self) -> tuple[int | None, int | None, int | None, int | None, int | None]:

@@ -26,7 +26,7 @@ from ..captioner import Captioner
 from ..errors import ImageError
 from ..images.features import BATCH, read_ahead
 from ..images.finding import printable
-from ..images.reading import Preprocessing, decode_image, open_picture, preprocess
+from ..images.reading import Preprocessing, date_of, decode_image, open_picture, preprocess
 from .contents import Content, File
 
 _LARGEST = 1 << 30  # bytes: no picture that we decode is as large
@@ -96,7 +96,8 @@ def _read(file: File, how: Preprocessing, is_known: Callable[[bytes], bool]) -> 
         image, size = decode_image(io.BytesIO(content), name, how.least_side)
     except ImageError as error:
         return _Read(file, Content(digest, fault=_fault(file, error)))
-    return _Read(file, Content(digest, size=size), preprocess(image, how))
+    taken = date_of(io.BytesIO(content))
+    return _Read(file, Content(digest, size=size, taken=taken), preprocess(image, how))
 
 
 def _bytes(file: File) -> bytes:

@@ -115,6 +115,10 @@ class ImageIndex:
         dead[living[: len(living) - len(self._loose)]] = False
         self._dead = np.flatnonzero(dead[codes.rows]) if codes else np.empty(0, np.int64)
 
+    def among(self, rows: np.ndarray) -> ImageIndex:
+        """The same of these rows (n,) alone."""
+        return ImageIndex(self._vectors, self.centres, rows, self._codes, self.note)
+
     @property
     def uncovered(self) -> int:
         """How many rows have no code, and are all looked at."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ..datasets.examples import Problem
 from ..errors import DataError, ImageError
 from ..images.features import BATCH
 from ..images.finding import Picture, printable
+from ..images.reading import date_of, open_picture
 from ..scoring.ranking import Stage
 from .away import above, away, mounted_elsewhere
 from .catalogue import Catalogue
@@ -106,6 +108,7 @@ def update(
         catalogue.drop_roots(_lost_roots(roots, before.keys(), unseen))
     if with_captions:
         _add_captions(catalogue, store, captioner, stage)
+    _add_dates(catalogue, stage)
     moved = sum(before[key].digest in arrived for key in gone)
     return Indexed(
         files=len(there),
@@ -189,6 +192,28 @@ def _add_captions(
             with catalogue.transaction():
                 catalogue.set_captions(dict(zip(part, captions, strict=True)))
             on_progress(start + len(part), len(rows))
+
+
+def _add_dates(catalogue: Catalogue, stage: Stage) -> None:
+    """Ask the pictures that were indexed by a version before when they were taken."""
+    rows = catalogue.without_date()
+    if not rows:
+        return
+    with stage("dates", "images") as on_progress:
+        for start in range(0, len(rows), BATCH):
+            part = catalogue.pictures(rows[start : start + BATCH])
+            dates = {row: _date(places) for row, (_, places) in part.items()}
+            with catalogue.transaction():
+                catalogue.set_dates({row: date for row, date in dates.items() if date is not None})
+            on_progress(min(start + BATCH, len(rows)), len(rows))
+
+
+def _date(places: Sequence[Picture]) -> str | None:
+    """Of a picture where it lies; None where it cannot be opened today."""
+    for place in places:
+        with suppress(ImageError, OSError), open_picture(place) as file:
+            return date_of(file)
+    return None
 
 
 def _unreadable(

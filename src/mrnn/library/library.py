@@ -45,6 +45,8 @@ from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_i
 from .indexing import Describer, Indexed, update
 from .records import search_document, search_html, search_lines, search_notes
 from .scanning import absolute, require_seen
+from .thumbnails import Thumbnails
+from .timeline import EVERY, Filter, Newest, Timeline
 from .vectors import Vectors, VectorStore
 
 _CODES = "codes.safetensors"
@@ -136,6 +138,7 @@ class Library:
         self._precision = precision
         self._reader: Catalogue | None = None
         self._snapshot: _Snapshot | None = None
+        self._newest = Newest()
 
     @classmethod
     def open(
@@ -157,6 +160,7 @@ class Library:
         if self._reader is not None:
             self._reader.close()
         self._reader = self._snapshot = None
+        self._newest = Newest()
 
     def __enter__(self) -> Library:
         return self
@@ -207,6 +211,13 @@ class Library:
             for file, error in self.catalogue.unreadable(root)
         }
         return list(found.values())
+
+    def timeline(self) -> Timeline:
+        """The pictures by date and folder; one that is a moment old while another process adds.
+
+        Safe to call from any thread, once the catalogue is open.
+        """
+        return self._newest.of(self.catalogue)
 
     def knows(self, path: ImagePath) -> bool:
         """Whether a path was added, or any file at or below it."""
@@ -268,6 +279,8 @@ class Library:
                 is_settled,
             )
             self._make_codes(store.open(catalogue.next_row()), stage)
+            if done.deleted or done.changed:
+                Thumbnails(self.path).keep_only(catalogue)
             with catalogue.transaction():
                 catalogue.put_facts({_REBUILDING: ""})
         return replace(done, is_upgraded=catalogue.is_upgraded)
@@ -286,10 +299,13 @@ class Library:
             below = set(map(os.fsencode, _below(catalogue.roots(), roots)))
             catalogue.drop_roots(keys | below | set(map(os.fsencode, roots)))
             catalogue.forget_unused()
+            Thumbnails(self.path).keep_only(catalogue)
         return len(keys)
 
-    def search(self, sentence: str, k: int = 10) -> Results:
+    def search(self, sentence: str, k: int = 10, among: Filter = EVERY) -> Results:
         """The k pictures that a sentence fits best, by perplexity (paper sec. 6).
+
+        Others than those of the filter are not looked at: the library might as well lack them.
 
         First-order scores choose the candidates, exact ones order them. The picture with the
         higher log-ratio than all others may still be a poor one: `match` tells. Words outside the
@@ -305,7 +321,7 @@ class Library:
         _require_places(k)
         if not tokenise(sentence):
             raise UsageError(f"{sentence!r} has no words to search for")
-        now = self._now()
+        now = self._now(among)
         captioner = self.captioner
         unknown = captioner.unknown_words(sentence)
         match = None if unknown else captioner.bundle.match
@@ -328,7 +344,7 @@ class Library:
         }
         return self._results(sentence, now, figures, threshold, unknown)
 
-    def like(self, image: PictureLike, k: int = 10) -> Results:
+    def like(self, image: PictureLike, k: int = 10, among: Filter = EVERY) -> Results:
         """The k pictures most like another one, by the cosine of their image terms.
 
         That one need not be in the library, nor a file: all that a Captioner takes will do. Raises
@@ -342,12 +358,14 @@ class Library:
         captioner = self.captioner
         seen = look(image, captioner.encoder.preprocessing, "give one at a time")
         term = captioner.terms_of_features(captioner.encoder.encode(seen.pixels[None]))
-        return self.like_term(seen.name, term, k)
+        return self.like_term(seen.name, term, k, among)
 
-    def like_term(self, query: str, term: np.ndarray, k: int = 10) -> Results:
+    def like_term(
+        self, query: str, term: np.ndarray, k: int = 10, among: Filter = EVERY
+    ) -> Results:
         """What `like` gives for the image term (1, M) of another picture, which `query` names."""
         _require_places(k)
-        now = self._now()
+        now = self._now(among)
         rows, cosines = now.index.nearest(term[0], k)
         figures = {
             int(row): {"similarity": float(cosine)}
@@ -381,7 +399,18 @@ class Library:
         told = absent, threshold, unknown, now.index.note
         return Results(query, tuple(found), len(now.rows), *told)
 
-    def _now(self) -> _Snapshot:
+    def _now(self, among: Filter = EVERY) -> _Snapshot:
+        """The pictures of a filter as they are now."""
+        now = self._all()
+        if among == EVERY:
+            return now
+        timeline = self.timeline()
+        if timeline.generation != now.generation:  # rebuilt just now
+            now = self._all()
+        rows = np.intersect1d(now.rows, timeline.rows(among), assume_unique=True)
+        return replace(now, rows=rows, index=now.index.among(rows))
+
+    def _all(self) -> _Snapshot:
         """The library as it is now, read again where another process has changed it."""
         catalogue, codes = self.catalogue, self.path / _CODES
         centres = self.captioner.anchors  # opens the model: nobody shall wait for that

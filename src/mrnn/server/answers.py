@@ -128,12 +128,45 @@ class RankAnswers(BaseModel):
     results: list[RankingAnswer | Failed]
 
 
-class FoundAnswer(BaseModel):
-    rank: int
+class PictureAnswer(BaseModel):
     image: str = Field(description="The picture's id.")
     name: str
     copies: list[str]
     caption: str | None
+    date: str | None = Field(description="Local time, ISO 8601.")
+    date_of: Literal["exif", "file"] | None = Field(
+        description="exif: it was taken then; file: its file was changed then."
+    )
+    folder: str | None = Field(description="Below what was indexed.")
+
+
+class PicturesAnswer(BaseModel):
+    pictures: int = Field(description="How many there are of the filter.")
+    results: list[PictureAnswer]
+
+
+class FolderAnswer(BaseModel):
+    folder: str
+    pictures: int = Field(description="In it and below it.")
+
+
+class MonthAnswer(BaseModel):
+    month: str = Field(description="As 2024-05.")
+    pictures: int
+
+
+class ContentsAnswer(BaseModel):
+    pictures: int
+    dated: bool = Field(
+        description="Whether the library keeps when pictures were taken; mrnn index brings an "
+        "older one up to date."
+    )
+    months: list[MonthAnswer]
+    folders: list[FolderAnswer]
+
+
+class FoundAnswer(PictureAnswer):
+    rank: int
     logprob: float | None
     perplexity: float | None
     log_ratio: float | None
@@ -168,6 +201,10 @@ class ModelAnswer(BaseModel):
     training: dict[str, Any]
     limits: dict[str, float]
     library: LibraryAnswer | None
+    address: str | None = Field(
+        description="What people on other machines of the network open, where the server listens "
+        "for them."
+    )
 
 
 class ProblemAnswer(BaseModel):

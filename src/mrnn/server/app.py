@@ -34,15 +34,17 @@ def create_app(
     limits: Limits = Limits(),
     access: Access = Access(),
     on_ready: Callable[[], None] = lambda: None,
+    address: str | None = None,
 ) -> FastAPI:
     """The server of a model, and of a library of pictures if there is one.
 
     The captioner and the library belong to it from now on: one thread at a time may use them.
-    `on_ready` is called when the model has warmed up.
+    `on_ready` is called when the model has warmed up; `address` is what people on other machines
+    open, if they can.
     """
     telemetry = Telemetry()
     places = Places(limits.requests)
-    service = Service(captioner, library, limits, telemetry)
+    service = Service(captioner, library, limits, telemetry, address)
     telemetry.watch("mrnn_serving", "Requests that are being served.", lambda: places.taken)
 
     @asynccontextmanager

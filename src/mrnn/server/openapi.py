@@ -14,6 +14,7 @@ from .requests import (
     JSON,
     CaptionRequest,
     ExplainRequest,
+    ExportRequest,
     RankRequest,
     ScoreRequest,
     SearchRequest,
@@ -76,6 +77,25 @@ JPEG: dict[str, Any] = {
     "response_class": Response,
     "responses": {200: {"content": {"image/jpeg": {}}}, **problems_of(401, 404, 422, 429, 503)},
 }
+EXPORT: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {
+        200: {"content": {kind: {} for kind in ("text/csv", "application/zip")}},
+        **problems_of(400, 401, 404, 408, 413, 415, 422, 429, 503),
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {
+                    "schema": ExportRequest.model_json_schema(ref_template=_REF),
+                    "example": {"format": "csv", "since": "2024-05-01", "until": "2024-05-31"},
+                }
+            },
+        }
+    },
+}
+BROWSED: dict[str, Any] = {"responses": problems_of(401, 404, 422, 429, 503)}
 FULL: dict[str, Any] = {"responses": {503: {"description": "There is no room."}}}
 KEYED: dict[str, Any] = {"responses": problems_of(401)}
 ASKED: dict[str, Any] = {"responses": problems_of(401, 429, 503)}

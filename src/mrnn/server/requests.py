@@ -7,6 +7,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ..config import CONSENSUS_BEAM, MAX_LENGTH, Decoding
+from ..library.timeline import Filter
 from ..words.text import tokenise
 from .limits import Limits
 from .problems import Problem
@@ -140,11 +142,43 @@ class RankRequest(ScoreRequest):
     k: int = Field(10, ge=1, description="How many of the best to return.")
 
 
+_SINCE = "The first day that counts, as 2024-05-31."
+_UNTIL = "The last day that counts."
+_FOLDER = "A folder of the library, with what lies below it."
+Since = Annotated[date | None, Field(description=_SINCE)]
+Until = Annotated[date | None, Field(description=_UNTIL)]
+Folder = Annotated[str | None, Field(max_length=4096, description=_FOLDER)]
+
+
 class SearchRequest(Pictures):
     """Pictures of the library for a sentence, or pictures like another one."""
 
     query: str | None = Field(None, description="A sentence.")
     k: int = Field(10, ge=1, description="How many of the best to return.")
+    since: Since = None
+    until: Until = None
+    folder: Folder = None
+
+
+class ExportRequest(BaseModel):
+    """Captions of pictures of the library: of those that are named, or else of a filter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["csv", "xmp"] = Field(
+        "csv", description="A table, or a zip with an XMP sidecar for each photo."
+    )
+    picture: list[Id] | None = Field(
+        None, max_length=10_000, description="Ids of pictures of the library."
+    )
+    since: Since = None
+    until: Until = None
+    folder: Folder = None
+
+
+def filter_of(fields: SearchRequest | ExportRequest) -> Filter:
+    """Which pictures of the library are meant."""
+    return Filter(fields.since, fields.until, fields.folder or None)
 
 
 @dataclass(frozen=True)
@@ -164,18 +198,26 @@ class Stored:
 
 Source = Sent | Stored
 R = TypeVar("R", bound=Pictures)
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read_json(request: Request, kind: type[M]) -> M:
+    """The fields of a request in JSON; raises Problem."""
+    if (given := _content_type(request)) != JSON:
+        raise Problem("unsupported", f"send {JSON}, not {given[:80] or 'nothing'}")
+    content = b"".join([chunk async for chunk in request.stream()])
+    return await asyncio.to_thread(_read_json, content, kind)
 
 
 async def read_fields(request: Request, kind: type[R], limits: Limits) -> tuple[list[Source], R]:
     """The pictures and the fields of a request; raises Problem."""
     sent: list[Source]
-    match request.headers.get("content-type", "").split(";")[0].strip().lower():
+    match _content_type(request):
         case "multipart/form-data":
             sent, values = await _read_form(request, limits)
             fields = _validated(lambda: kind.model_validate(values))
         case "application/json":
-            content = b"".join([chunk async for chunk in request.stream()])
-            fields = await asyncio.to_thread(_read_json, content, kind)
+            fields = await read_json(request, kind)
             sent = [Sent(f"image {i}", data) for i, data in enumerate(fields.image, 1)]
         case other:
             raise Problem(
@@ -187,7 +229,11 @@ async def read_fields(request: Request, kind: type[R], limits: Limits) -> tuple[
     return sources, fields
 
 
-def _read_json(content: bytes, kind: type[R]) -> R:
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def _read_json(content: bytes, kind: type[M]) -> M:
     """The fields of a JSON object."""
     if sum(map(content.count, (b",", b"[", b"{"))) > _PUNCTUATION:
         raise Problem("invalid", "the body: more values than a request can use")
@@ -230,7 +276,7 @@ def _texts(form: FormData) -> dict[str, Any]:
     return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
 
 
-def _validated(validate: Callable[[], R]) -> R:
+def _validated(validate: Callable[[], M]) -> M:
     try:
         return validate()
     except ValidationError as error:

@@ -7,28 +7,40 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from ..library.timeline import Filter
 from . import answers
 from .guard import Places
 from .limits import Limits
-from .openapi import ASKED, FULL, JPEG, KEYED, posted
+from .openapi import ASKED, BROWSED, EXPORT, FULL, JPEG, KEYED, posted
 from .problems import Problem
 from .requests import (
     CaptionRequest,
     ExplainRequest,
+    ExportRequest,
+    Folder,
     Pictures,
     RankRequest,
     ScoreRequest,
     SearchRequest,
+    Since,
     Source,
+    Until,
+    filter_of,
     read_fields,
+    read_json,
 )
 from .service import Document, Service, no_picture
 from .telemetry import Telemetry
 
 TELEMETRY = "text/plain; version=0.0.4; charset=utf-8"
+MOST = 200  # pictures of a page of the library
+_EXPORTED = {
+    "csv": ("text/csv; charset=utf-8", "captions.csv"),
+    "xmp": ("application/zip", "captions.zip"),
+}
 T = TypeVar("T")
 R = TypeVar("R", bound=Pictures)
 
@@ -55,6 +67,9 @@ class Routes:
             ("/v1/search", self.search, SearchRequest, answers.SearchAnswer),
         ):
             router.post(path, **posted(request, answer))(handler)
+        router.get("/v1/pictures", response_model=answers.PicturesAnswer, **BROWSED)(self.pictures)
+        router.get("/v1/contents", response_model=answers.ContentsAnswer, **BROWSED)(self.contents)
+        router.post("/v1/export", **EXPORT)(self.export)
         router.get("/v1/pictures/{picture}", **JPEG)(self.thumbnail)
         router.get("/v1/model", response_model=answers.ModelAnswer, **ASKED)(self.model)
         router.get("/livez", response_class=PlainTextResponse)(self.livez)
@@ -91,10 +106,39 @@ class Routes:
         if len(sources) + (fields.query is not None) != 1:
             raise Problem("invalid", "send either a query or one picture")
         if fields.query is None:
-            found = await self._in_time(request, self._service.like(sources[0], fields.k))
+            work = self._service.like(sources[0], fields.k, filter_of(fields))
         else:
-            found = await self._in_time(request, self._service.search(fields.query, fields.k))
-        return JSONResponse(found)
+            work = self._service.search(fields.query, fields.k, filter_of(fields))
+        return JSONResponse(await self._in_time(request, work))
+
+    async def pictures(
+        self,
+        request: Request,
+        start: Annotated[
+            int, Query(ge=0, lt=2**31, description="The first one's place, from 0.")
+        ] = 0,
+        k: Annotated[int, Query(ge=1, le=MOST, description="How many.")] = 60,
+        since: Since = None,
+        until: Until = None,
+        folder: Folder = None,
+    ) -> Response:
+        """Pictures of the library, newest first."""
+        work = self._service.page(Filter(since, until, folder or None), start, k)
+        return JSONResponse(await self._in_time(request, work))
+
+    async def contents(self, request: Request) -> Response:
+        """The months and folders of the library's pictures."""
+        return JSONResponse(await self._in_time(request, self._service.contents()))
+
+    async def export(self, request: Request) -> Response:
+        """The captions of pictures of the library: a table, or XMP sidecars in a zip."""
+        fields = await read_json(request, ExportRequest)
+        digests = None if fields.picture is None else [*map(bytes.fromhex, fields.picture)]
+        work = self._service.export(digests, filter_of(fields), fields.format)
+        pieces = await self._in_time(request, work)
+        kind, name = _EXPORTED[fields.format]
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(pieces, media_type=kind, headers=headers)
 
     async def thumbnail(
         self,

@@ -13,13 +13,12 @@ import asyncio
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
-from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,11 +28,14 @@ from ..captioner import Captioner
 from ..config import Decoding
 from ..devices import processors
 from ..errors import ImageError
-from ..images.finding import Picture, printable
+from ..images.finding import printable
 from ..images.reading import decode_image, open_picture, preprocess, seen_area
 from ..library.library import Library, Results
 from ..library.records import search_document
+from ..library.thumbnails import SIDE, Thumbnails
+from ..library.timeline import EVERY, Filter
 from ..records import caption_document, explanation_document, ranking_document, score_document
+from . import gallery
 from .batching import Batcher
 from .limits import Limits
 from .problems import Problem
@@ -66,7 +68,9 @@ class Service:
         library: Library | None,
         limits: Limits,
         telemetry: Telemetry,
+        address: str | None = None,
     ) -> None:
+        self._address = address  # for people on other machines
         self.captioner = captioner
         self.library = library
         self._limits = limits
@@ -160,34 +164,64 @@ class Service:
 
         return [document for s in sentences for document in await self._modelled(work, [s])]
 
-    async def search(self, query: str, k: int) -> Document:
+    async def search(self, query: str, k: int, among: Filter) -> Document:
         """Pictures of the library that a sentence fits."""
         library = self._library()
-        [results] = await self._modelled(lambda _: [library.search(query, k)], [query])
-        return _search_document(results)
+        [results] = await self._modelled(lambda _: [library.search(query, k, among)], [query])
+        return await self._in_pool(lambda: _search_document(library, results))
 
-    async def like(self, source: Source, k: int) -> Document:
+    async def like(self, source: Source, k: int, among: Filter) -> Document:
         """Pictures of the library like another one."""
         library = self._library()
 
         def work(seen: _Seen) -> Document:
             term = self.captioner.terms_of_features(self._feature(seen)[None])
-            return _search_document(library.like_term(seen.name, term, k))
+            return _search_document(library, library.like_term(seen.name, term, k, among))
 
         [document] = await self._each([source], work)
         if "error" in document:
             raise no_picture([document])
         return document
 
+    async def page(self, which: Filter, start: int, k: int) -> Document:
+        """Some pictures of the library, newest first, from a place on."""
+        library = self._library()
+        return await self._in_pool(lambda: gallery.page_document(library, which, start, k))
+
+    async def contents(self) -> Document:
+        """The months and folders of the library."""
+        library = self._library()
+        return await self._in_pool(lambda: gallery.contents_document(library))
+
+    async def export(
+        self, digests: Sequence[bytes] | None, which: Filter, form: gallery.Format
+    ) -> Iterator[bytes]:
+        """The captions of pictures, as pieces; of those of a filter, if no digests are given."""
+        library = self._library()
+        pictures = await self._in_pool(lambda: gallery.chosen(library, digests, which))
+        if not pictures:
+            raise Problem("not-found", "the library has no such pictures now")
+        return gallery.export(library, pictures, form)
+
     async def thumbnail(self, identity: str, side: int) -> bytes:
-        """A picture of the library as JPEG, its longer side at most so many pixels."""
-        self._library()
+        """A picture of the library as JPEG, its longer side at most so many pixels.
+
+        That of the grid is made once, and kept with the library.
+        """
+        library = self._library()
+        digest, kept = bytes.fromhex(identity), Thumbnails(library.path)
 
         def shrunk() -> bytes:
+            is_kept = side == SIDE
+            known = kept.get(digest) if is_kept and library.catalogue.places(digest) else None
+            if known is not None:
+                return known
             image = self._image(Stored(identity), side)
             image.thumbnail((side, side))
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=85)
+            if is_kept:
+                kept.put(digest, buffer.getvalue())
             return buffer.getvalue()
 
         try:
@@ -213,6 +247,7 @@ class Service:
             "training": dict(bundle.training),
             "limits": asdict(self._limits),
             "library": None if pictures is None else {"pictures": pictures, "threshold": threshold},
+            "address": self._address,
         }
 
     async def warm_up(self) -> None:
@@ -222,7 +257,7 @@ class Service:
         await self._modelled(self.captioner.caption_pixels, [blank])
         if self.library is not None:
             self.library.catalogue.facts()
-            await self.search("a", 1)
+            await self.search("a", 1, EVERY)
 
     def _library(self) -> Library:
         if self.library is None:
@@ -318,17 +353,13 @@ def _name(source: Source) -> str:
     return printable(source.name)[:200]
 
 
-def _search_document(results: Results) -> Document:
-    """The document of `mrnn search`, with ids and names in the place of paths."""
-    document = search_document(results)
+def _search_document(library: Library, results: Results) -> Document:
+    """The document of `mrnn search`, with ids and names in the place of paths, and dates."""
+    document, timeline = search_document(results), library.timeline()
     for found, shown in zip(results.found, document["results"], strict=True):
         shown["image"] = found.digest.hex()
-        shown["name"] = _file_name(found.picture)
-        shown["copies"] = [_file_name(copy) for copy in found.copies]
+        shown["name"] = gallery.file_name(found.picture)
+        shown["copies"] = [gallery.file_name(copy) for copy in found.copies]
+        shown.update(gallery.dated_document(timeline.of(found.digest)))
     slow = "the search is slower than it could be; mrnn index makes it fast again"
     return {**document, "note": slow if results.note else ""}
-
-
-def _file_name(picture: Picture) -> str:
-    """The last part of where a picture lies: the folders above it are nobody's business."""
-    return printable(PurePath(picture.name).name)

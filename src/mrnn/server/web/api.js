@@ -33,10 +33,33 @@ export async function score(photo, sentence, how) {
 }
 
 /** The k pictures of the library that best fit a sentence, or are most like a photo. */
-export async function search(query, k, how) {
-  const body = typeof query === "string" ? form(null, { query, k }) : form(query, { k });
+export async function search(query, k, filter, how) {
+  const fields = { k, ...given(filter) };
+  const body = typeof query === "string" ? form(null, { query, ...fields }) : form(query, fields);
   return (await request("v1/search", { method: "POST", body }, how)).json();
 }
+
+/** Pictures of the library, newest first, k of them from a place on. */
+export async function pictures(start, k, filter, how) {
+  const fields = new URLSearchParams({ start, k, ...given(filter) });
+  return (await request(`v1/pictures?${fields}`, {}, how)).json();
+}
+
+/** The months and folders of the library. */
+export async function contents(how) {
+  return (await request("v1/contents", {}, how)).json();
+}
+
+/** Captions as a file, "csv" or "xmp": of these ids, or of all pictures of a filter. */
+export async function exported(format, ids, filter, how) {
+  const body = JSON.stringify({ format, ...(ids ? { picture: ids } : given(filter)) });
+  const headers = { "Content-Type": "application/json" };
+  return (await request("v1/export", { method: "POST", body, headers }, how)).blob();
+}
+
+/** What of a filter says something: `since`, `until` and `folder`. */
+const given = ({ since, until, folder }) =>
+  Object.fromEntries(Object.entries({ since, until, folder }).filter(([, value]) => value));
 
 /** A picture of the library as a Blob, its longer side at most so many pixels. */
 export async function picture(id, side, how) {
@@ -75,7 +98,7 @@ async function request(path, options = {}, { signal, onWait = () => {} } = {}) {
 }
 
 async function fetched(path, options, sent) {
-  const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
+  const headers = { ...options.headers, ...(sent ? { Authorization: `Bearer ${sent}` } : {}) };
   try {
     return await fetch(path, { ...options, headers });
   } catch (error) {
@@ -106,7 +129,7 @@ function newKey(refused) {
     const field = byId("key");
     const value = byId("key-value");
     if (refused) byId("key-note").textContent = "That key is not the right one. Try again.";
-    byId("why").close(); // nothing behind it can be used
+    byId("viewer").close(); // nothing behind it can be used
     field.hidden = false;
     value.focus();
     field.addEventListener(

@@ -3,28 +3,38 @@
 import * as api from "./api.js";
 import { announce, button, element } from "./dom.js";
 import { MOST_WORDS, evidence } from "./evidence.js";
-import { END, confidence, minus, percent, shown, signed, spokenPercent } from "./format.js";
-import { photoFrame } from "./photo.js";
+import { END, minus, percent, shown, signed } from "./format.js";
+import { photoFrame } from "./frame.js";
 
 const MORE_WORDS = 30; // that the model writes after those it is given
 const ABOUT = "Perplexity: between how many words the model hesitated on average; lower is surer.";
 const STRANGE = 0.99; // the strangeness from which on it is said
 
-/** What the confidence is in: the word that the photo speaks for most, if the model can tell. */
-function trust({ sure, main_word: word, strangeness, words }) {
-  if (sure === undefined) return "Confidence: the geometric mean of the words' probabilities. ";
+/** How far a caption can be trusted, as the command line says it. */
+function howSure({ sure, main_word: word, strangeness, words, perplexity }) {
+  if (sure === undefined) return `Perplexity ${perplexity.toFixed(1)}`;
   const captions = words.find((each) => each.word === word)?.captions;
-  return `Confidence: the chance that “${word}” is right, the word that this photo speaks for ` +
-    `most. ${captions === 0 ? "It is known from text only. " : ""}` +
-    `${strangeness >= STRANGE ? "The photo is unlike those that the model learned from. " : ""}`;
+  return [
+    `${percent(sure)} sure of ${word}`,
+    ...(captions === 0 ? ["known from text only"] : []),
+    ...(strangeness >= STRANGE ? ["a strange photo"] : []),
+  ].join("; ");
 }
+
+/** What that means. */
+const trust = ({ sure, main_word: word }) => (sure === undefined ? ABOUT :
+  `The chance that “${word}” is right, the word that this photo speaks for most. A strange photo ` +
+  "is unlike those that the model learned from.");
 
 /**
  * A card for a photo (see api.js) that is shown from a URL. `run` is the queue of questions,
  * `settings` a function that returns how sentences are written now (see settings.js), `longest`
- * the most characters of a sentence, `onRemove` is called when the card is taken away.
+ * the most characters of a sentence, `onRemove` is called when the card is taken away, `onState`
+ * with "waiting", "asking", "done" or "failed"; `facts` is a node of what else is known of it.
  */
-export function photoCard(photo, url, { run, settings, longest, onRemove }) {
+export function photoCard(
+  photo, url, { run, settings, longest, onRemove, onState = () => {}, facts = "" },
+) {
   const frame = photoFrame(url, photo.name);
   const status = element("p", { class: "status dim", tabindex: "-1" });
   const fault = element("div", { class: "fault", role: "alert" });
@@ -52,6 +62,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
       { class: "side" },
       element("header", {}, element("h2", { class: "name", text: photo.name, title: photo.name }),
         remove),
+      facts,
       status,
       fault,
       story,
@@ -100,11 +111,19 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     const mine = new AbortController();
     asking = mine;
     isWritten = written;
-    busy(true, "Looking at it …");
+    busy(true, "Waiting for its turn …");
+    onState("waiting");
     const request = { signal: mine.signal, onWait: waits };
+    const explain = () => {
+      if (asking === mine) {
+        status.textContent = "Looking at it …";
+        onState("asking");
+      }
+      return api.explain(photo, fields, request);
+    };
     try {
       const [explanation, scored] = await Promise.all([
-        run(() => api.explain(photo, fields, request), first),
+        run(explain, first),
         typed ? run(() => api.score(photo, fields.sentence, request), first) : null,
       ]);
       if (asking !== mine) return;
@@ -140,6 +159,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     busy(false);
     const isProblem = error instanceof api.Problem;
     const said = isProblem ? error.message : "The page has a fault; load it again.";
+    onState("failed");
     const retry = again && button("Try again", again, { class: "quiet" });
     node.classList.toggle("failed", !current);
     fault.replaceChildren(element("p", { text: said }), ...(retry ? [retry] : []));
@@ -151,6 +171,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     const hadFocus = [status, story].some((part) => part.contains(document.activeElement));
     const hadChoice = document.activeElement.matches(".choice");
     busy(false);
+    onState("done");
     current = next;
     isWritten = next.written;
     node.classList.remove("failed");
@@ -173,8 +194,7 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
       const chosen = hadChoice && story.querySelector(".choice[aria-pressed=true]");
       (chosen || story.querySelector(".word")).focus();
     }
-    announce(`${photo.name}: ${explanation.caption}. ` +
-      `Confidence ${spokenPercent(confidence(explanation))}.`);
+    announce(`${photo.name}: ${explanation.caption}. ${howSure(explanation)}.`);
   }
 
   function goOn(before, word) {
@@ -215,7 +235,13 @@ export function photoCard(photo, url, { run, settings, longest, onRemove }) {
     onRemove?.();
   }
 
-  return { node, write, rewrite, ask, refuse, close };
+  return {
+    node, write, rewrite, ask, refuse, close,
+    paint: frame.paint,
+    name: photo.name,
+    /** The sentence that is shown, once there is one. */
+    said: () => current?.explanation.caption,
+  };
 }
 
 function ownSentence(longest, onSentence) {
@@ -237,38 +263,28 @@ function ownSentence(longest, onSentence) {
 }
 
 function figures(explanation) {
-  const about = trust(explanation) + ABOUT;
-  return element(
-    "details",
-    { class: "figures" },
-    element(
-      "summary",
-      { title: about },
-      element("span", {}, "Confidence ",
-        element("b", { text: percent(confidence(explanation)) })),
-      element("span", { class: "dim", text: `Perplexity ${explanation.perplexity.toFixed(1)}` }),
-    ),
-    element("p", { class: "dim small", text: about }),
-  );
+  const told = explanation.sure === undefined ? [] : [["Perplexity",
+    explanation.perplexity.toFixed(1), ABOUT]];
+  return disclosed("figures", howSure(explanation), trust(explanation), told);
 }
 
 function scoreLine(scored) {
-  const verdict = `${scored.log_ratio >= 0 ? "Likelier" : "Less likely"} with this photo`;
-  const about = "Log ratio: by how much this photo makes the sentence likelier than photos in " +
-    "general do. log P: the sentence's log-probability for this photo. Both are in nats.";
-  return element(
-    "details",
-    { class: "figures scored" },
-    element(
-      "summary",
-      { title: about },
-      element("b", { text: verdict }),
-      element("span", { class: "dim", text: `Log ratio ${signed(scored.log_ratio)}` }),
-      element("span", { class: "dim", text: `Perplexity ${scored.perplexity.toFixed(1)}` }),
-      element("span", { class: "dim", text: `log P ${minus(scored.logprob)}` }),
-    ),
-    element("p", { class: "dim small", text: about }),
-  );
+  return disclosed("figures scored",
+    `${scored.log_ratio >= 0 ? "Likelier" : "Less likely"} with this photo`,
+    "Than with photos in general.", [
+      ["Log ratio", signed(scored.log_ratio), "By how much, in nats."],
+      ["Perplexity", scored.perplexity.toFixed(1), ABOUT],
+      ["log P", minus(scored.logprob), "The sentence's log-probability for this photo, in nats."],
+    ]);
+}
+
+/** A line with the figures behind it: each a name, a value and what it is. */
+function disclosed(look, line, about, told) {
+  const rows = told.flatMap(([name, value, meaning]) => [element("dt", { text: name }),
+    element("dd", {}, element("b", { text: value }), ` ${meaning.replace(`${name}: `, "")}`)]);
+  return element("details", { class: look },
+    element("summary", {}, element("span", { text: line })),
+    element("p", { class: "dim small", text: about }), element("dl", { class: "small" }, ...rows));
 }
 
 function unknownLine(unknown = []) {

@@ -141,10 +141,10 @@ function runnersUp(word, before, onContinue) {
     const row = onContinue && isWord && !is
       ? button("", () => onContinue(before, other.word), {
           class: "runner",
-          "aria-label": continuing(other.word, share),
+          title: continuing(other.word, share),
         })
       : element("span", { class: is ? "runner said" : "runner" });
-    row.append(...inside);
+    row.append(inside[0], " ", inside[1]);
     row.style.setProperty("--share", share.toFixed(4));
     return element("li", {}, row);
   });

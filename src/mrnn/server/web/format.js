@@ -34,8 +34,11 @@ export const signed = (value, digits = 1) =>
 
 export const minus = (value, digits = 1) => value.toFixed(digits).replace("-", "−");
 
-/** The chance that the main word is right; of older models the mean probability of the words. */
-export const confidence = (told) => told.sure ?? 1 / told.perplexity;
+/** How likely a picture that was found is right: never 0% or 100%, since nothing is certain. */
+export function likely(chance) {
+  const said = chance < 0.01 ? "< 1" : chance > 0.99 ? "> 99" : (100 * chance).toFixed(0);
+  return `${said}% likely right`;
+}
 
 /** What to say of a file that the server would refuse; "" of others. */
 export function tooLarge({ name, size }, { bytes: most = Infinity }) {

@@ -1,45 +1,52 @@
 // The page: two views, and photos that come by drop or paste.
 
+import * as address from "./address.js";
 import * as api from "./api.js";
 import { byId, notify } from "./dom.js";
 import { counted } from "./format.js";
-import { photosView } from "./photos.js";
+import { libraryView } from "./library.js";
 import { queue } from "./queue.js";
-import { searchView } from "./search.js";
+import { uploadsView } from "./uploads.js";
 
-const VIEWS = ["explain", "search"];
-const TITLES = { explain: "mrnn: explain a photo", search: "mrnn: search pictures" };
+const TITLES = { explain: "mrnn: explain a photo", photos: "mrnn: photos" };
 
 let limits = {}; // the server's, as soon as it has told them
-let hasLibrary = false;
+let hasLibrary = null; // null: not known yet
+let shown = ""; // the view
+const scrolled = {}; // where each view was left
 
 const run = queue(2); // questions at a time
-const photos = photosView(run, () => limits);
-const search = searchView(run, () => limits);
+const uploads = uploadsView(run, () => limits);
+const library = libraryView(run, () => limits);
 
-function view() {
-  const name = location.hash.slice(1);
-  return VIEWS.includes(name) ? name : VIEWS[0];
-}
+/** The view that the address names, or else the one to begin with. */
+const view = (said) => said.view || (hasLibrary ? "photos" : "explain");
 
 function showView() {
-  for (const name of VIEWS) byId(name).hidden = name !== view();
-  document.querySelectorAll("nav a").forEach((link) => {
-    if (link.hash === `#${view()}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  });
-  document.title = TITLES[view()];
-  scrollTo({ top: 0 });
+  const said = address.read();
+  const name = view(said);
+  if (name !== shown) {
+    scrolled[shown] = scrollY;
+    for (const each of Object.keys(TITLES)) byId(each).hidden = each !== name;
+    document.querySelectorAll("nav a").forEach((link) => {
+      if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    });
+    shown = name;
+    scrollTo({ top: scrolled[name] ?? 0 });
+  }
+  document.title = name === "photos" && said.q ? `${said.q} · mrnn` : TITLES[name];
+  if (name === "photos" && hasLibrary) library.show(said);
+  else library.leave();
 }
 
 /** Take files, or whatever else was given in their place. */
 function take(files) {
-  byId("why").close();
   if (!files.length) notify("That was no file. Save the picture, then drop it.");
-  else if (view() === "search" && hasLibrary) search.like(files);
+  else if (shown === "photos" && hasLibrary) library.like(files);
   else {
-    if (view() === "search") location.hash = "#explain";
-    photos.add(files);
+    if (shown !== "explain") location.hash = "#explain";
+    uploads.add(files);
   }
 }
 
@@ -71,18 +78,23 @@ async function meetServer() {
     const model = await api.model();
     limits = model.limits ?? {};
     hasLibrary = Boolean(model.library);
-    byId("searching").hidden = !hasLibrary;
+    byId("library").hidden = !hasLibrary;
     byId("no-library").hidden = hasLibrary;
     if (limits.characters) byId("query-text").maxLength = limits.characters;
     byId("model").textContent =
       `mrnn ${model.version}, model “${model.name}” with ${counted(model.words, "word")}. ` +
       "Photos are sent to this server and to nobody else.";
+    byId("elsewhere").hidden = !model.address;
+    byId("address").textContent = model.address ?? "";
+    showView();
   } catch (error) {
     byId("model").textContent = error.message;
+    notify(error.message);
+    if (!shown) showView();
   }
 }
 
 addEventListener("hashchange", showView);
 listenForDrops();
-showView();
+if (address.read().view) showView();
 meetServer();

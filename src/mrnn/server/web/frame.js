@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import * as heat from "./heat.js";
 
-/** The frame of a photo at a URL; `name` describes it until there is a better description. */
+/** The frame of a photo at a URL, or at "" of one that is painted later; `name` describes it. */
 export function photoFrame(url, name) {
   const image = element("img", { alt: name, draggable: "false", decoding: "async" });
   const canvas = element("canvas", { class: "heat", "aria-hidden": "true" });
@@ -22,10 +22,13 @@ export function photoFrame(url, name) {
     image.hidden = true;
     node.append(element("p", { class: "unshown", text: "This browser cannot show this file." }));
   });
-  image.src = url;
+  if (url) image.src = url;
 
   return {
     node,
+    paint(at) {
+      image.src = at;
+    },
     describe: (text) => {
       image.alt = text;
     },

@@ -1,0 +1,65 @@
+// The row of filters: a month or two days, and a folder.
+
+import { byId, element } from "./dom.js";
+import { lastDay, month } from "./days.js";
+import { counted } from "./format.js";
+
+const FIELDS = ["since", "until", "folder"];
+
+/** `onChange` is called with `since`, `until` and `folder` when a person has chosen others. */
+export function filtersRow(onChange) {
+  const opener = byId("filters");
+  const months = byId("month");
+  const fields = Object.fromEntries(FIELDS.map((name) => [name, byId(name)]));
+  const clear = byId("clear");
+
+  const values = () => Object.fromEntries(FIELDS.map((name) => [name, fields[name].value]));
+  const changed = () => onChange(values());
+
+  months.addEventListener("change", () => {
+    fields.since.value = months.value && `${months.value}-01`;
+    fields.until.value = months.value && lastDay(months.value);
+    changed();
+  });
+  for (const field of Object.values(fields)) field.addEventListener("change", changed);
+  opener.addEventListener("click", () => expand(byId("filter-row").hidden));
+  clear.addEventListener("click", () => {
+    onChange({});
+    byId("query-text").focus();
+  });
+
+  /** Offer what the library has. */
+  function offer(contents) {
+    const option = (value, text) => element("option", { value, text });
+    months.replaceChildren(option("", "Any month"), ...contents.months.map((of) =>
+      option(of.month, `${month(of.month)} (${of.pictures.toLocaleString("en")})`)));
+    fields.folder.replaceChildren(option("", "All folders"), ...contents.folders.map((of) =>
+      option(of.folder, `${of.folder} (${of.pictures.toLocaleString("en")})`)));
+    fields.folder.closest("label").hidden = !contents.folders.length;
+    byId("undated").hidden = contents.dated;
+    show(wanted);
+  }
+
+  let wanted = {}; // the filter that is to be shown, once its folder can be chosen
+
+  /** Show the filter that counts now. */
+  function show(filter) {
+    wanted = filter;
+    for (const name of FIELDS) fields[name].value = filter[name] ?? "";
+    const { since, until } = filter;
+    const of = (since ?? "").slice(0, 7);
+    months.value = since === `${of}-01` && until === lastDay(of) ? of : "";
+    if (months.selectedIndex < 0) months.value = "";
+    const active = FIELDS.filter((name) => filter[name]).length;
+    clear.hidden = !active;
+    opener.textContent = active ? counted(active, "filter") : "Filters";
+    opener.classList.toggle("active", active > 0);
+  }
+
+  function expand(is) {
+    byId("filter-row").hidden = !is;
+    opener.setAttribute("aria-expanded", String(is));
+  }
+
+  return { offer, show };
+}

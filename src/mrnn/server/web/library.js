@@ -1,0 +1,232 @@
+// The Photos view: the library by day, or what a sentence or another photo finds in it.
+
+import * as address from "./address.js";
+import * as api from "./api.js";
+import { button, byId, element, notify } from "./dom.js";
+import { filtersRow } from "./filters.js";
+import { counted, tooLarge } from "./format.js";
+import { photoGrid } from "./grid.js";
+import { selection } from "./selection.js";
+import { viewer } from "./viewer.js";
+
+const PAGE = 60; // pictures at a time
+const MINE = "yours"; // in the address: like a photo that was dropped
+const FURTHEST = 3000; // pictures that are looked through for one that the address names
+
+/** `run` is the queue of questions, `limits` a function that returns the server's limits. */
+export function libraryView(run, limits) {
+  const note = byId("found-note");
+  const text = byId("query-text");
+  const more = byId("more");
+  let state = {}; // as in the address
+  let shown = ""; // what is in the grid: a question, as text
+  let total = 0; // pictures that can be shown
+  let loading = null; // a promise
+  let asking = new AbortController();
+  let contents = null; // a promise of what there is to filter by
+  let dropped = null; // the photo of one's own
+  let isPushed = false; // whether Back leads from the full view to the grid
+
+  const filter = () => ({ since: state.since, until: state.until, folder: state.folder });
+  const isBrowsed = () => !state.q && !state.like;
+  const selected = selection(() => grid.draw(), () => ({
+    ids: grid.items.map((item) => item.image),
+    count: isBrowsed() ? total : grid.items.length,
+    filter: isBrowsed() ? filter() : null,
+  }));
+  const grid = photoGrid({ selected, onOpen: (i) => {
+    isPushed = true;
+    address.go({ ...state, photo: grid.items[i].image });
+  } });
+  const full = viewer({
+    run,
+    limits,
+    selected,
+    list: { at: (i) => grid.items[i], count: () => Math.max(total, grid.items.length), reach },
+    onMove: (i) => address.go({ ...state, photo: grid.items[i].image }, true),
+    onClose: (i, item) => {
+      if (grid.items[i] === item) grid.focus(i);
+      if (!state.photo) return;
+      if (isPushed) history.back();
+      else address.go({ ...state, photo: "" }, true);
+      isPushed = false;
+    },
+    onLike: (item) => {
+      state.photo = ""; // it is left for good
+      full.close();
+      address.go({ ...filter(), like: item.image });
+    },
+  });
+  const filters = filtersRow((chosen) => address.go({ q: state.q, like: state.like, ...chosen }));
+
+  byId("query").addEventListener("submit", (event) => {
+    event.preventDefault();
+    address.go({ ...filter(), q: text.value.trim() });
+  });
+  byId("like").addEventListener("click", () => byId("like-file").click());
+  byId("like-file").addEventListener("change", (event) => {
+    like([...event.target.files]);
+    event.target.value = "";
+  });
+  more.addEventListener("click", async () => {
+    const next = grid.items.length;
+    await load();
+    if (grid.items.length > next) grid.focus(next);
+  });
+  const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && load(),
+    { rootMargin: "100% 0px" });
+
+  /** Find the pictures most like the first of these files. */
+  function like([file]) {
+    if (!file) return;
+    const refusal = tooLarge(file, limits());
+    if (refusal) {
+      tell(refusal, "fault");
+      return;
+    }
+    dropped = file;
+    shown = "";
+    address.go({ ...filter(), like: MINE });
+  }
+
+  /** Show what the address says. */
+  async function show(wanted) {
+    state = wanted;
+    contents ??= api.contents().then(filters.offer, (error) => {
+      contents = null;
+      notify(error.message);
+    });
+    if (state.like === MINE && !dropped) {
+      address.go({ ...filter() }, true); // the page was loaded again, and has no photo of yours
+      return;
+    }
+    const question = JSON.stringify([state.q, state.like, filter()]);
+    if (question !== shown) {
+      shown = question;
+      text.value = state.q ?? "";
+      filters.show(filter());
+      begin();
+    }
+    if (state.photo) await openPhoto(state.photo);
+    else full.close();
+  }
+
+  function begin() {
+    asking.abort();
+    asking = new AbortController();
+    loading = null;
+    selected.clear();
+    grid.empty();
+    total = 0;
+    more.hidden = true;
+    note.replaceChildren();
+    scrollTo({ top: 0 });
+    load();
+  }
+
+  /** Open the picture of an id, as soon as it is among those that were loaded. */
+  async function openPhoto(id) {
+    const { signal } = asking;
+    const find = () => grid.items.findIndex((item) => item.image === id);
+    while (find() < 0 && grid.items.length < FURTHEST && (await load()));
+    if (signal.aborted || state.photo !== id) return;
+    if (find() >= 0) full.open(find(), state.q || null);
+    else address.go({ ...state, photo: "" }, true);
+  }
+
+  async function reach(i) {
+    while (grid.items.length <= i && (await load()));
+  }
+
+  /** More pictures below those that are there; resolves to whether some came. */
+  function load() {
+    if (loading) return loading;
+    const mine = next(asking.signal).finally(() => {
+      if (loading === mine) loading = null;
+    });
+    loading = mine;
+    return mine;
+  }
+
+  async function next(signal) {
+    const before = grid.items.length;
+    if (before && before >= total) return false;
+    byId("grid").setAttribute("aria-busy", "true");
+    const onWait = (seconds) => tell(`The server is busy; trying again in ${seconds} s …`);
+    try {
+      const { answer, count } = await ask(before, { signal, onWait });
+      if (signal.aborted) return false;
+      total = count;
+      const fresh = isBrowsed() ? answer.results : answer.results.slice(before);
+      grid.append(fresh, isBrowsed());
+      tell(...summary(state, answer, grid.items));
+      more.hidden = !fresh.length || grid.items.length >= total;
+      watch.unobserve(more);
+      watch.observe(more); // it may still be in sight, and is to be told of again
+      return fresh.length > 0;
+    } catch (error) {
+      if (signal.aborted) return false;
+      const hadFocus = note.contains(document.activeElement);
+      tell(error.message, "fault");
+      const retry = button("Try again", load, { class: "quiet" });
+      note.append(retry);
+      more.hidden = true;
+      if (hadFocus) retry.focus();
+      return false;
+    } finally {
+      if (!signal.aborted) byId("grid").setAttribute("aria-busy", "false");
+    }
+  }
+
+  /** The answer of the server, and how many pictures it can show of it in all. */
+  async function ask(before, how) {
+    if (isBrowsed()) {
+      const answer = await api.pictures(before, PAGE, filter(), how);
+      return { answer, count: answer.pictures };
+    }
+    const most = limits().results ?? 100;
+    const liked = state.like === MINE ? api.fromFile(dropped) : api.fromLibrary(state.like, "");
+    const query = state.like ? liked : state.q;
+    const k = Math.min(before + PAGE, most);
+    const answer = await run(() => api.search(query, k, filter(), how), true);
+    const isLast = answer.results.length < k;
+    return { answer, count: isLast ? answer.results.length : Math.min(answer.pictures, most) };
+  }
+
+  function tell(said, look = "", ...more) {
+    note.replaceChildren(...(said ? [element("p", { text: said, class: look }), ...more] : []));
+  }
+
+  return {
+    like,
+    show,
+    /** Another view is shown. */
+    leave() {
+      state = { ...state, photo: "" };
+      full.close();
+    },
+  };
+}
+
+/** What was found, as arguments of `tell`. */
+function summary(state, answer, items) {
+  const { pictures, note, unknown } = answer;
+  const isFiltered = Boolean(state.since || state.until || state.folder);
+  if (!pictures) {
+    return [isFiltered ? "No photos of that time and folder." : "The library has no photos yet."];
+  }
+  if (!state.q && !state.like) return [isFiltered ? counted(pictures, "photo") : ""];
+  const first = items[0]?.image === state.like ? items[0].name : "that photo";
+  const of = state.like ? `Like ${state.like === MINE ? answer.query : first}` : `“${state.q}”`;
+  const line = `${of}: the best ${items.length} of ${counted(pictures, "photo")}.`;
+  const said = items.length ? line : `${of}: nothing found.`;
+  return [note ? `${said} ${note}` : said, "", ...unknownLine(unknown, items)];
+}
+
+/** Words that the model does not know, and what that meant for the search. */
+function unknownLine(unknown, items) {
+  if (!unknown?.length) return [];
+  const words = unknown.map((word) => `“${word}”`).join(", ");
+  const left = items.length ? "it was left out" : "nothing else tells pictures apart";
+  return [element("p", { class: "unknown", text: `The model does not know ${words}: ${left}.` })];
+}

@@ -1,0 +1,453 @@
+"""The Photos view of the page of `mrnn serve`, and its key, in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from web_browser import Browser, focused, heat, point_at, said
+from web_scripts import COUNT, GIVE, KEPT, MANY, changing, refusing
+from web_servers import KEY
+
+# Its fixtures are those of the tests here.
+pytest_plugins = ["web_fixtures"]
+
+
+@pytest.fixture
+def grid(page):
+    """The page at its Photos view, with all four photos."""
+    page.go("#photos")
+    tiles(page, 4)
+    return page
+
+
+def tiles(page: Browser, number: int) -> None:
+    page.until(lambda: len(page.all(".tile")) == number, f"{number} pictures")
+
+
+def ask(page: Browser, sentence: str) -> None:
+    page.one("#query-text").clear()
+    page.one("#query-text").send_keys(sentence + Keys.ENTER)
+    page.until_text("#found-note", f"“{sentence}”")
+
+
+def shown(page: Browser) -> list[str]:
+    """The names of the pictures in the grid."""
+    script = "return [...document.querySelectorAll('.pick input')].map((one) => one.ariaLabel)"
+    return [label.removeprefix("Select ") for label in page.run(script)]
+
+
+def loaded(page: Browser) -> None:
+    script = "return [...document.querySelectorAll('.open img')].every((i) => i.naturalWidth)"
+    page.until(lambda: page.run(script), "the pictures")
+
+
+def opened(page: Browser, name: str) -> None:
+    """Wait for a picture in the full view."""
+    page.until(lambda: page.texts("dialog[open] #viewer-name") == [name], f"{name} in full")
+
+
+def closed(page: Browser) -> None:
+    page.until(lambda: not page.all("dialog[open]"), "the full view to close")
+
+
+def press(page: Browser, *keys: str) -> None:
+    ActionChains(page.driver).send_keys(*keys).perform()
+
+
+def address(page: Browser) -> str:
+    return page.run("return decodeURIComponent(location.hash)").replace("+", " ")
+
+
+# Without a query
+
+
+def test_photos_are_shown_by_day_newest_first(browser, server, photos):
+    browser.open(server)  # a server with a library begins there
+    tiles(browser, 4)
+    loaded(browser)
+    assert shown(browser) == [photos[i].name for i in (3, 2, 1, 0)]
+    days = browser.texts(".day h2")
+    assert len(days) == 3
+    for day, year in zip(days, ("2024", "2024", "2023"), strict=True):
+        assert year in day
+    assert ["by file" in day for day in days] == [True, False, False]
+    assert browser.run("return performance.getEntriesByType('resource').every((e) => "
+                       "!e.name.includes('explain'))")  # fmt: skip
+    assert browser.faults() == []
+
+
+@pytest.mark.parametrize(("width", "columns"), [(390, 2), (820, 4), (1440, 6), (2560, 11)])
+def test_the_grid_fills_the_window(grid, width, columns):
+    with grid.window(width, 900):
+        widths = "return [...document.querySelectorAll('.tile')].map((t) => t.clientWidth)"
+        assert len(set(grid.run(widths))) == 1
+        assert grid.run(widths)[0] == pytest.approx(width / columns, abs=20)
+
+
+def test_filters_stand_in_the_address_and_count_for_a_search_too(grid, photos):
+    grid.one("#filters").click()
+    options = grid.run("return [...document.querySelectorAll('#folder option')].map((o) => o.text)")
+    assert options == ["All folders", "2023 (1)", "2023/Alps (1)", "2024 (3)", "2024/Rome (2)"]
+    grid.run("folder.value = '2024/Rome'; folder.dispatchEvent(new Event('change'))")
+    tiles(grid, 2)
+    assert shown(grid) == [photos[3].name, photos[2].name]
+    assert grid.text("#filters") == "1 filter"
+    ask(grid, "a woman smiles")
+    assert "the best 2 of 2 photos" in grid.text("#found-note")
+    assert address(grid) == "#photos?q=a woman smiles&folder=2024/Rome"
+    grid.run("month.value = '2023-02'; month.dispatchEvent(new Event('change'))")
+    grid.until_text("#found-note", "No photos of that time and folder.")
+    grid.driver.refresh()
+    grid.until_text("#found-note", "No photos of that time and folder.")
+    assert grid.all("#folder")[0].get_attribute("value") == "2024/Rome"
+    assert grid.all("#since")[0].get_attribute("value") == "2023-02-01"
+    assert grid.all("#until")[0].get_attribute("value") == "2023-02-28"
+    grid.one("#filters").click()
+    grid.one("#clear").click()
+    tiles(grid, 4)
+    assert address(grid) == "#photos?q=a woman smiles"
+
+
+def test_a_large_library_comes_page_by_page(browser, server):
+    pages = """
+      const real = fetch;
+      window.asked = [];
+      window.fetch = async (path, options) => {
+        const answer = await real(path, options);
+        const [, start, k] = path.match(/^v1\\/pictures\\?start=(\\d+)&k=(\\d+)$/) ?? [];
+        if (k === undefined) return answer;
+        window.asked.push(Number(start));
+        const [first] = (await (await real("v1/pictures?k=1")).json()).results;
+        const some = Math.min(k, 200 - start);
+        return Response.json({ pictures: 200, results: Array(some).fill(first) });
+      };
+    """  # 200 photos of one day
+    with browser.before(pages):
+        browser.open(server + "#photos")
+        tiles(browser, 60)
+        assert len(browser.all(".day")) == 1
+        for number in (120, 180, 200):
+            browser.run("scrollTo(0, document.body.scrollHeight)")
+            tiles(browser, number)
+        assert browser.run("return window.asked") == [0, 60, 120, 180]
+        assert browser.all("#more[hidden]")
+        held = "return [...document.querySelectorAll('.open img')].filter((i) => i.src).length"
+        browser.until(lambda: browser.run(held) < 120, "far pictures to be let go")
+        with browser.window(2560, 2400):
+            browser.open(server + "#photos")
+            tiles(browser, 200)  # a large window is filled without a scroll
+
+
+def test_a_library_of_before_says_what_dates_it_lacks(browser, server):
+    with browser.before(changing("contents", "told.dated = false")):
+        browser.open(server + "#photos")
+        browser.until(lambda: browser.run("return !undated.hidden"), "the note")
+        browser.one("#filters").click()
+        assert "mrnn index" in browser.text("#undated")
+
+
+# A search
+
+
+def test_search_finds_pictures_and_says_why(grid, photos):
+    ask(grid, "a woman smiles")
+    tiles(grid, 4)
+    loaded(grid)
+    assert "the best 4 of 4 photos" in grid.text("#found-note")
+    assert sorted(shown(grid)) == sorted(photo.name for photo in photos)
+    first = shown(grid)[0]
+    grid.one(".open").click()
+    opened(grid, first)
+    assert not grid.all("dialog .word")  # the photo comes first
+    press(grid, "i")
+    assert said(grid, "dialog") == "a woman smiles"
+    grid.one(".found-figures summary").click()
+    assert "Log ratio" in grid.text(".found-figures")
+    grid.seen("dialog .word")[1].click()
+    assert grid.text("dialog .panel").startswith("woman")
+    press(grid, Keys.ESCAPE, Keys.ESCAPE)
+    closed(grid)
+    focus = "return document.activeElement.parentElement.querySelector('.pick input').ariaLabel"
+    assert grid.run(focus) == f"Select {first}"
+
+
+def test_a_chance_is_told_and_its_absence_is_not(browser, server):
+    change = (
+        "told.results.forEach((r, i) => { r.chance = [0.83, 0.004, null][i]; r.match = false });"
+    )
+    change += "told.results[3].match = true"
+    with browser.before(changing("search", change)):
+        browser.open(server + "#photos?q=a+dog")
+        tiles(browser, 4)
+        pills = "return [...document.querySelectorAll('.tile')].map((t) => " \
+            "t.querySelector('.pill')?.innerText ?? '')"  # fmt: skip
+        assert browser.run(pills) == ["83% likely right", "< 1% likely right", "", "match"]
+
+
+def test_more_pictures_come_below_those_that_are_there(browser, server):
+    with browser.before(changing("search", MANY)):
+        browser.open(server + "#photos?q=a+woman+smiles")
+        tiles(browser, 60)
+        first = browser.one(".tile")
+        browser.run("more.focus({ preventScroll: true })")
+        browser.one("#more").send_keys(Keys.ENTER)
+        tiles(browser, 100)  # as many as the server gives
+        assert first.is_displayed()  # still the same element
+        assert browser.all("#more[hidden]")
+        one_each = "return new Set(asked.filter((path) => path.includes('pictures/'))).size"
+        assert browser.run(one_each) == 4
+        browser.one("#query-text").send_keys(" at us" + Keys.ENTER)
+        tiles(browser, 60)
+
+
+def test_the_address_says_what_is_shown_and_back_leads_back(grid, photos):
+    ask(grid, "a woman smiles")
+    ask(grid, "two cats")
+    second = shown(grid)[1]
+    grid.seen(".open")[1].click()
+    opened(grid, second)
+    assert address(grid).startswith("#photos?q=two cats&photo=")
+    press(grid, Keys.ARROW_RIGHT)
+    third = shown(grid)[2]
+    opened(grid, third)
+    grid.driver.refresh()
+    opened(grid, third)
+    assert grid.one("#query-text").get_attribute("value") == "two cats"
+    grid.driver.back()
+    closed(grid)
+    assert address(grid) == "#photos?q=two cats"
+    grid.driver.back()
+    grid.until_text("#found-note", "“a woman smiles”")
+    grid.driver.back()
+    grid.until(lambda: len(grid.all(".day h2")) == 3, "all photos by day")
+    assert grid.one("#query-text").get_attribute("value") == ""
+    grid.driver.forward()
+    grid.until_text("#found-note", "“a woman smiles”")
+
+
+def test_a_library_that_cannot_be_used_says_so(browser, server):
+    with browser.before(refusing(503, "make the library anew", "search")):
+        browser.open(server + "#photos?q=a+dog")
+        browser.until_text("#found-note", "make the library anew")
+        browser.one("#found-note button").send_keys(Keys.ENTER)
+        tiles(browser, 4)
+        assert "the best 4" in browser.text("#found-note")
+
+
+def test_pictures_wait_for_a_full_queue(browser, server):
+    with browser.before(refusing(429, "the queue is full", "pictures/")):
+        browser.open(server + "#photos")
+        tiles(browser, 4)
+        loaded(browser)
+        assert not browser.all(".tile .unshown")
+
+
+def test_more_like_this_and_like_a_photo_of_ones_own(grid, photos):
+    grid.upload("#like-file", photos[:1])
+    grid.until_text("#found-note", f"Like {photos[0].name}")
+    tiles(grid, 4)
+    assert shown(grid)[0] == photos[0].name
+    other = shown(grid)[1]
+    grid.seen(".open")[1].click()
+    opened(grid, other)
+    grid.one("#viewer-like").click()
+    grid.until_text("#found-note", f"Like {other}")
+    closed(grid)
+    assert shown(grid)[0] == other  # itself first
+    grid.one(".open").click()
+    press(grid, "i")
+    grid.one(".found-figures summary").click()
+    assert "1.00" in grid.text(".found-figures")
+    assert said(grid, "dialog")  # its own caption: there is no sentence to give a reason for
+    grid.driver.refresh()
+    opened(grid, other)
+    press(grid, Keys.ESCAPE)
+    grid.until_text("#found-note", f"Like {other}")
+
+
+def test_unknown_words_are_left_out_and_find_nothing_alone(grid):
+    ask(grid, "A womann with a dog")
+    grid.until_text("#found-note", "does not know “womann”: it was left out")
+    assert grid.seen(".tile")
+    assert not grid.all(".pill")
+    ask(grid, "the womann")
+    grid.until_text("#found-note", "“womann”: nothing else tells pictures apart")
+    assert not grid.all(".tile")
+
+
+# The full view
+
+
+def test_the_full_view_by_keys(grid, photos):
+    names = shown(grid)
+    grid.seen(".open")[0].send_keys(Keys.ENTER)
+    opened(grid, names[0])
+    assert grid.text("#viewer-place") == "1 of 4"
+    press(grid, Keys.ARROW_LEFT)  # there is none before
+    press(grid, Keys.ARROW_RIGHT)
+    opened(grid, names[1])
+    press(grid, "x")
+    assert grid.one("#viewer-pick").is_selected()
+    press(grid, "i")
+    facts = grid.text(".facts")
+    assert "Taken" in facts
+    assert "2024/Rome" in facts
+    assert grid.text(".facts-caption")
+    grid.one("dialog .word").click()
+    press(grid, Keys.ARROW_RIGHT)  # goes to the next word, not to the next photo
+    assert grid.texts("#viewer-name") == [names[1]]
+    press(grid, Keys.ESCAPE, Keys.ESCAPE)
+    closed(grid)
+    assert grid.text("#selected") == "1 photo selected"
+
+
+def test_html_in_what_a_library_tells_is_text(browser, server):
+    hostile = "<img src=x onerror=alert(1)>"
+    change = f"for (const one of told.results) one.name = one.caption = one.folder = '{hostile}';"
+    with browser.before(changing("search", change)):
+        browser.open(server + "#photos?q=a+dog")
+        tiles(browser, 4)
+        browser.one(".open").click()
+        browser.one("#viewer-info").click()
+        assert browser.text(".facts").count(hostile) == 3
+        assert browser.text("#viewer-name") == hostile
+        assert shown(browser)[0] == hostile
+        assert not browser.all("[src=x], [onerror]")
+        browser.faults()
+
+
+# Selection and export
+
+
+def test_a_range_is_selected_and_exported(browser, server, photos):
+    with browser.before(KEPT):
+        browser.open(server + "#photos")
+        tiles(browser, 4)
+        names = shown(browser)
+        boxes = browser.all(".pick input")
+        browser.run("arguments[0].click()", boxes[0])
+        shift = ActionChains(browser.driver).key_down(Keys.SHIFT)
+        shift.click(browser.seen(".open")[2]).key_up(Keys.SHIFT).perform()
+        assert browser.text("#selected") == "3 photos selected"
+        browser.seen(".open")[1].click()  # takes one out again
+        assert browser.text("#selected") == "2 photos selected"
+        browser.one("#export-csv").click()
+        name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
+        assert name == "captions.csv"
+        rows = base64.b64decode(content).decode("utf-8-sig").splitlines()
+        assert rows[0] == "image,folder,date,date_of,caption"
+        assert [row.split(",")[0] for row in rows[1:]] == [names[0], names[2]]
+        browser.run("window.kept = null")
+        browser.one("#select-all").click()
+        assert browser.text("#selected") == "4 photos selected"
+        browser.one("#export-xmp").click()
+        name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(content))) as archive:
+            assert len(archive.namelist()) == 4
+            assert f"2023/Alps/{photos[0].name}.xmp" in archive.namelist()
+        browser.one("#select-none").click()
+        assert not browser.one("#grid").find_elements("css selector", ".selected")
+        browser.faults()
+
+
+def test_the_grid_by_keys(grid):
+    grid.seen(".open")[0].send_keys(Keys.ARROW_RIGHT, "x", Keys.SHIFT + Keys.ARROW_RIGHT)
+    press(grid, Keys.NULL)
+    assert grid.text("#selected") == "2 photos selected"
+    at = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
+    with grid.phone():  # two columns: a day of one photo, of two, of one
+        steps = ((Keys.END, 3), (Keys.HOME, 0), (Keys.ARROW_DOWN, 1), (Keys.ARROW_UP, 0))
+        for key, place in steps:
+            press(grid, key)
+            assert grid.run(at) == place
+
+
+# Around it
+
+
+def test_a_drop_while_a_photo_is_shown_is_answered_where_it_is_seen(grid, photos):
+    grid.one(".open").click()
+    grid.one("dialog[open]")
+    data = base64.b64encode(photos[3].read_bytes()).decode()
+    grid.run(GIVE, data, "held", "dataTransfer", "drop")
+    grid.until_text("#found-note", "Like held.png")
+    closed(grid)
+
+
+def test_a_key_is_asked_for_where_it_can_be_given(browser, server):
+    with browser.before(refusing(401, "a key is needed")):
+        browser.open(server + "#photos?q=a+woman+smiles")
+        tiles(browser, 4)
+        browser.one(".open").click()
+        browser.one("#viewer-info").click()
+        browser.one("#key-value").send_keys(KEY + Keys.ENTER)
+        browser.until(lambda: browser.all("#key[hidden]"), "the field to go")
+        closed(browser)
+        browser.one(".open").click()
+        assert said(browser, "dialog")
+
+
+def test_pictures_that_are_gone_take_no_memory(browser, server, photos):
+    def live(number: int) -> None:
+        browser.until(lambda: browser.run("return live.size") == number, f"{number} pictures")
+
+    with browser.before(COUNT):
+        browser.open(server + "#photos")
+        live(4)
+        for query in ("a dog", "a cat"):
+            ask(browser, query)
+            live(4)
+        browser.one(".open").click()
+        live(5)
+        browser.one("#viewer-close").click()
+        live(4)
+        browser.go("#explain")
+        live(0)  # nobody sees the grid
+        browser.upload("#files", photos[:2])
+        live(2)
+        browser.one(".card .close").click()
+        live(1)
+        browser.go("#photos?q=a+cat")
+        live(5)
+
+
+def test_a_key_is_asked_for_and_kept_and_search_needs_a_library(browser, servers, photos):
+    keyed = servers[1]
+    browser.open(keyed)
+    assert browser.one("#key label").text == "This server asks for a key"
+    browser.one("#key-value").send_keys("wrong" + Keys.ENTER)
+    browser.until_text("#key-note", "not the right one")
+    browser.upload("#files", photos[:1])
+    browser.one("#key-value").send_keys(KEY + Keys.ENTER)
+    assert said(browser)
+    assert browser.text(".hint") == "Choose a word to see what else was considered."
+    empty = heat(browser)
+    assert "Most probable here" in point_at(browser, 1)
+    assert heat(browser) == empty  # a model that sees nothing has no map
+    browser.until_text("#model", "words")
+    assert not browser.one("#explain").find_elements("css selector", ".fault p")
+    browser.go("#search")  # as the view was called before
+    assert "mrnn serve --library DIR" in browser.text("#no-library")
+    browser.open(keyed)  # the key is still known
+    browser.until_text("#model", "words")
+    assert not browser.all("#key:not([hidden])")
+    assert browser.faults() == []
+
+
+def test_the_address_for_others_is_shown(browser, server):
+    change = 'told.address = "http://192.0.2.7:8000/"'
+    with browser.before(changing("model", change)):
+        browser.open(server)
+        browser.one("header button").click()
+        assert "http://192.0.2.7:8000/" in browser.until_text("#elsewhere", "other devices")
+    browser.open(server)
+    browser.until_text("#model", "words")
+    browser.one("header button").click()
+    assert not browser.one("#about").find_elements("css selector", "#elsewhere:not([hidden])")
+    assert focused(browser) == "About"
