@@ -81,6 +81,16 @@ def unknown_line(words: Sequence[str], has_found: bool) -> str:
     return f"not in the vocabulary (mrnn words --list): {named}; {left}"
 
 
+def percent(chance: float) -> str:
+    """A chance to read, never 0% or 100%: nothing is certain."""
+    return "<1%" if chance < 0.01 else ">99%" if chance > 0.99 else f"{chance:.0%}"
+
+
+def likely_right(chance: float) -> str:
+    """How likely a picture that a search found is right, to read."""
+    return f"{percent(chance)} likely right"
+
+
 def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
     """The figures of an evaluation to read; those that do not apply are left out."""
     d = document

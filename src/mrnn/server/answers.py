@@ -137,6 +137,7 @@ class FoundAnswer(BaseModel):
     logprob: float | None
     perplexity: float | None
     log_ratio: float | None
+    chance: float | None = Field(description="That the picture is right, 0 to 1.")
     match: bool | None
     similarity: float | None
 
