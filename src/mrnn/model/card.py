@@ -131,7 +131,8 @@ def _score_lines(s: Mapping[str, Any]) -> list[str]:
         if recall["r1"] is not None:
             lines.append(
                 f"  {name}: R@1 {recall['r1']:.1f}, R@5 {recall['r5']:.1f}, "
-                f"R@10 {recall['r10']:.1f}, Med r {recall['med_r']:g}"
+                f"R@10 {recall['r10']:.1f}, Med r {recall['med_r']:g} "
+                f"(among {s['images']:,} images, {s['sentences']:,} sentences)"
             )
     return [*lines, f"  ({', '.join(f'{k} {v}' for k, v in s['signature'].items())})"]
 

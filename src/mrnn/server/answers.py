@@ -44,6 +44,7 @@ class Trust(BaseModel):
     strangeness: float | None = Field(
         None, description="share of dev images that are more like what was learned"
     )
+    certainty: Literal["sure", "unsure", "outside what I know"] | None = None
 
 
 class CaptionWord(WordAnswer):
