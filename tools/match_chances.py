@@ -183,7 +183,7 @@ def sizes_of(one: Foretold) -> Iterator[tuple[str, np.ndarray]]:
 def drawing(all_of_it: Foretold) -> str:
     """The share that is right against the chance that was told, by kind of sentence."""
     curves: dict[str, Curve] = {}
-    short = ("sentences", KINDS[:1]), ("one or two words", KINDS[1:3]), ("beginnings", KINDS[3:])
+    short = ("sentences", KINDS[:1]), ("words", KINDS[1:3]), ("beginnings", KINDS[3:])
     for name, kinds in short:
         one = all_of_it.where(np.isin(all_of_it.kinds, [KINDS.index(kind) for kind in kinds]))
         bins = np.minimum((one.chance * BINS).astype(int), BINS - 1)
