@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         MrnnError,
         UsageError,
     )
-    from .library.library import Found, Library, Results
+    from .library.found import Found, Results
+    from .library.library import Library
     from .results import (
         Caption,
         Contributions,
@@ -42,7 +43,8 @@ _HOMES = {
         ("BundleError", "DataError", "DependencyError", "ImageError", "MrnnError", "UsageError"),
         "errors",
     ),
-    **dict.fromkeys(("Found", "Library", "Results"), "library.library"),
+    **dict.fromkeys(("Found", "Results"), "library.found"),
+    "Library": "library.library",
     **dict.fromkeys(
         (
             *("Caption", "Contributions", "Evidence", "Explanation", "Match", "Ranking"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +25,7 @@ from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
 from .model.bundle import Bundle, identity_of, load_bundle
 from .model.directory import find_bundle
 from .model.generate import State, Step
+from .model.nearest_words import nearest_words
 from .onnx_sessions import choose_device
 from .pages.html import jpeg
 from .pages.notebook import with_thumbnails
@@ -376,16 +376,7 @@ class Captioner:
 
     def nearest_words(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k nearest words by Euclidean distance in word embedding II (paper sec. 3.2)."""
-        tokens = self.vocabulary.tokenise(word)
-        if len(tokens) != 1 or tokens[0] not in self.vocabulary:
-            raise UsageError(f"{word!r} is not a word of this model's vocabulary")
-        index = self.vocabulary.index(tokens[0])
-        w = self.model.word_representation(np.arange(len(self.vocabulary)))
-        distances = np.linalg.norm(w - w[index], axis=1)
-        distances[[*range(len(SIGNS)), index]] = np.inf
-        nearest = np.argsort(distances, kind="stable")[:k].tolist()
-        found = ((self.vocabulary.words[i], float(distances[i])) for i in nearest)
-        return [(other, distance) for other, distance in found if math.isfinite(distance)]
+        return nearest_words(self.model, self.vocabulary, word, k)
 
     def terms_of(self, image: PictureLike) -> np.ndarray:
         """The image terms (1, M) of one image; raises ImageError."""

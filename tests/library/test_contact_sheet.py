@@ -14,7 +14,7 @@ from PIL import Image
 from command_lines import run
 from dataset_layouts import jpeg, put, tar
 from libraries import save_seeing, threshold
-from mrnn.library.library import Found, Results
+from mrnn.library.found import Found, Results
 from mrnn.library.records import contact_sheet
 
 

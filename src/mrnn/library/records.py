@@ -17,7 +17,7 @@ from ..records import likely_right, percent, unknown_line
 from .indexing import Indexed
 
 if TYPE_CHECKING:
-    from .library import Found, Results
+    from .found import Found, Results
 
 Errors = Sequence[tuple[str, MrnnError]]
 

@@ -30,7 +30,8 @@ from ..devices import processors
 from ..errors import ImageError
 from ..images.finding import printable
 from ..images.reading import decode_image, open_picture, preprocess, seen_area
-from ..library.library import Library, Results
+from ..library.found import Results
+from ..library.library import Library
 from ..library.records import search_document
 from ..library.thumbnails import SIDE, Thumbnails
 from ..library.timeline import EVERY, Filter
