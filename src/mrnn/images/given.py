@@ -50,7 +50,8 @@ def given(picture: PictureLike, at_least: int | None = None, name: str = "<image
     What is decoded may be reduced to no less than `at_least` pixels a side.
     """
     if isinstance(picture, str | os.PathLike):
-        return Given(os.fspath(picture), Path(picture))
+        path = os.fsdecode(picture)
+        return Given(path, Path(path))
     name = _own_name(picture) or name
     try:
         return Given(name, InMemory(name, _content(picture, at_least, name)))
