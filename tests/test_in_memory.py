@@ -120,6 +120,25 @@ def test_one_picture_where_several_are_meant_is_refused(captioner, one):
             ask(one)
 
 
+@pytest.mark.parametrize("sentence", [["a dog"], None, 5, b"a dog", Path("a dog")])
+def test_a_sentence_is_text(tmp_path, picture, sentence):
+    captioner, path = seeing(), picture("a.jpg")
+    said = rf"a sentence is text, and {type(sentence).__name__} is none: "
+    with pytest.raises(UsageError, match=said):
+        captioner.score(path, [sentence])
+    with pytest.raises(UsageError, match=said):
+        captioner.rank_images(sentence, [path])
+    with pytest.raises(UsageError, match=said):
+        captioner.rank_sentences(path, ["a dog", sentence])
+    if sentence is not None:  # then it explains one of its own
+        with pytest.raises(UsageError, match=said):
+            captioner.explain(path, sentence)
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add(path)
+        with pytest.raises(UsageError, match=said):
+            library.search(sentence)
+
+
 def test_a_library_finds_what_is_like_a_picture_in_memory(tmp_path, picture):
     photos = [picture(f"{i}.jpg", seed=i) for i in range(3)]
     with Library.open(tmp_path / "library", seeing()) as library:
@@ -140,7 +159,7 @@ def test_a_library_finds_what_is_like_a_picture_in_memory(tmp_path, picture):
 
 def test_a_library_takes_no_picture_that_it_could_not_read_again(tmp_path, picture):
     path = picture("a.jpg")
-    said = r"takes paths, not a \w+: .* save it first, and add the file"
+    said = r"takes paths, and \w+ is none: .* save it first, and add the file"
     with Library.open(tmp_path / "library", seeing()) as library:
         for thing in forms(path)[1:]:
             with pytest.raises(UsageError, match=said):
@@ -149,6 +168,10 @@ def test_a_library_takes_no_picture_that_it_could_not_read_again(tmp_path, pictu
                 library.add([path, thing])
             with pytest.raises(UsageError, match=said):
                 library.remove([thing])
+        with path.open("rb") as file, pytest.raises(UsageError, match="BufferedReader is none"):
+            library.add(file)
+        with pytest.raises(UsageError, match="dict is none"):
+            library.add({"a.jpg": path.read_bytes()})
         assert not (tmp_path / "library").exists()
         assert library.add([str(path), path]).new == 1
 

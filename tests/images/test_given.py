@@ -49,11 +49,11 @@ FILES = {
 }
 
 
-def levels(picture, name: str = "<image>") -> np.ndarray:
-    found = given(picture, name).picture
+def levels(picture, name: str = "<image>", at_least: int | None = None) -> np.ndarray:
+    found = given(picture, at_least, name).picture
     if isinstance(found, ImageError):
         raise found
-    return np.asarray(read_image(found))
+    return np.asarray(read_image(found, at_least))
 
 
 def zipped(content: bytes) -> io.BufferedIOBase:
@@ -89,6 +89,17 @@ def test_what_pillow_has_decoded_is_read_as_its_file(tmp_path, kind):
     assert np.array_equal(levels(image), wanted)
     image.load()
     assert np.array_equal(levels(image), wanted)
+
+
+@pytest.mark.parametrize("side", [90, 300, 900])
+@pytest.mark.parametrize("kind", ["RGB", "L", "RGBA", "P", "I;16"])
+def test_large_pictures_are_kept_as_small_as_a_file_would_be_read(side, kind):
+    large = Image.fromarray(PHOTO[..., 0] * np.uint16(257) if kind == "I;16" else PHOTO)
+    large = (large if kind == "I;16" else large.convert(kind)).resize((side, side // 2))
+    wanted = levels(encoded(large, "TIFF" if kind == "I;16" else "PNG"), at_least=10)
+    assert np.array_equal(levels(large, at_least=10), wanted)
+    if kind in ("RGB", "RGBA"):
+        assert given(large, 10).picture.content.image.height < 80
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -75,7 +75,8 @@ def decode(
         elif scaled is not None:
             require_certain(upright, said.told)
         is_sideways = said.turn in SIDEWAYS
-        rgb = _upright(upright, at_least, colours, said.turn, image.format == "BMP")
+        small = _reduced(upright, at_least)
+        rgb = _upright(small, colours, said.turn, image.format == "BMP")
         return rgb, size[::-1] if is_sideways else size
 
 
@@ -85,36 +86,36 @@ class Decoded:
 
     image: Image.Image
     said: Metadata
+    size: tuple[int, int]  # of the whole picture, which may be reduced
     alpha_is_spare: bool
 
 
-def decoded(image: Image.Image) -> Decoded:
+def decoded(image: Image.Image, at_least: int | None) -> Decoded:
     """A copy of a picture, decoded now if need be; raises whatever Pillow does."""
     image.load()
     said = read_metadata(image, None, None, None)
-    return Decoded(image.copy(), said, image.format == "BMP")
+    small = _reduced(image, at_least)
+    copy = image.copy() if small is image else small
+    return Decoded(copy, said, image.size, image.format == "BMP")
 
 
 def finish(picture: Decoded, at_least: int | None, most_pixels: int) -> Image.Image:
     """The same of such a picture as `decode` of a file; raises Unsupported and TooLarge."""
     image, said = picture.image, picture.said
-    if image.width * image.height > most_pixels:
-        raise TooLarge(image.size)
+    if picture.size[0] * picture.size[1] > most_pixels:
+        raise TooLarge(picture.size)
     colours = said.colours
     if is_deep_grey(image):
-        image, colours = grey_picture(image, said.told, colours), AS_THEY_ARE
-    return _upright(image, at_least, colours, said.turn, picture.alpha_is_spare)
+        image = _reduced(grey_picture(image, said.told, colours), at_least)
+        colours = AS_THEY_ARE
+    return _upright(image, colours, said.turn, picture.alpha_is_spare)
 
 
 def _upright(
-    image: Image.Image,
-    at_least: int | None,
-    colours: Colours,
-    turn: Image.Transpose | None,
-    alpha_is_spare: bool,
+    image: Image.Image, colours: Colours, turn: Image.Transpose | None, alpha_is_spare: bool
 ) -> Image.Image:
-    """Reduced, opaque, in sRGB, and turned as it is meant."""
-    rgb = _opaque(_reduced(image, at_least), colours, alpha_is_spare)
+    """Opaque, in sRGB, and turned as it is meant."""
+    rgb = _opaque(image, colours, alpha_is_spare)
     return rgb if turn is None else rgb.transpose(turn)
 
 

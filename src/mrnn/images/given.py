@@ -44,20 +44,24 @@ class Given:
     picture: Path | InMemory | ImageError
 
 
-def given(picture: PictureLike, name: str = "<image>") -> Given:
-    """What a caller gave for one picture; `name` is for one in memory that has no own."""
+def given(picture: PictureLike, at_least: int | None = None, name: str = "<image>") -> Given:
+    """What a caller gave for one picture; `name` is for one in memory that has no own.
+
+    What is decoded may be reduced to no less than `at_least` pixels a side.
+    """
     if isinstance(picture, str | os.PathLike):
-        return Given(os.fspath(picture), Path(picture))
+        path = os.fsdecode(picture)
+        return Given(path, Path(path))
     name = _own_name(picture) or name
     try:
-        return Given(name, InMemory(name, _content(picture, name)))
+        return Given(name, InMemory(name, _content(picture, at_least, name)))
     except ImageError as error:
         return Given(name, error)
 
 
-def each_given(pictures: Iterable[PictureLike], place: str = "images") -> Iterator[Given]:
+def each_given(pictures: Iterable[PictureLike], at_least: int | None = None) -> Iterator[Given]:
     """The same for many; those in memory are called `<images[0]>`, by their place."""
-    return (given(picture, f"<{place}[{i}]>") for i, picture in enumerate(pictures))
+    return (given(picture, at_least, f"<images[{i}]>") for i, picture in enumerate(pictures))
 
 
 def is_file_name(name: str) -> bool:
@@ -97,13 +101,13 @@ def _own_name(picture: object) -> str:
     return own if isinstance(own, str) else ""
 
 
-def _content(picture: object, name: str) -> bytes | Decoded:
+def _content(picture: object, at_least: int | None, name: str) -> bytes | Decoded:
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture)
     if isinstance(picture, Image.Image):
-        return _of_pillow(picture, name)
+        return _of_pillow(picture, at_least, name)
     if isinstance(picture, np.ndarray):
-        return _of_array(picture, name)
+        return _of_array(picture, at_least, name)
     if hasattr(picture, "read"):
         return _of_file(cast(IO[Any], picture), name)
     kind = type(picture).__name__
@@ -127,18 +131,18 @@ def _of_file(file: IO[Any], name: str) -> bytes:
     raise ImageError("not-an-image", f"{printable(name)}: {remedy}")
 
 
-def _of_pillow(image: Image.Image, name: str) -> Decoded:
+def _of_pillow(image: Image.Image, at_least: int | None, name: str) -> Decoded:
     if 0 in image.size:
         raise ImageError("empty", f"{printable(name)}: the image has no pixels")
     try:
-        return decoded(image)
+        return decoded(image, at_least)
     except Exception as error:  # Pillow decodes only now, and raises nearly anything
         raise ImageError(
             "damaged", f"{printable(name)}: the image cannot be decoded ({error}); get a fresh copy"
         ) from None
 
 
-def _of_array(array: np.ndarray, name: str) -> Decoded:
+def _of_array(array: np.ndarray, at_least: int | None, name: str) -> Decoded:
     """Grey, RGB or RGBA of 8 bits; of all else nobody can tell what it shows."""
     told = f"{printable(name)}: an array of {array.dtype} and shape {array.shape}"
     if array.dtype != np.uint8:
@@ -158,7 +162,7 @@ def _of_array(array: np.ndarray, name: str) -> Decoded:
     if array.size == 0:
         raise ImageError("empty", f"{told} has no pixels")
     pixels = array[..., 0] if array.shape[2:] == (1,) else array
-    return decoded(Image.fromarray(pixels))
+    return decoded(Image.fromarray(pixels), at_least)
 
 
 def _remedy(array: np.ndarray) -> str:

@@ -5,9 +5,10 @@ Dimension key: S input side, D feature.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import tee
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -34,7 +35,7 @@ class Seen:
 def look(picture: PictureLike, how: Preprocessing, instead: str) -> Seen:
     """One picture, read; raises ImageError, and UsageError for several, which `instead` takes."""
     require_one(picture, instead)
-    one = given(picture)
+    one = given(picture, how.least_side)
     try:
         if isinstance(one.picture, ImageError):
             raise one.picture
@@ -49,7 +50,7 @@ def look(picture: PictureLike, how: Preprocessing, instead: str) -> Seen:
 
 def small(picture: PictureLike) -> Image.Image | None:
     """A picture in memory, small; None for a file, and for what cannot be read any more."""
-    found = given(picture).picture
+    found = given(picture, _SMALL).picture
     if not isinstance(found, InMemory):
         return None
     try:
@@ -64,8 +65,15 @@ def encode_given(
     pictures: Iterable[PictureLike], encoder: Encoder
 ) -> Iterator[tuple[str, np.ndarray | ImageError]]:
     """The name and the feature (D,) of each picture, or the error that it met, in order."""
-    ones, others = tee(each_given(pictures))
-    for found, one in zip(encode_images((o.picture for o in others), encoder), ones, strict=True):
+    names: deque[str] = deque()  # and not the pictures, which may be large
+
+    def taken() -> Iterator[Path | InMemory | ImageError]:
+        for one in each_given(pictures, encoder.preprocessing.least_side):
+            names.append(one.name)
+            yield one.picture
+
+    for found in encode_images(taken(), encoder):
+        name = names.popleft()
         if isinstance(found, ImageError):
-            found.image = one.name
-        yield one.name, found
+            found.image = name
+        yield name, found

@@ -32,13 +32,14 @@ class Scan:
 
 def absolute(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:
     """Paths, or a single one, as absolute; links stay. Raises UsageError for what is no path."""
-    is_one = isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable)
+    one = str, os.PathLike, bytes, Mapping
+    is_one = isinstance(paths, one) or hasattr(paths, "read") or not isinstance(paths, Iterable)
     found = []
     for path in [paths] if is_one else cast(Iterable[Any], paths):
         if not isinstance(path, str | os.PathLike):
             raise UsageError(
-                f"a library takes paths, not a {type(path).__name__}: what lies in memory could "
-                "not be read again, for another model or a page; save it first, and add the file"
+                f"a library takes paths, and {type(path).__name__} is none: what lies in memory "
+                "cannot be read again, for another model or a page; save it first, and add the file"
             )
         found.append(Path(os.path.abspath(path)))  # noqa: PTH100
     return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from ..errors import BundleError
+from ..errors import BundleError, UsageError
 
 PADDING, START, END, UNKNOWN = range(4)
 SIGNS = ("##PADDING##", "##START##", "##END##", "##UNK##")
@@ -51,7 +51,10 @@ def tokenise(text: str, rules: str = TOKENISER) -> list[str]:
     Combining marks stay with their letter, and characters of scripts written without spaces are
     words of their own. Characters of no width are left out, but for joiners that change how a word
     is written, as in Persian and Sinhala. For ASCII text this is exactly the runs of [a-z0-9].
+    Raises UsageError for what is no text.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"a sentence is text, and {type(text).__name__} is none: {text!r:.80}")
     if text.isascii():
         return _ASCII_WORDS.findall(text.lower())
     if rules != TOKENISERS[0]:
