@@ -83,7 +83,7 @@ def require_library_place(folder: Path, paths: Sequence[Path]) -> None:
     """
     if has_library(folder):
         return
-    from ..library.catalogue import require_indexed, require_own_folder
+    from ..library.folder import require_indexed, require_own_folder
 
     if not paths:
         require_indexed(folder)

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from ..errors import DataError, ImageError, UsageError
+from ..errors import DataError, ImageError
 from ..images.finding import Member, Picture, printable
 from .contents import Content, File, State
 
@@ -396,21 +396,6 @@ def open_catalogue(path: Path, new: Mapping[str, str] | None = None) -> Catalogu
         catalogue.close()
         raise
     return catalogue
-
-
-def require_indexed(folder: Path) -> None:
-    """Raise UsageError where nothing was indexed so far, and so nothing can be looked at again."""
-    if not (folder / CATALOGUE).exists():
-        raise UsageError(f"{printable(folder)}: no library there yet; say what to index: PATH...")
-
-
-def require_own_folder(folder: Path) -> None:
-    """Raise DataError for a folder that holds other files and no library; OSError."""
-    entries = folder.iterdir() if folder.is_dir() else ()
-    shown = any(not entry.name.startswith(".") for entry in entries)
-    if shown and not (folder / CATALOGUE).exists():
-        name = printable(folder)
-        raise DataError(f"{name}: holds other files, and no library; name another folder")
 
 
 def _make(path: Path, facts: Mapping[str, str]) -> None:

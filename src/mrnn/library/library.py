@@ -37,11 +37,10 @@ from .catalogue import (
     VECTORS,
     Catalogue,
     open_catalogue,
-    require_indexed,
-    require_own_folder,
 )
 from .contents import Content, File
 from .describing import describe
+from .folder import require_indexed, require_own_folder
 from .found import Found, Results
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
