@@ -361,6 +361,11 @@ def test_the_grid_by_keys(grid):
     press(grid, Keys.NULL)
     assert grid.text("#selected") == "2 photos selected"
     at = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
+    press(grid, Keys.TAB)  # one stop for all of the grid
+    assert grid.run(at) == -1
+    ActionChains(grid.driver).key_down(Keys.SHIFT).send_keys(Keys.TAB).perform()
+    ActionChains(grid.driver).key_up(Keys.SHIFT).perform()
+    assert grid.run(at) == 2
     with grid.phone():  # two columns: a day of one photo, of two, of one
         steps = ((Keys.END, 3), (Keys.HOME, 0), (Keys.ARROW_DOWN, 1), (Keys.ARROW_UP, 0))
         for key, place in steps:

@@ -4,8 +4,8 @@ A content is a picture by the SHA-256 of its file, wherever it lies: it is decod
 place where a content was found. Its key is its path as bytes, since names need not be text; for a
 member of a tar file the path of the tar file, a zero byte and the member's name.
 
-Format 1 lacks the times of change and the inodes, formats 1 and 2 when pictures were taken. They
-are searched as they are, and brought up to date by whoever writes.
+Catalogues of older formats (schema) are searched as they are, and brought up to date by whoever
+writes.
 """
 
 from __future__ import annotations
@@ -24,34 +24,12 @@ from typing import Any
 from ..errors import DataError, ImageError
 from ..images.finding import Member, Picture, printable
 from .contents import Content, File, State
+from .schema import FORMAT, SCHEMA, SINCE
 
 CATALOGUE = "catalogue.sqlite"  # in the folder of a library
-FORMAT = "3"
 VECTORS = "vectors"  # begins the name of the folder of the vectors; every rebuilding has its own
 _WAIT = 60.0  # seconds for another process to end its transaction
 _AT_ONCE = 500  # values in a statement
-_SCHEMA = (
-    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE roots (path BLOB PRIMARY KEY) WITHOUT ROWID",
-    # Width and height are of the upright picture, in pixels. Without a row in the vectors, it is
-    # one that cannot be read.
-    "CREATE TABLE contents (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, "
-    "row INTEGER UNIQUE, width INTEGER, height INTEGER, caption TEXT, perplexity REAL, "
-    "error_code TEXT, error TEXT, taken TEXT)",
-    # The offset is of a member in its tar file. Without a content, the file could not be opened.
-    "CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, offset INTEGER, "
-    "content INTEGER REFERENCES contents (id), error_code TEXT, error TEXT, ctime_ns INTEGER, "
-    "inode INTEGER) WITHOUT ROWID",
-    "CREATE INDEX files_by_content ON files (content)",
-)
-_SINCE = {  # what each format lacks
-    "1": (
-        "ALTER TABLE files ADD COLUMN ctime_ns INTEGER",
-        "ALTER TABLE files ADD COLUMN inode INTEGER",
-        "ALTER TABLE contents ADD COLUMN taken TEXT",
-    ),
-    "2": ("ALTER TABLE contents ADD COLUMN taken TEXT",),
-}
 _COLUMNS = (
     "SELECT path, size, mtime_ns, offset, files.error_code, files.error, digest, row, width, "
     "height, caption, perplexity, contents.error_code, contents.error "
@@ -317,7 +295,7 @@ class Catalogue:
 
     def bring_up_to_date(self) -> None:
         """Give a catalogue of an older format what this one keeps."""
-        if lacking := _SINCE.get(self.facts()["format"]):
+        if lacking := SINCE.get(self.facts()["format"]):
             with self.transaction():
                 for statement in lacking:
                     self._write(statement)
@@ -405,7 +383,7 @@ def _make(path: Path, facts: Mapping[str, str]) -> None:
         left.unlink(missing_ok=True)  # of a run that was killed
     fresh.touch()
     with closing(_open(fresh)) as catalogue, catalogue.transaction():
-        for statement in _SCHEMA:
+        for statement in SCHEMA:
             catalogue._write(statement)
         catalogue.begin_anew(facts)
     fresh.replace(path)
@@ -431,7 +409,7 @@ def _require_ours(catalogue: Catalogue, path: Path) -> None:
     if not {"facts", "contents", "files", "roots"} <= tables:
         raise DataError(f"{printable(path)}: not a library of mrnn; name another directory")
     facts = catalogue.facts()
-    if facts.get("format") not in (*_SINCE, FORMAT):
+    if facts.get("format") not in (*SINCE, FORMAT):
         raise DataError(
             f"{printable(path)}: made by another version of mrnn; remove "
             f"{printable(path.parent)} and index again"

@@ -16,13 +16,14 @@ export function photoGrid({ onOpen, selected }) {
   const tiles = [];
   let section = null; // the last one: { node, day, count }
   let anchor = 0; // where a selection by Shift begins
+  let stop = 0; // the one picture that Tab leads to; arrow keys lead on
 
   function empty() {
     pictures.forget(node.querySelectorAll("img"));
     node.replaceChildren();
     items.length = tiles.length = 0;
     section = null;
-    anchor = 0;
+    anchor = stop = 0;
   }
 
   /** Add pictures behind those that are there. */
@@ -54,9 +55,16 @@ export function photoGrid({ onOpen, selected }) {
     const open = button("", (event) => {
       if (selected.size()) pick(i, !selected.has(item.image), event.shiftKey);
       else onOpen(i);
-    }, { class: "open", "aria-label": said, title: said });
+    }, { class: "open", "aria-label": said, title: said, tabindex: i === stop ? "0" : "-1" });
     open.append(image, ...pill(item));
-    const check = element("input", { type: "checkbox", "aria-label": `Select ${item.name}` });
+    open.addEventListener("focus", () => {
+      opener(stop).tabIndex = -1;
+      stop = i;
+      open.tabIndex = 0;
+    });
+    const check = element("input", {
+      type: "checkbox", "aria-label": `Select ${item.name}`, tabindex: "-1",
+    });
     check.addEventListener("click", (event) => pick(i, check.checked, event.shiftKey));
     pictures.show(image, item.image);
     return element("div", { class: "tile" }, open, element("label", { class: "pick" }, check));
@@ -79,7 +87,9 @@ export function photoGrid({ onOpen, selected }) {
     });
   }
 
-  const focus = (i) => tiles[i]?.querySelector(".open").focus();
+  const opener = (i) => tiles[i].querySelector(".open");
+
+  const focus = (i) => tiles[i] && opener(i).focus();
 
   node.addEventListener("keydown", (event) => {
     const i = tiles.findIndex((made) => made.contains(event.target));
