@@ -15,7 +15,7 @@ from PIL import Image, IptcImagePlugin
 from command_lines import run
 from mrnn.commands.caption_table import caption_table
 from mrnn.commands.places import Held, pending
-from mrnn.commands.sidecars import plain_sidecars
+from mrnn.commands.sidecars import marked_sidecars, plain_sidecars
 from mrnn.commands.xmp_files import XmpName, embedded, xmp_sidecars
 from mrnn.errors import DataError, ImageError, UsageError
 from mrnn.images.xmp import Description, read_description, with_description
@@ -243,6 +243,23 @@ def test_a_plain_sidecar_of_two_pictures_is_written_for_neither(picture):
         "dog.txt: would be of dog.jpg and of dog.png; rename or remove one of them"
     )
     refused(plain_sidecars(".txt"), other)
+
+
+def test_a_picture_that_is_called_so_itself_stays(picture):
+    image = picture("dog.jpg").rename(picture("dog.jpg").with_name("dog.txt"))
+    assert "or the image itself; left as it is" in refused(plain_sidecars(".txt"), image)
+
+
+def test_a_name_too_long_for_a_sidecar_is_one_images_fault(picture):
+    image = picture("x" * 250 + ".jpg")
+    for place in (xmp_sidecars(None), xmp_sidecars(XmpName.FULL), marked_sidecars()):
+        assert place.look(image) is Held.NOTHING
+        with pytest.raises(ImageError, match="File name too long"):
+            place.write(image, caption())
+    picture("y" * 247 + ".png")  # which has no room for .new
+    image = image.with_name("y" * 247 + ".png")
+    with pytest.raises(ImageError, match="File name too long"):
+        embedded().write(image, caption())
 
 
 @pytest.mark.parametrize("suffix", ["txt", "", ".", ".JPG", "./x", ".a/b", ".xmp", ".a."])

@@ -26,7 +26,7 @@ _DESCRIPTION, _CAPTION = (_DC, "description"), (_OURS, "caption")
 _LANGUAGE, _ABOUT = (_XML, "lang"), (_RDF, "about")
 _DEFAULT = "x-default"
 
-_LARGEST = 16 << 20  # bytes: sidecars with a long history of edits have one or two millions
+LARGEST = 16 << 20  # bytes: sidecars with a long history of edits have one or two millions
 # In this order: the mark of UTF-32 begins with that of UTF-16.
 _ENCODINGS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -126,8 +126,8 @@ class _Document:
 
     def __init__(self, document: bytes, name: str) -> None:
         self._name = name
-        if len(document) > _LARGEST:
-            raise self._fault(f"larger than {_LARGEST >> 20} MB")
+        if len(document) > LARGEST:
+            raise self._fault(f"larger than {LARGEST >> 20} MB")
         self._encoding = next((e for mark, e in _ENCODINGS if document.startswith(mark)), None)
         self._source = self._in_utf8(document)
         self._rdf = self._read()
