@@ -178,6 +178,13 @@ def test_pixels_mode_and_dates_of_a_picture_stay(picture, suffix):
     assert list(image.parent.iterdir()) == [image]
 
 
+def test_what_may_not_be_written_is_told_before(picture, monkeypatch):
+    image = picture("dog.jpg")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    for place in (embedded(), xmp_sidecars(None), marked_sidecars(), plain_sidecars(".txt")):
+        assert refused(place, image).endswith("cannot be written (Permission denied)")
+
+
 def test_what_a_link_leads_to_is_written_and_the_link_stays(picture):
     image = picture("real/dog.jpg")
     link = image.parent.parent / "dog.jpg"
