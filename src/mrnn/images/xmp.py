@@ -23,7 +23,7 @@ _DC = "http://purl.org/dc/elements/1.1/"
 _OURS = "mrnn:ns:1.0/"
 _XML = "http://www.w3.org/XML/1998/namespace"
 _DESCRIPTION, _CAPTION = (_DC, "description"), (_OURS, "caption")
-_LANGUAGE, _ABOUT = (_XML, "lang"), (_RDF, "about")
+_LANGUAGE, _ABOUT, _OLD_ABOUT = (_XML, "lang"), (_RDF, "about"), ("", "about")
 _DEFAULT = "x-default"
 
 LARGEST = 16 << 20  # bytes: sidecars with a long history of edits have one or two millions
@@ -217,7 +217,8 @@ class _Document:
 
     def _node(self, properties: str) -> Edit:
         """Properties of the picture, after all others."""
-        about = self._nodes[0].attributes.get(_ABOUT, ("", ""))[1] if self._nodes else ""
+        first = self._nodes[0].attributes if self._nodes else {}
+        _, about = first.get(_ABOUT) or first.get(_OLD_ABOUT) or ("", "")
         node = (
             f' <rdf:Description{_declared(self._rdf)} rdf:about="{_escaped(about)}">\n'
             f"{properties}  </rdf:Description>\n "
@@ -235,11 +236,11 @@ class _Document:
     def _attribute(self, element: _Element, name: Name, value: str | None) -> Edit:
         """An edit that gives an attribute another value, or takes it away."""
         written = element.attributes[name][0].encode()
-        for found in _ATTRIBUTE.finditer(self._source, element.start, element.inside):
-            if found[1] == written:
-                start, end = found.span(2) if value is not None else found.span()
-                return start, end, "" if value is None else f'"{_escaped(value)}"'
-        raise AssertionError("the parser saw this attribute")
+        all_of_them = _ATTRIBUTE.finditer(self._source, element.start, element.inside)
+        [found] = [attribute for attribute in all_of_them if attribute[1] == written]
+        if value is None:
+            return *found.span(), ""
+        return *found.span(2), f'"{_escaped(value)}"'
 
     def _in_utf8(self, document: bytes) -> bytes:
         if self._encoding is None:
