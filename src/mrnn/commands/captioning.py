@@ -75,7 +75,7 @@ def caption(
     xmp_name: Annotated[
         Optional[XmpName],
         typer.Option(
-            "--xmp-name", help="The sidecar's name for photo.jpg; the last is Lightroom's."
+            "--xmp-name", help="The same under this name, of photo.jpg; the last is Lightroom's."
         ),
     ] = None,
     embed: Annotated[
@@ -165,6 +165,8 @@ def _places(
     embed: bool,
 ) -> Iterator[Place]:
     """Where captions are to be written; raises UsageError, DataError."""
+    if csv == Path("-"):
+        raise UsageError("--csv -: a table is a file, which can be gone on with; pipes take --json")
     if csv is not None:
         from .caption_table import caption_table
 
