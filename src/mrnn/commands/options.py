@@ -7,10 +7,6 @@ from typing import Annotated, Optional
 
 import typer
 
-Paths = Annotated[
-    list[Path],
-    typer.Argument(help="Images and folders; - for a list of them on stdin.", metavar="PATH..."),
-]
 Model = Annotated[
     str, typer.Option("--model", "-m", help="plain, default, or a model directory.", metavar="M")
 ]
@@ -56,6 +52,10 @@ Exclude = Annotated[
         "if it has a slash; may be given several times. A library remembers them; '' ends that.",
         metavar="GLOB",
     ),
+]
+Paths = Annotated[
+    list[Path],
+    typer.Argument(help="Images and folders; - for a list of them on stdin.", metavar="PATH..."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Images = Annotated[
