@@ -53,11 +53,11 @@ Exclude = Annotated[
         metavar="GLOB",
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Paths = Annotated[
     list[Path],
-    typer.Argument(help="Images and folders; - for a list of them on stdin.", metavar="PATH..."),
+    typer.Argument(help="Photos and folders; - for a list of them on stdin.", metavar="PATH..."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Images = Annotated[
     Optional[Path],
     typer.Option("--images", help="Folder of the pictures, if not beside the captions."),
