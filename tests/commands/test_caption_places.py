@@ -15,7 +15,7 @@ from PIL import Image, IptcImagePlugin
 from command_lines import run
 from mrnn.commands.caption_table import caption_table
 from mrnn.commands.places import Held, pending
-from mrnn.commands.sidecars import plain_sidecars
+from mrnn.commands.sidecars import marked_sidecars, plain_sidecars
 from mrnn.commands.xmp_files import XmpName, embedded, xmp_sidecars
 from mrnn.errors import DataError, ImageError, UsageError
 from mrnn.images.xmp import Description, read_description, with_description
@@ -178,6 +178,13 @@ def test_pixels_mode_and_dates_of_a_picture_stay(picture, suffix):
     assert list(image.parent.iterdir()) == [image]
 
 
+def test_what_may_not_be_written_is_told_before(picture, monkeypatch):
+    image = picture("dog.jpg")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    for place in (embedded(), xmp_sidecars(None), marked_sidecars(), plain_sidecars(".txt")):
+        assert refused(place, image).endswith("cannot be written (Permission denied)")
+
+
 def test_what_a_link_leads_to_is_written_and_the_link_stays(picture):
     image = picture("real/dog.jpg")
     link = image.parent.parent / "dog.jpg"
@@ -243,6 +250,23 @@ def test_a_plain_sidecar_of_two_pictures_is_written_for_neither(picture):
         "dog.txt: would be of dog.jpg and of dog.png; rename or remove one of them"
     )
     refused(plain_sidecars(".txt"), other)
+
+
+def test_a_picture_that_is_called_so_itself_stays(picture):
+    image = picture("dog.jpg").rename(picture("dog.jpg").with_name("dog.txt"))
+    assert "or the image itself; left as it is" in refused(plain_sidecars(".txt"), image)
+
+
+def test_a_name_too_long_for_a_sidecar_is_one_images_fault(picture):
+    image = picture("x" * 250 + ".jpg")
+    for place in (xmp_sidecars(None), xmp_sidecars(XmpName.FULL), marked_sidecars()):
+        assert place.look(image) is Held.NOTHING
+        with pytest.raises(ImageError, match="File name too long"):
+            place.write(image, caption())
+    picture("y" * 247 + ".png")  # which has no room for .new
+    image = image.with_name("y" * 247 + ".png")
+    with pytest.raises(ImageError, match="File name too long"):
+        embedded().write(image, caption())
 
 
 @pytest.mark.parametrize("suffix", ["txt", "", ".", ".JPG", "./x", ".a/b", ".xmp", ".a."])
@@ -396,6 +420,11 @@ def test_one_bad_item_stops_none_and_nothing_is_done_twice(model, picture, tmp_p
     assert (code, len(out.splitlines())) == (0, 4)
     found = {p.name for p in photos.iterdir() if p.suffix in (".txt", ".xmp")}
     assert found == {"a.txt", "a.xmp", "b.txt", "b.xmp", "c.txt", "c.xmp", "mine.txt"}
+
+
+def test_a_table_is_no_pipe(picture):
+    code, _, err = run("caption", picture("a.jpg"), "--csv", "-")
+    assert (code, "pipes take --json" in err) == (2, True)
 
 
 def test_no_model_is_opened_where_nothing_can_be_written(picture, tmp_path):

@@ -176,10 +176,12 @@ def test_rdf_alone_or_empty_or_under_another_prefix():
         f'<rdf:RDF xmlns:rdf="{RDF}"/>',
         f'<r:RDF xmlns:r="{RDF}"><r:Description r:about="uuid:1"/></r:RDF>',
         f'<RDF xmlns="{RDF}" ></RDF>',
+        f'<rdf:RDF xmlns:rdf="{RDF}"><rdf:Description about="uuid:1"></rdf:Description></rdf:RDF>',
     ):
         made = with_description(content.encode(), "a dog", "a.xmp")
         assert texts(made) == {"x-default": "a dog"}
-        about = {node.attrib[f"{{{RDF}}}about"] for node in ET.fromstring(made)}
+        nodes = [node.attrib for node in ET.fromstring(made)]
+        about = {node.get(f"{{{RDF}}}about", node.get("about")) for node in nodes}
         assert len(about) == 1  # of the same picture
 
 

@@ -94,7 +94,9 @@ def caption(
     xmp_name: Annotated[
         Optional[XmpName],
         typer.Option(
-            "--xmp-name", help="The sidecar's name for photo.jpg; the last is Lightroom's."
+            "--xmp-name",
+            help="Also write it into an XMP sidecar of this name, for photo.jpg; the last is "
+            "Lightroom's.",
         ),
     ] = None,
     embed: Annotated[
@@ -188,6 +190,8 @@ def _places(
     embed: bool,
 ) -> Iterator[Place]:
     """Where captions are to be written; raises UsageError, DataError."""
+    if csv == Path("-"):
+        raise UsageError("--csv -: a table is a file, which can be gone on with; pipes take --json")
     if csv is not None:
         from .caption_table import caption_table
 

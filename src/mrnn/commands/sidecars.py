@@ -43,7 +43,7 @@ def marked_sidecars() -> Place:
         path = sidecar_of(image)
         _require_ours(path)
         _require_folder(path)
-        return Held.OURS if path.exists() else Held.NOTHING
+        return Held.OURS if os.path.lexists(path) else Held.NOTHING
 
     def write(image: Path, caption: Caption) -> None:
         write_sidecar(image, caption.text, caption.perplexity)
@@ -69,10 +69,13 @@ def plain_sidecars(suffix: str) -> Place:
                 f"{printable(path)}: would be of {printable(image.name)} and of "
                 f"{', '.join(map(printable, sharing))}; rename or remove one of them",
             )
-        if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-            raise ImageError("sidecar", f"{printable(path)}: is a link or no file; left as it is")
         _require_folder(path)
-        return Held.OURS if path.exists() else Held.NOTHING
+        if not os.path.lexists(path):
+            return Held.NOTHING
+        if path.is_symlink() or not path.is_file() or path.samefile(image):
+            what = "is a link, no file, or the image itself"
+            raise ImageError("sidecar", f"{printable(path)}: {what}; left as it is")
+        return Held.OURS
 
     def write(image: Path, caption: Caption) -> None:
         path = image.with_suffix(suffix)

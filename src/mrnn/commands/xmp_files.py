@@ -17,7 +17,7 @@ from ..files import write_whole
 from ..images.embedding import has_iptc_caption, read_xmp, with_xmp
 from ..images.finding import printable
 from ..images.reading import open_picture
-from ..images.xmp import Description, is_of_other_file, read_description, with_description
+from ..images.xmp import LARGEST, Description, is_of_other_file, read_description, with_description
 from ..results import Caption
 from .namesakes import WITH_XMP, Namesakes, namesakes
 from .places import Held, Place, XmpName
@@ -88,7 +88,7 @@ def _inside(image: Path) -> Held:
 def _sidecar(image: Path, name: XmpName | None, others: Namesakes) -> Path:
     """Where the description of an image is, or is to be; raises ImageError for a shared file."""
     full, stem = (_spelt(start) for start in (image, image.with_suffix("")))
-    if name is XmpName.FULL or (name is None and full.exists()):
+    if name is XmpName.FULL or (name is None and os.path.lexists(full)):
         return full
     sharing = others(image)
     if name is XmpName.STEM and sharing:
@@ -122,7 +122,8 @@ def _read(path: Path) -> bytes | None:
     if path.is_symlink() or not path.is_file():
         raise ImageError("sidecar", f"{printable(path)}: is a link or no file; left as it is")
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(LARGEST + 1)  # more is refused
     except OSError as error:
         raise ImageError(
             "sidecar", f"{printable(path)}: cannot be read ({error.strerror})"

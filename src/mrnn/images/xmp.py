@@ -23,10 +23,10 @@ _DC = "http://purl.org/dc/elements/1.1/"
 _OURS = "mrnn:ns:1.0/"
 _XML = "http://www.w3.org/XML/1998/namespace"
 _DESCRIPTION, _CAPTION = (_DC, "description"), (_OURS, "caption")
-_LANGUAGE, _ABOUT = (_XML, "lang"), (_RDF, "about")
+_LANGUAGE, _ABOUT, _OLD_ABOUT = (_XML, "lang"), (_RDF, "about"), ("", "about")
 _DEFAULT = "x-default"
 
-_LARGEST = 16 << 20  # bytes: sidecars with a long history of edits have one or two millions
+LARGEST = 16 << 20  # bytes: sidecars with a long history of edits have one or two millions
 # In this order: the mark of UTF-32 begins with that of UTF-16.
 _ENCODINGS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -126,8 +126,8 @@ class _Document:
 
     def __init__(self, document: bytes, name: str) -> None:
         self._name = name
-        if len(document) > _LARGEST:
-            raise self._fault(f"larger than {_LARGEST >> 20} MB")
+        if len(document) > LARGEST:
+            raise self._fault(f"larger than {LARGEST >> 20} MB")
         self._encoding = next((e for mark, e in _ENCODINGS if document.startswith(mark)), None)
         self._source = self._in_utf8(document)
         self._rdf = self._read()
@@ -217,7 +217,8 @@ class _Document:
 
     def _node(self, properties: str) -> Edit:
         """Properties of the picture, after all others."""
-        about = self._nodes[0].attributes.get(_ABOUT, ("", ""))[1] if self._nodes else ""
+        first = self._nodes[0].attributes if self._nodes else {}
+        _, about = first.get(_ABOUT) or first.get(_OLD_ABOUT) or ("", "")
         node = (
             f' <rdf:Description{_declared(self._rdf)} rdf:about="{_escaped(about)}">\n'
             f"{properties}  </rdf:Description>\n "
@@ -235,11 +236,11 @@ class _Document:
     def _attribute(self, element: _Element, name: Name, value: str | None) -> Edit:
         """An edit that gives an attribute another value, or takes it away."""
         written = element.attributes[name][0].encode()
-        for found in _ATTRIBUTE.finditer(self._source, element.start, element.inside):
-            if found[1] == written:
-                start, end = found.span(2) if value is not None else found.span()
-                return start, end, "" if value is None else f'"{_escaped(value)}"'
-        raise AssertionError("the parser saw this attribute")
+        all_of_them = _ATTRIBUTE.finditer(self._source, element.start, element.inside)
+        [found] = [attribute for attribute in all_of_them if attribute[1] == written]
+        if value is None:
+            return *found.span(), ""
+        return *found.span(2), f'"{_escaped(value)}"'
 
     def _in_utf8(self, document: bytes) -> bytes:
         if self._encoding is None:
