@@ -187,7 +187,7 @@ class Service:
             image = self._image(Stored(identity), side)
             image.thumbnail((side, side))
             buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=85)
+            image.save(buffer, "JPEG", quality=85, comment=b"")  # else the file's own
             return buffer.getvalue()
 
         try:
