@@ -117,6 +117,20 @@ def test_at_first_the_clock_tells_what_is_still_being_copied(library, photos, se
     assert [figures(update) for update in found] == [(0, 0, 0), (1, 0, 0)]
 
 
+def test_what_is_moved_is_told_as_moved(library, photos):
+    found = told(
+        library,
+        photos,
+        nothing,
+        nothing,
+        lambda: (photos / "a.png").rename(photos / "b.png"),
+        nothing,
+    )
+    [*_, last] = found
+    assert (last.new, last.moved, last.deleted, last.read) == (1, 1, 0, 0)
+    assert names(library) == ["b.png"]
+
+
 def test_a_bad_file_ends_nothing(library, photos, picture):
     def bad():
         (photos / "bad.jpg").write_text("no picture")

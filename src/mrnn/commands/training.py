@@ -275,8 +275,8 @@ def train(
     from ..training.training import Plan
     from ..training.training import train as run
 
-    is_old = output.name and (os.path.lexists(output) or training_folder(output).exists())
-    if is_old and leads():
+    is_new = output.name and not (os.path.lexists(output) or training_folder(output).exists())
+    if leads() and not is_new:
         with open_run(output):
             require_free(output, resume)
     begun = RunFolder(training_folder(output)) if resume and output.name else None
