@@ -417,12 +417,9 @@ def test_readers_of_several_pictures_are_told_of_in_one_line(without, tmp_path, 
         ("train . -o file/model", "file: File exists"),
     ],
 )
-def test_what_training_needs_is_told_before_pytorch_is_loaded(
-    tmp_path, monkeypatch, command, message
-):
+def test_what_training_needs_is_told_before_any_work(tmp_path, monkeypatch, command, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    monkeypatch.setattr("mrnn.training.devices.choose_device", None)
     code, out, err = run(*command.split())
     assert (code, out, message in err) == (1, "", True)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import typer
 
 from command_lines import run
 from libraries import save_seeing, threshold
+from mrnn.commands.cli import app
 from mrnn.model.bundle import save_bundle
 
 
@@ -93,7 +95,10 @@ def test_the_server_knows_them_too(tiny_bundle, tmp_path, monkeypatch):
 
 
 def test_help_names_them():
-    for command in ("search", "index", "serve"):
-        assert "MRNN_LIBRARY" in run(command, "--help")[1]
-    for command in ("caption", "explain", "score", "words", "info", "demo", "evaluate", "serve"):
-        assert "MRNN_MODEL" in run(command, "--help")[1]
+    options = [o for c in typer.main.get_command(app).commands.values() for o in c.params]
+    assert {o.envvar for o in options if o.name == "library"} == {"MRNN_LIBRARY"}
+    told = [f"{o.envvar} {o.show_default}" for o in options if o.name == "model"]
+    assert len(told) == 12
+    assert all("MRNN_MODEL" in text for text in told)
+    help_text = run("search", "--help")[1]
+    assert "env var: MRNN_LIBRARY" in help_text

@@ -121,6 +121,25 @@ def test_resume_takes_the_settings_of_the_interrupted_run(flickr_layout, tmp_pat
     assert quick(flickr_layout, output, "--seed", 7, "--resume")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("there", "there: exists; name another directory, or remove it"),
+        ("begun", "begun.training: holds an interrupted training; go on with --resume"),
+        (".", "not the name of a new directory"),
+    ],
+)
+def test_a_place_that_is_taken_is_told_before_any_work(monkeypatch, tmp_path, output, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "begun.training").mkdir()
+    (tmp_path / "begun.training/checkpoint.safetensors").touch()
+    monkeypatch.setattr("mrnn.datasets.read_dataset", None)
+    code, out, err = run("train", "there", "-o", output)
+    assert (code in (1, 2), out, message in err) == (True, "", True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun.training", "there"]
+
+
 def test_resume_says_that_a_finished_training_had_other_settings(flickr_layout, tmp_path):
     output = tmp_path / "m"
     assert quick(flickr_layout, output)[0] == 0

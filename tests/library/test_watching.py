@@ -99,15 +99,26 @@ def test_a_file_that_is_still_being_copied_is_waited_for(library, photos, tmp_pa
 
 def test_what_was_known_stays_while_it_is_written_anew(library, photos, picture):
     other = picture("other.png", seed=5).read_bytes()
-    seen = []
+    known = []
 
     def write(size):
         (photos / "a.png").write_bytes(other[:size])
-        seen.append([content.digest for _, content in library.files()])
+        known.append({file.picture.name: content.digest for file, content in library.files()})
 
-    told(library, photos, nothing, nothing, lambda: write(40), lambda: write(80), lambda: write(-1))
-    assert len(seen) == 3
-    assert seen[0] == seen[1] == seen[2]
+    found = told(
+        library,
+        photos,
+        nothing,
+        lambda: picture("photos/b.png", seed=6),
+        *(lambda size=size: write(size) for size in (40, 60, 80, 100)),
+    )
+    assert [figures(update) for update in found] == [(1, 0, 0), (0, 0, 0), (1, 0, 0)]
+    assert [list(one) for one in known] == [
+        ["a.png"],
+        ["a.png", "b.png"],
+        *[["a.png", "b.png"]] * 2,
+    ]
+    assert len({one["a.png"] for one in known}) == 1
 
 
 @pytest.mark.parametrize("seconds", [PAUSE / 2, -3600])  # the latter: a server's clock is ahead
@@ -115,6 +126,20 @@ def test_at_first_the_clock_tells_what_is_still_being_copied(library, photos, se
     changed = max((photos / "a.png").stat().st_ctime, (photos / "a.png").stat().st_mtime)
     found = told(library, photos, nothing, nothing, clock=changed + seconds)
     assert [figures(update) for update in found] == [(0, 0, 0), (1, 0, 0)]
+
+
+def test_what_is_moved_is_told_as_moved(library, photos):
+    found = told(
+        library,
+        photos,
+        nothing,
+        nothing,
+        lambda: (photos / "a.png").rename(photos / "b.png"),
+        nothing,
+    )
+    [*_, last] = found
+    assert (last.new, last.moved, last.deleted, last.read) == (1, 1, 0, 0)
+    assert names(library) == ["b.png"]
 
 
 def test_a_bad_file_ends_nothing(library, photos, picture):

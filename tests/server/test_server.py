@@ -39,7 +39,7 @@ def photos(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("photos")
     for i in range(6):
         blocks = np.random.default_rng(i).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        Image.fromarray(blocks).resize((64, 48)).save(folder / f"{i}.jpg")
+        Image.fromarray(blocks).resize((64, 48)).save(folder / f"{i}.jpg", comment="at home")
     return sorted(folder.iterdir())
 
 
@@ -246,6 +246,7 @@ def test_a_picture_of_the_library_comes_small_and_without_metadata(client, photo
     with Image.open(io.BytesIO(response.content)) as image:
         assert image.size == (32, 24)
         assert not image.getexif()
+        assert "comment" not in image.info
     problem(client.get("/v1/pictures/" + "0" * 64), 404, "not-found")
     problem(client.get("/v1/pictures/..%2f..%2fetc%2fpasswd"), 404, "not-found")
     problem(client.get("/v1/pictures/0.jpg"), 422, "invalid")

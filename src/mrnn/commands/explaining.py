@@ -68,11 +68,11 @@ def explain(
 
     if sentence is not None and (prefix or beam != 1):
         raise UsageError("--sentence goes with neither --prefix nor --beam")
-    is_one = len(paths) == 1 and not paths[0].is_dir()
+    found = find_images(paths, exclude or ())
+    is_one = found.images == (paths[0],)  # and no folder
     if output is not None:
         _require_output(output, paths[0] if is_one else None)
     require_model(model, device, precision)
-    found = find_images(paths, exclude or ())
     note_left_out(found.left_out)
     require_images(found, paths)
     how = Decoding(beam=beam, prefix=prefix, alternatives=_ALTERNATIVES)

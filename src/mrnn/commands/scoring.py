@@ -65,7 +65,7 @@ def score(
         zip(found.images, _scores(found.images, texts, model, device, precision), strict=True),
     )
     total, failed = len(found.images) + len(found.errors), 0
-    is_one = len(paths) == 1 and not paths[0].is_dir()
+    is_one = found.images == (paths[0],)  # and no folder
     with progress("scoring", beside_output=True) as show:
         for done, (image, result) in enumerate(results, 1):
             if isinstance(result, ImageError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -270,10 +271,14 @@ def train(
     require_folder(output.absolute().parent)
     from ..datasets import read_dataset
     from ..training.devices import choose_device
-    from ..training.run_folder import RunFolder, training_folder
+    from ..training.run_folder import RunFolder, open_run, require_free, training_folder
     from ..training.training import Plan
     from ..training.training import train as run
 
+    is_new = output.name and not (os.path.lexists(output) or training_folder(output).exists())
+    if leads() and not is_new:
+        with open_run(output):
+            require_free(output, resume)
     begun = RunFolder(training_folder(output)) if resume and output.name else None
     is_begun = begun is not None and (begun.is_unfinished or begun.is_finished)
     file = begun.settings if begun and is_begun and not config else config

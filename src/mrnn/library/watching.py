@@ -40,18 +40,20 @@ def watch(
     before: dict[bytes, File] = {}  # what the last look found
     while True:
         start = time.monotonic()
-        there = _look(library)
-        settled = {key: file for key, file in there.items() if before.get(key) == file}
-        known = {key: file for key, file in done.items() if key in there}
-        before = there
-        if done != known | settled:
-            try:
-                update = library.add(**how, is_settled=partial(_is_among, settled))
-            except DataError as error:
-                yield error
-            else:
-                done = known | settled
-                yield update
+        news: Indexed | DataError | None = None
+        try:
+            there = _look(library)
+            settled = {key: file for key, file in there.items() if before.get(key) == file}
+            # What is gone counts a pause later, too: it may have been moved to what is new.
+            stays = {key: file for key, file in done.items() if key in there or key in before}
+            before = there
+            if done != stays | settled:
+                news = library.add(**how, is_settled=partial(_is_among, settled))
+                done = stays | settled
+        except DataError as error:
+            news = error
+        if news is not None:
+            yield news
         wait(max(PAUSE, _SHARE * (time.monotonic() - start)))
 
 

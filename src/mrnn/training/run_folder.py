@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from ..errors import BundleError
+from ..errors import BundleError, UsageError
 from ..files import LOCK, held, write_whole
 from ..images.finding import printable
+from ..model.bundle import require_replaceable
 
 _FORMAT = 1  # of a checkpoint
 
@@ -113,9 +115,12 @@ def _digest(values: str, tensors: Mapping[str, Tensor]) -> str:
 def open_run(output: Path) -> Iterator[RunFolder]:
     """The run folder of a model directory, held by a lock.
 
-    Raises BundleError when it cannot be made, is somebody else's, or another process trains the
-    same model. A folder that was made for nothing is taken away again.
+    Raises UsageError for a path without a name, BundleError when it cannot be made, is somebody
+    else's, or another process trains the same model. A folder that was made for nothing is taken
+    away again.
     """
+    if not output.name:
+        raise UsageError(f"{printable(output)}: not the name of a new directory")
     folder = RunFolder(training_folder(output))
     path = folder.path
     with ExitStack() as stack:
@@ -142,6 +147,23 @@ def open_run(output: Path) -> Iterator[RunFolder]:
                 if [entry.name for entry in path.iterdir()] == [LOCK]:
                     (path / LOCK).unlink()
                     path.rmdir()
+
+
+def require_free(output: Path, resume: bool) -> None:
+    """Raise BundleError unless the output may be written, or gone on with.
+
+    To be asked while the run folder is held: what another process is at looks interrupted.
+    """
+    folder = RunFolder(training_folder(output))
+    if folder.is_unfinished and not resume:
+        raise BundleError(
+            f"{printable(folder.path)}: holds an interrupted training; go on with --resume, or "
+            f"remove it and {printable(output)}"
+        )
+    if os.path.lexists(output) and not (folder.is_unfinished or (resume and folder.is_finished)):
+        why = "exists, and its training left nothing to go on from" if resume else "exists"
+        raise BundleError(f"{printable(output)}: {why}; name another directory, or remove it")
+    require_replaceable(output)
 
 
 def training_folder(output: Path) -> Path:

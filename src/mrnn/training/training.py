@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,7 +21,7 @@ import torch
 
 from ..captioner import Captioner
 from ..datasets import DataSet, Example
-from ..errors import BundleError, DataError, ImageError, UsageError
+from ..errors import BundleError, DataError, ImageError
 from ..evaluation.match import fit_match
 from ..evaluation.reading import encoded_by, read_pairs
 from ..files import write_whole
@@ -32,7 +31,7 @@ from ..images.finding import printable
 from ..images.networks import SAFETENSORS, EncoderFile, network
 from ..images.published import PACKAGES, packaged
 from ..interruption import deferred_interrupts
-from ..model.bundle import Bundle, load_bundle, recover_bundle, require_replaceable, save_bundle
+from ..model.bundle import Bundle, load_bundle, recover_bundle, save_bundle
 from ..model.consensus import IMAGES, Consensus, gathered
 from ..scoring.likelihoods import image_terms
 from ..scoring.pairs import Pairs
@@ -46,7 +45,7 @@ from .material import ImageSide, Material, prepare
 from .network import TrainableMRNN
 from .prototypes import Prototypes
 from .report import write_run_report
-from .run_folder import Checkpoint, RunFolder, open_run, training_folder
+from .run_folder import Checkpoint, RunFolder, open_run, require_free, training_folder
 from .run_records import EpochRecord, Sample, latest, read_records, record_line
 from .settings import Settings
 from .tensorboard import events
@@ -149,25 +148,10 @@ def _run_folder(plan: Plan, workers: Workers) -> Iterator[RunFolder]:
     if not workers.leads:
         yield RunFolder(training_folder(plan.output))
         return
-    if not plan.output.name:
-        raise UsageError(f"{printable(plan.output)}: not the name of a new directory")
     with open_run(plan.output) as folder:
-        _require_free(plan.output, folder, plan.resume)
+        recover_bundle(plan.output)
+        require_free(plan.output, plan.resume)
         yield folder
-
-
-def _require_free(output: Path, folder: RunFolder, resume: bool) -> None:
-    """Raise BundleError unless the output may be written, or gone on with."""
-    if folder.is_unfinished and not resume:
-        raise BundleError(
-            f"{printable(folder.path)}: holds an interrupted training; go on with --resume, or "
-            f"remove it and {printable(output)}"
-        )
-    recover_bundle(output)
-    if os.path.lexists(output) and not (folder.is_unfinished or (resume and folder.is_finished)):
-        why = "exists, and its training left nothing to go on from" if resume else "exists"
-        raise BundleError(f"{printable(output)}: {why}; name another directory, or remove it")
-    require_replaceable(output)
 
 
 class _Run:
