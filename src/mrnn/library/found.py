@@ -49,6 +49,7 @@ class Results:
     threshold: float | None = None  # log-ratio of a match in this search, nats
     unknown: tuple[str, ...] = ()  # words that the model lacks, and that were left out
     note: str = ""  # what made the search slower than it could be
+    from_text_only: tuple[str, ...] = ()  # words that no caption taught it: there are no chances
 
     def __str__(self) -> str:
         return "\n".join(search_lines(self) if self.found else search_notes(self))

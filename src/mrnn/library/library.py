@@ -294,7 +294,8 @@ class Library:
             }
             for i, logprob, perplexity, ratio in ranked
         }
-        return self._results(sentence, now, figures, rule.threshold, unknown)
+        results = self._results(sentence, now, figures, rule.threshold, unknown)
+        return replace(results, from_text_only=captioner.trust.from_text_only(sentence))
 
     def like(self, image: PictureLike, k: int = 10, among: Filter = EVERY) -> Results:
         """The k pictures most like another one, by the cosine of their image terms.
