@@ -30,9 +30,9 @@ def test_links_lead_to_files_and_headings(page):
         assert not heading or heading in headings(file), f"{page.name}: {target}"
 
 
-@pytest.mark.parametrize("folder", ["docs", "configs", "findings"])
+@pytest.mark.parametrize("folder", ["docs", "configs", "findings", "tools", "benchmarks"])
 def test_pages_that_are_named_anywhere_are_there(folder):
-    name = re.compile(rf"(?<![\w/.-]){folder}/[\w-]+\.(?:md|json|toml|sh)\b")
+    name = re.compile(rf"(?<![\w/.-]){folder}/[\w-]+\.(?:md|json|toml|sh|py)\b")
     for file in [*PAGES, *SOURCES]:
         for named in name.findall(file.read_text()):
             assert (ROOT / named).exists(), f"{file.relative_to(ROOT)}: {named}"

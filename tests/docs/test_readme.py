@@ -1,14 +1,9 @@
-"""The README tells the truth about files, install lines and commands."""
+"""The README tells the truth about files and install lines."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-
-import pytest
-import typer
-
-from mrnn.commands.cli import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,12 +31,3 @@ def test_the_install_lines_are_those_of_the_makefile():
         assert f"\t{line}\n" in makefile
     assert "'.[train,demo,serve,dev]'" in README
     assert "'.[train,demo,serve,dev]'" in makefile
-
-
-@pytest.mark.parametrize("line", re.findall(r"^    mrnn (.*)$", README, re.MULTILINE))
-def test_every_command_shown_exists_with_its_options(line):
-    words = line.split("#")[0].split()
-    command = typer.main.get_command(app).commands[words[0]]
-    known = {option for parameter in command.params for option in parameter.opts}
-    used = {word for word in words[1:] if word.startswith("-")}
-    assert used <= known
