@@ -33,6 +33,18 @@ def test_every_public_name_has_its_place(pages, module):
     assert set(import_module(module).__all__) <= anchors
 
 
+def test_fields_are_explained_by_their_comments(pages):
+    page = (pages / "mrnn.html").read_text()
+    explained = {
+        "Caption.logprob": "<p>Nats, the sum over words",
+        "Score.log_ratio": "above 0, the image makes the sentence likelier",
+        "Decoding.beam": "<p>Width; 1 is greedy",
+    }
+    for field, words in explained.items():
+        section = page.split(f'<div id="{field}"')[1].split('<div id="')[0]
+        assert words in section, field
+
+
 def test_no_page_asks_another_site_for_anything(pages):
     for page in pages.rglob("*.html"):
         assert not re.search(r'\bsrc="(https?:)?//|<link[^>]+href="(https?:)?//', page.read_text())
