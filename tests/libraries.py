@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mrnn.captioner import Captioner
 from mrnn.images.encoders import Encoder, open_encoder
 from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
+from mrnn.model.chance import MatchChance
 from mrnn.model.threshold import MatchThreshold
 from mrnn.words.text import SIGNS, Vocabulary
 from onnx_models import tiny
@@ -22,6 +24,11 @@ SIDE = 4
 DIMENSION = 3 * SIDE * SIDE
 MULTIMODAL = SMOOTH["multimodal"]
 VOCABULARY = Vocabulary(SIGNS + WORDS)
+
+
+def chances(intercept: float = 0.0, log_ratio: float = 1.0) -> MatchChance:
+    """By the log-ratio alone."""
+    return MatchChance(intercept, log_ratio, 0.0, 0.0, 0.0, 0.0, "dev", 50, 250, (10, 50))
 
 
 def threshold(intercept: float = 0.0, slope: float = 0.0) -> MatchThreshold:
@@ -39,7 +46,12 @@ def seeing(seed: int = 2, match: MatchThreshold | None = None) -> Captioner:
     return Captioner(bundle(identity, DIMENSION, seed, match), encoder)
 
 
-def save_seeing(folder: Path, seed: int = 2, match: MatchThreshold | None = None) -> Path:
+def save_seeing(
+    folder: Path,
+    seed: int = 2,
+    match: MatchThreshold | None = None,
+    chance: MatchChance | None = None,
+) -> Path:
     """A bundle that `load` opens within milliseconds: its encoder is a tiny ONNX file."""
     network = folder.with_suffix(".onnx")
     weights = np.random.default_rng(0).normal(size=(3, 6))
@@ -48,7 +60,7 @@ def save_seeing(folder: Path, seed: int = 2, match: MatchThreshold | None = None
     network.with_suffix(".json").write_text(json.dumps(described))
     encoder = open_encoder(str(network))
     identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
-    save_bundle(bundle(identity, 6, seed, match, encoder), folder)
+    save_bundle(replace(bundle(identity, 6, seed, match, encoder), chance=chance), folder)
     return folder
 
 

@@ -81,6 +81,16 @@ def unknown_line(words: Sequence[str], has_found: bool) -> str:
     return f"not in the vocabulary (mrnn words --list): {named}; {left}"
 
 
+def percent(chance: float) -> str:
+    """A chance to read, never 0% or 100%: nothing is certain."""
+    return "<1%" if chance < 0.01 else ">99%" if chance > 0.99 else f"{chance:.0%}"
+
+
+def likely_right(chance: float) -> str:
+    """How likely a picture that a search found is right, to read."""
+    return f"{percent(chance)} likely right"
+
+
 def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
     """The figures of an evaluation to read; those that do not apply are left out."""
     d = document
@@ -98,13 +108,14 @@ def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
             for name, of in values.items():
                 label = f"BLEU-1..3 {reading}, {name.replace('_', ' ')}"
                 lines.append(_figures(label, of.values()))
+    among = f"among {d['images']:,} images, {d['sentences']:,} sentences"
     for key, name in _DIRECTIONS.items():
-        lines += _recall(name, d[key])
+        lines += _recall(name, d[key], among)
     if d["health"]:
         h = d["health"]
         lines.append(_figures("shuffled perplexity", [h["perplexity_shuffled"]]))
-        lines += _recall("shuffled sentences", h["image_to_text_shuffled"])
-        lines += _recall("shuffled images", h["text_to_image_shuffled"])
+        lines += _recall("shuffled sentences", h["image_to_text_shuffled"], among)
+        lines += _recall("shuffled images", h["text_to_image_shuffled"], among)
     if d["faithfulness"]:
         f = d["faithfulness"]
         lines.append(
@@ -130,11 +141,11 @@ def _figures(name: str, values: Iterable[float | None]) -> str:
     return _line(name, " ".join("-" if value is None else f"{value:.3f}" for value in values))
 
 
-def _recall(name: str, of: Mapping[str, float | None]) -> list[str]:
+def _recall(name: str, of: Mapping[str, float | None], among: str) -> list[str]:
     if of["r1"] is None:
         return []
     at = "  ".join(f"R@{k} {of[f'r{k}']:.1f}" for k in (1, 5, 10))
-    return [_line(name, f"{at}  Med r {of['med_r']:g}")]
+    return [_line(name, f"{at}  Med r {of['med_r']:g}  {among}")]
 
 
 def _line(name: str, text: str) -> str:
@@ -183,6 +194,7 @@ def _trust(caption: Caption) -> dict[str, Any]:
         "main_word": caption.main_word,
         "sure": caption.sure,
         "strangeness": caption.strangeness,
+        "certainty": caption.certainty,
     }
     return {name: value for name, value in known.items() if value is not None}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .errors import ImageError
 
 _STRANGE = 0.99  # the strangeness from which on it is said
+_SURE = 0.75  # the chance of the main word from which on a caption is called sure
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,35 @@ class Caption:
         return any(w.text == self.main_word and w.captions == 0 for w in self.words)
 
     @property
+    def certainty(self) -> str | None:
+        """`sure`, `unsure` or, where a strange image is the reason, `outside what I know`.
+
+        None where the model cannot tell. A main word with a high chance is as often right in
+        strange images as in others, so that these are called sure, too (docs/new-words.md).
+        """
+        if self.sure is None:
+            return None
+        if self.sure >= _SURE:
+            return "sure"
+        return "outside what I know" if (self.strangeness or 0) >= _STRANGE else "unsure"
+
+    @property
+    def in_words(self) -> str:
+        """How far it can be trusted for a page: the word first, then what it is of.
+
+        The perplexity where the model knows no better.
+        """
+        if self.sure is None or self.certainty is None:
+            return f"Perplexity {self.perplexity:.2f}"
+        told = f"{self.certainty[0].upper()}{self.certainty[1:]}: {self.main_word}, {self.sure:.0%}"
+        return f"{told}; known from text only" if self.is_from_text_only else told
+
+    @property
     def how_sure(self) -> str:
-        """How far it can be trusted, to read; the perplexity where the model knows no better."""
+        """How far it can be trusted, in a line of text; the perplexity where the model cannot tell.
+
+        Contracts with others' scripts keep it as it is.
+        """
         if self.sure is None:
             return f"perplexity {self.perplexity:.2f}"
         told = [f"{self.sure:.0%} sure of {self.main_word}"]

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -17,8 +18,10 @@ import pytest
 
 from command_lines import run
 from dataset_layouts import jpeg, put, tar
-from libraries import as_format_1, save_seeing, threshold
+from libraries import as_format_1, chances, save_seeing, threshold
 from mrnn.captioner import load
+from mrnn.model.bundle import save_bundle
+from mrnn.records import percent
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
@@ -367,6 +370,42 @@ def test_no_good_match_is_said(photos, tmp_path):
     assert "log-ratio of +50.00" in err
     assert f"(best {best:+.2f})" in err
     assert out.count(" - ") == 4
+
+
+@pytest.fixture
+def foretelling(photos, tmp_path):
+    """A library whose first picture is likely right, to a model that knows chances."""
+    model = save_seeing(tmp_path / "sure", chance=chances())
+    run("index", photos, "-l", tmp_path / "told", "-m", model)
+    ratio = document("search", "-l", tmp_path / "told", "a dog runs")["results"][0]["log_ratio"]
+    captioner = load(model)
+    save_bundle(replace(captioner.bundle, chance=chances(2 - ratio)), model)
+    return tmp_path / "told"
+
+
+def test_how_likely_a_picture_is_right_is_what_people_see(foretelling, tmp_path):
+    page = tmp_path / "page.html"
+    _, out, _ = run("search", "-l", foretelling, "a dog runs", "-o", page)
+    found = document("search", "-l", foretelling, "a dog runs")["results"]
+    header, *lines = out.splitlines()
+    assert "ratio  right  image: caption" in header
+    assert f"{found[0]['chance']:.0%}" == "88%"
+    for line, one in zip(lines, found, strict=True):
+        assert line.split()[3] == percent(one["chance"])
+        assert one["match"] == (one["chance"] >= 0.5)
+    html = page.read_text()
+    assert "<strong>88% likely right</strong> · perplexity" in html
+    assert html.count(" likely right</strong>") == len(found)
+    assert html.count("<div class='right'>") == sum(one["match"] for one in found)
+    assert "threshold" not in html
+
+
+def test_that_nothing_is_likely_right_is_said(foretelling):
+    model = foretelling.parent / "sure"
+    save_bundle(replace(load(model).bundle, chance=chances(-99.0)), model)
+    _, out, err = run("search", "-l", foretelling, "a dog runs")
+    assert "none of 4 pictures is more likely right than not (the best <1%); the right one" in err
+    assert out.count(" <1%  ") == 4
 
 
 def test_a_page_carries_its_pictures(library, photos, tmp_path):

@@ -165,6 +165,9 @@ def test_one_image_is_its_own_best_match(run):
     assert shown["shuffled perplexity"].strip() == "-"
     assert shown["ROUGE-L, CIDEr-D"].endswith(" - (CIDEr-D needs two images)")
     assert "shuffled sentences" not in shown
+    among = f"  among 1 images, {found['sentences']} sentences"
+    assert shown["images for a sentence"].endswith(among)
+    assert shown["sentences for an image"].endswith(among)
 
 
 @pytest.mark.parametrize("context", [0, 2])

@@ -97,7 +97,7 @@ def test_the_page_is_whole_and_asks_for_nothing(tmp_path, evaluation):
 
 
 def test_ours_stands_highlighted_among_the_published_rows(tmp_path, evaluation):
-    html = written(tmp_path, evaluation)
+    html = written(tmp_path, with_figures(evaluation, images=400))
     figures = evaluation.document
     there, back = figures["image_to_text"], figures["text_to_image"]
     expected = [f"{d[k]:.1f}" for d in (there, back) for k in ("r1", "r5", "r10", "med_r")]
@@ -122,10 +122,22 @@ def test_ours_stands_highlighted_among_the_published_rows(tmp_path, evaluation):
     assert ["m-RNN, the paper", "AlexNet", "24.39", ".578", "–", "–", "–"] in rows(html)
     assert "Ours is of the dev split, published rows are of the test split." in html
     assert html.count("<li>Mao et al. 2014, arXiv:1410.1090</li>") == 2
-    easier = "Ours are found among 4 images, theirs among 1,000: the fewer, the easier."
-    assert easier in html
+    among = "Recall in percent; ours among 400 images, 9 sentences"
+    assert f"{among}, theirs among 1,000 images: the fewer, the easier. Ours is of" in html
+    assert "<dt>Of 400 images, R@1 in %</dt>" in html
+    assert "<dt>Of 9 sentences, R@1 in %</dt>" in html
     assert "the easier" not in written(tmp_path, with_figures(evaluation, images=1000))
-    assert "the easier" not in written(tmp_path, with_figures(evaluation, data="iaprtc12"))
+    iapr = with_figures(evaluation, data="iaprtc12", images=400)
+    assert "the easier" not in written(tmp_path, iapr)
+
+
+@pytest.mark.parametrize("images", [99, 100])
+def test_among_few_images_no_published_row_stands_beside_ours(tmp_path, evaluation, images):
+    html = written(tmp_path, with_figures(evaluation, images=images))
+    is_few = images < 100
+    assert ("among fewer than 100 nearly everything is found" in html) == is_few
+    assert ("m-RNN, the paper" in html) == ("later work" in html) == (not is_few)
+    assert len(ours(html)) == 2
 
 
 def test_a_random_order_is_worked_out_for_these_very_images(tmp_path, evaluation):
@@ -145,8 +157,9 @@ def test_a_random_order_is_worked_out_for_these_very_images(tmp_path, evaluation
     ],
 )
 def test_the_published_rows_are_those_of_the_data(tmp_path, evaluation, name, method, note):
-    html = written(tmp_path, with_figures(evaluation, data=name))
+    html = written(tmp_path, with_figures(evaluation, data=name, images=100))
     assert method in html
+    assert "remembered" not in html
     assert note in html
     assert ("orientation" in html) == (name == "my birds")
     assert html.count("later work") == {"iaprtc12": 0, "flickr30k-images": 1}.get(name, 2)

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dataset_layouts import jpeg, put, tar
-from libraries import as_format_1, dump, save_seeing, seeing, threshold
+from libraries import VOCABULARY, as_format_1, chances, dump, save_seeing, seeing, threshold
 from mrnn.captioner import Captioner, load
 from mrnn.errors import DataError, ImageError, UsageError
 from mrnn.images.finding import Member
@@ -823,7 +824,7 @@ def test_a_sentence_without_words(library, photos, sentence):
         library.search(sentence)
 
 
-def test_matches_reach_the_threshold(photos, tmp_path):
+def test_models_of_before_have_a_threshold_and_no_chances(photos, tmp_path):
     with Library.open(tmp_path / "library", seeing()) as library:
         library.add([photos])
         ratios = [one.log_ratio for one in library.search(SENTENCE).found]
@@ -835,7 +836,60 @@ def test_matches_reach_the_threshold(photos, tmp_path):
         results = library.search(SENTENCE)
         assert results.threshold == pytest.approx(at)
         assert [one.match for one in results.found] == [True, True, *[False] * 4]
+        assert {one.chance for one in results.found} == {None}
         assert {one.match for one in library.like(photos / "a/0.png").found} == {None}
+
+
+def knowing(chance, captions=()):
+    captioner = seeing()
+    vocabulary = replace(captioner.vocabulary, captions=captions)
+    known = replace(captioner.bundle, vocabulary=vocabulary, chance=chance)
+    return Captioner(known, captioner.encoder)
+
+
+def test_chances_are_those_of_the_sentence_and_the_library(photos, tmp_path):
+    chance = replace(chances(0.5, 2.0), pictures=-1.0, prior=0.1, pictures_of_a_word=0.5)
+    captioner = knowing(chance)
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([photos])
+        results = library.search(SENTENCE)
+        like = library.like(photos / "a/0.png").found
+    says = captioner.trust.content_words
+    words = max(1, sum(bool(says[word]) for word in captioner.vocabulary.encode(SENTENCE)))
+    size = math.log(6)
+    for one in results.found:
+        prior = one.logprob - one.log_ratio
+        x = 0.5 + 2 * one.log_ratio - size + (0.1 * prior + 0.5 * size) / words
+        assert one.chance == pytest.approx(1 / (1 + math.exp(-x)), abs=1e-3)
+        assert one.match == (one.chance >= 0.5) == (one.log_ratio >= results.threshold)
+    assert {(one.chance, one.match) for one in like} == {(None, None)}
+
+
+def test_a_match_is_more_likely_right_than_not(photos, tmp_path):
+    with Library.open(tmp_path / "library", seeing()) as library:
+        library.add([photos])
+        ratios = [one.log_ratio for one in library.search(SENTENCE).found]
+    at = (ratios[1] + ratios[2]) / 2
+    with Library.open(tmp_path / "library", knowing(chances(-at))) as library:
+        results = library.search(SENTENCE)
+        assert results.threshold == pytest.approx(at)
+        assert [one.match for one in results.found] == [True, True, *[False] * 4]
+        chance = [one.chance for one in results.found]
+        assert chance == sorted(chance, reverse=True)
+        assert chance[1] > 0.5 > chance[2]
+
+
+def test_words_that_no_caption_taught_have_no_chance(photos, tmp_path):
+    """What was measured says nothing of them, nor of words that the model lacks."""
+    word = VOCABULARY.index("runs")
+    captions = tuple(int(i != word) for i in range(len(VOCABULARY)))
+    with Library.open(tmp_path / "library", knowing(chances(), captions)) as library:
+        library.add([photos])
+        for sentence, is_known in (("a dog", True), ("a dog runs", False), ("a zzzz dog", False)):
+            results = library.search(sentence)
+            told = {(one.chance is not None, one.match is not None) for one in results.found}
+            assert told == (set() if results.unknown else {(is_known, is_known)})
+            assert (results.threshold is not None) == is_known
 
 
 def test_like_is_the_cosine_to_every_picture(library, photos, sight, picture):

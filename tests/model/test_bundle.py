@@ -32,6 +32,7 @@ from mrnn.model.bundle import (
     save_bundle,
     with_scores,
 )
+from mrnn.model.chance import MatchChance
 from mrnn.model.directory import find_bundle
 from mrnn.model.sureness import Sureness
 from mrnn.model.threshold import MatchThreshold
@@ -52,6 +53,7 @@ SCORES = {
     "distinct_captions": 2,
 }
 
+CHANCE = MatchChance(-0.5, 0.71, -0.8, 2.42, 0.23, 0.68, "dev", 1000, 2000, (10, 999))
 MATCH = MatchThreshold(-1.25, 0.5, 95, "dev", 900, 800, (10, 30, 899))
 
 
@@ -76,8 +78,8 @@ def make() -> Bundle:
 
 @pytest.fixture
 def matching(tmp_path):
-    """A bundle that says what a match is."""
-    save_bundle(replace(make(), match=MATCH), tmp_path / "matching")
+    """A bundle that says what a match is, in both ways."""
+    save_bundle(replace(make(), match=MATCH, chance=CHANCE), tmp_path / "matching")
     return tmp_path / "matching"
 
 
@@ -161,6 +163,32 @@ def test_saving_again_gives_the_same_bytes(saved):
     assert sorted(state(saved)) == sorted(FILES)
 
 
+def test_the_chances_of_a_match_are_kept(tmp_path):
+    save_bundle(replace(make(), chance=CHANCE), tmp_path / "first")
+    assert load_bundle(tmp_path / "first").chance == CHANCE
+    config = json.loads((tmp_path / "first" / "config.json").read_text())
+    assert config["chance"] == CHANCE.to_json() | {"galleries": [10, 999]}
+    assert "match" not in config
+    text = (tmp_path / "first" / "README.md").read_text()
+    assert "    x = -0.50 +0.71 r -0.80 ln N + (2.42 +0.23 p +0.68 ln N) / w\n" in text
+    assert "1,000 pictures of `dev` for 2,000 of their sentences" in text
+    assert text.index("perplexity") < text.index("right with the chance") < text.index("## Licence")
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ([1], "'chance' is not a dict"),
+        ({}, "missing key 'chance.intercept'"),
+        (CHANCE.to_json() | {"more": 1}, "unknown key 'chance.more'"),
+        (CHANCE.to_json() | {"log_ratio": 0}, "'chance.log_ratio' is 0, which cannot be"),
+    ],
+)
+def test_chances_in_config_that_cannot_be(saved, value, what):
+    edit_config(saved, lambda config: config.update(chance=value))
+    assert what in blamed(saved, "config.json")
+
+
 def test_the_threshold_of_a_match_is_kept(matching):
     assert load_bundle(matching).match == MATCH
     save_bundle(load_bundle(matching), matching.with_name("second"))
@@ -236,8 +264,8 @@ def test_captions_that_cannot_be(saved, captions, what):
     assert what in blamed(saved, "vocab.json")
 
 
-def test_without_a_threshold_nothing_is_said_of_matches(saved):
-    assert load_bundle(saved).match is None
+def test_without_chances_nothing_is_said_of_matches(saved):
+    assert (load_bundle(saved).match, load_bundle(saved).chance) == (None, None)
     config = json.loads((saved / "config.json").read_text())
     keys = ["format", "tokeniser", "model", "encoder", "training", "scores", "files"]
     assert list(config) == keys
@@ -320,7 +348,7 @@ def test_card_says_what_a_user_asks(saved):
         "embedding 4, recurrent 5, multimodal 7, feature 6",
         "perplexity 12.35, BLEU-1..4 0.500 / 0.250 / 0.125 / 0.062, 2 distinct captions of 3",
         "ROUGE-L 0.432, CIDEr-D 0.568",
-        "sentences: R@1 33.3, R@5 66.7, R@10 100.0, Med r 2.5",
+        "sentences: R@1 33.3, R@5 66.7, R@10 100.0, Med r 2.5 (among 3 images, 6 sentences)",
         "protocol coco, split dev",
         "Licence and limits",
     ):
@@ -561,6 +589,8 @@ def test_mutated_config_is_refused_or_usable(matching):
             terms = bundle.model.image_terms(np.ones((1, 6)))
             assert np.isfinite(terms).all()
             assert bundle.match is None or np.isfinite(bundle.match.at(100))
+            chance = bundle.chance and bundle.chance.rule(2, -9.0, 100).chance(1.0)
+            assert chance is None or 0 <= chance <= 1
             continue
         assert str(error).isprintable()
 

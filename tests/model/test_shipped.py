@@ -29,13 +29,9 @@ def test_shipped_bundles_load_and_are_small(name):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_bundles_are_as_they_would_be_saved(name, tmp_path):
-    """But for the format of `plain`, which nothing has changed since."""
     save_bundle(load_bundle(find_bundle(name)), tmp_path / "again")
     for file in find_bundle(name).iterdir():
-        saved = (tmp_path / "again" / file.name).read_bytes()
-        if (name, file.name) == ("plain", "config.json"):
-            saved = saved.replace(b'"format": 4', b'"format": 2')
-        assert saved == file.read_bytes()
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_the_default_model_says_cat_and_knows_what_it_knows():
@@ -52,10 +48,15 @@ def test_the_default_model_says_cat_and_knows_what_it_knows():
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_bundles_say_what_a_match_is(name):
-    match = load_bundle(find_bundle(name)).match
-    assert (match.split, match.images, match.galleries[-1]) == ("dev", 1000, 999)
-    assert 3 < match.at(10) < match.at(1000) < 9  # nats
+def test_shipped_bundles_know_how_likely_what_they_find_is_right(name):
+    chance = load_bundle(find_bundle(name)).chance
+    assert (chance.split, chance.images, chance.galleries[-1]) == ("dev", 1000, 999)
+    word, sentence = (
+        [chance.rule(words, prior, count).threshold for count in (10, 1000)]
+        for words, prior in ((1, -14.0), (6, -40.0))
+    )
+    assert 2 < word[0] < word[1] < word[0] + 1.5  # nats
+    assert 2 < sentence[0] < sentence[1] - 3 < 9
 
 
 def test_real_photographs_get_different_sensible_sentences():

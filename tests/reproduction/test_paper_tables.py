@@ -28,7 +28,7 @@ from mrnn.words.packing import Corpus
 FACTS = {
     "data": "birds",
     "split": "dev",
-    "images": 3,
+    "images": 100,
     "sentences": 4,
     "vocabulary": 9,
     "encoder": "eye",
@@ -143,13 +143,37 @@ def test_every_figure_has_its_place(table, title, expected):
 
 @pytest.mark.parametrize("table", TABLES)
 def test_where_published_figures_are_from_is_told(table):
-    """Those that were written from memory above all."""
     text = markdown(FACTS, {table: results(table)})
     rows = document(FACTS, {table: results(table)})["tables"][str(table.number)]
     for row in rows:
         if row["published"]:
             assert f": {row['published']['source']}\n" in text
-    assert ("as remembered" in text) == (table is TABLE_1)
+    assert "remembered" not in text
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_among_few_images_published_figures_do_not_stand_beside_ours(table, tmp_path):
+    few = FACTS | {"images": 99}
+    text = markdown(few, {table: results(table)})
+    assert "among fewer than 100 nearly everything is found" in text
+    assert "published:" not in text
+    assert "Published figures:" not in text
+    first, *_ = (line for line in text.splitlines() if line.startswith("| m-RNN |"))
+    whole = markdown(FACTS, {table: results(table)}).splitlines()
+    same = next(line for line in whole if line.startswith("| m-RNN |"))
+    published = 8 if table.kind == "retrieval" else 4
+    assert first.split(" | ")[1:] == same.split(" | ")[1 + published :]
+    shown = {line.split(" | ")[0] for line in text.splitlines()}
+    for result in results(table):
+        assert (f"| {result.row.title}" in shown) == (result.row.system is not None)
+    page = write_tables(tmp_path, few, {table: results(table)}, []).read_text()
+    assert "published:" not in page
+
+
+def test_recall_stands_beside_how_many_were_searched(tmp_path):
+    among = "recall in percent, ours among 100 images and 4 sentences."
+    assert among in markdown(FACTS, {TABLE_3: results(TABLE_3)})
+    assert among in write_tables(tmp_path, FACTS, {TABLE_3: results(TABLE_3)}, []).read_text()
 
 
 def test_a_system_that_failed_leaves_dashes(tmp_path):

@@ -104,8 +104,8 @@ def evaluate(
         bool,
         typer.Option(
             "--record",
-            help="Write the scores into the model's card; of all of dev, also the threshold of a "
-            "match.",
+            help="Write the scores into the model's card; of all of dev, also how likely what a "
+            "search finds is right.",
         ),
     ] = False,
     features: Annotated[
@@ -169,7 +169,7 @@ def evaluate(
         print("\n".join(evaluation_lines(d)))
     if record:
         of_dev = result.examples if split == "dev" and limit is None else ()
-        bundle = _with_match(with_scores(captioner.bundle, d), captioner, of_dev, source)
+        bundle = _with_chance(with_scores(captioner.bundle, d), captioner, of_dev, source)
         save_bundle(bundle, find_bundle(model))
     if report is not None:
         note(f"report: {printable(write_report(report, result))}")
@@ -203,10 +203,10 @@ def _source(features: Path | None, captioner: Captioner) -> FeatureSource:
     return file.lookup
 
 
-def _with_match(
+def _with_chance(
     bundle: Bundle, captioner: Captioner, dev: Sequence[Example], source: FeatureSource
 ) -> Bundle:
-    """The bundle with the threshold of a match that these dev pictures give, if enough of them."""
+    """The bundle with the chances of a match that these dev pictures give, if enough of them."""
     from ..evaluation.match import fit_match
     from ..evaluation.reading import read_pairs
 
@@ -214,8 +214,8 @@ def _with_match(
         return bundle
     pairs, _, _ = read_pairs(dev, captioner.vocabulary, source, lambda done, total: None)
     with progress("match", "sentences") as on_progress:
-        match = fit_match(captioner.model, pairs, captioner.prior_terms, on_progress=on_progress)
-    return replace(bundle, match=match or bundle.match)
+        chance = fit_match(bundle, pairs, on_progress=on_progress)
+    return bundle if chance is None else replace(bundle, chance=chance, match=None)
 
 
 def _split_seed(training: Mapping[str, Any]) -> int:

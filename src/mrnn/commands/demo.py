@@ -57,8 +57,9 @@ def run_demo(
 _INTRODUCTION = (
     "<p>Captions written on this machine by a multimodal recurrent neural network, with the "
     "probability of every word.</p><p class='dim'>A word on a strong ground was a sure one; hover "
-    "over it, or move to it with Tab, for what else the model considered. Each caption says how "
-    "likely the word is right that the photo speaks for most. The second table orders the captions "
+    "over it, or move to it with Tab, for what else the model considered. Under each "
+    "caption stands whether it is sure of the word that the photo speaks for most, and how likely "
+    "that one is right. The second table orders the captions "
     "of all photos by how much likelier this photo makes them.</p>"
 )
 
@@ -72,8 +73,8 @@ def _article(photo: Path, caption: Caption, ranked: Sequence[tuple[str, float]])
     ranking = table(("ranked for this photo", "log P(s|I)/P(s)"), ranked)
     return (
         f"<article>{picture(photo, caption.text)}<div class='text'><p class='caption'>{words}</p>"
-        f"<p class='dim'>{escape(printable(photo.name))} · {escape(caption.how_sure)}"
-        f" · log P {caption.logprob:.2f}</p>{n_best}<br>{ranking}</div></article>"
+        f"<p>{escape(caption.in_words)}</p><p class='dim'>{escape(printable(photo.name))} · "
+        f"log P {caption.logprob:.2f}</p>{n_best}<br>{ranking}</div></article>"
     )
 
 

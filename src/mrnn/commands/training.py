@@ -325,7 +325,7 @@ def _listening() -> Iterator[Listeners]:
     with (
         progress("features") as on_features,
         training_progress() as on_progress,
-        progress("threshold of a match", "sentences") as on_match,
+        progress("chance of a match", "sentences") as on_match,
     ):
 
         def on_epoch(record: EpochRecord) -> None:

@@ -14,7 +14,16 @@ from ..images.finding import printable
 from ..pages.html import Line, cards, figures_table, page, section, terms
 from ..pages.plots import bar_plot, line_plot
 from .figures import NONE, RANKS, bleu, number, rank, recalls, recalls_of
-from .published import FLICKR8K, Generation, Retrieval, Tables, tables_of
+from .published import (
+    FLICKR8K,
+    LEAST_IMAGES,
+    NO_TABLES,
+    TOO_FEW,
+    Generation,
+    Retrieval,
+    Tables,
+    tables_of,
+)
 from .ranks import chance_recall, recall_curve
 from .showcase import generated, images_found, sentences_found
 
@@ -77,13 +86,14 @@ def _headline(document: Document) -> str:
     there = recalls_of(document.get("text_to_image"))
     back = recalls_of(document.get("image_to_text"))
     scores = bleu(document.get("bleu"), 4)
+    images, sentences = f"{document['images']:,}", f"{document['sentences']:,}"
     figures = (
         ("Perplexity", number(document.get("perplexity"), 2)),
         ("after the given words", number(document.get("perplexity_after_context"), 2)),
-        ("Images, R@1 in %", there[0]),
-        ("Images, Med r", there[3]),
-        ("Sentences, R@1 in %", back[0]),
-        ("Sentences, Med r", back[3]),
+        (f"Of {images} images, R@1 in %", there[0]),
+        (f"Of {images} images, Med r", there[3]),
+        (f"Of {sentences} sentences, R@1 in %", back[0]),
+        (f"Of {sentences} sentences, Med r", back[3]),
         ("BLEU-1", scores[0]),
         ("BLEU-4", scores[3]),
         ("ROUGE-L", number(document.get("rouge_l"), 3)),
@@ -97,6 +107,7 @@ def _headline(document: Document) -> str:
 def _retrieval_table(evaluation: Evaluation) -> str:
     document = evaluation.document
     tables, words = _published(document)
+    among = f"{document['images']:,} images, {document['sentences']:,} sentences"
     ours = [
         _our_line(
             document, way, (*recalls_of(document.get(there)), *recalls_of(document.get(back)))
@@ -114,12 +125,10 @@ def _retrieval_table(evaluation: Evaluation) -> str:
     later = [_retrieval_line(row) for row in tables.retrieval_later]
     blocks = [("", [_chance(evaluation.examples), *known, *ours]), ("later work", later)]
     table = figures_table(_LABELS, _DIRECTIONS, blocks)
-    if tables.images not in (None, document["images"]):
-        words += (
-            f" Ours are found among {document['images']:,} images, theirs among {tables.images:,}: "
-            "the fewer, the easier."
-        )
-    return section("Retrieval", f"Recall in percent. {words}", table)
+    told = f"Recall in percent; ours among {among}"
+    if known and tables.images not in (None, document["images"]):
+        told += f", theirs among {tables.images:,} images: the fewer, the easier"
+    return section("Retrieval", f"{told}. {words}", table)
 
 
 def _generation_table(document: Document) -> str:
@@ -133,7 +142,8 @@ def _generation_table(document: Document) -> str:
     later = [_generation_line(row) for row in tables.generation_later]
     names = ("perplexity", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
     table = figures_table(_LABELS, [("", names)], [("", [*known, *ours]), ("later work", later)])
-    return section("Generation", f"{tables.note} {words}", table)
+    note = f"{tables.note} " if known else ""
+    return section("Generation", f"{note}{words}", table)
 
 
 def _bleu_readings(document: Document) -> Mapping[str, Mapping[str, float] | None]:
@@ -151,6 +161,8 @@ def _bleu_readings(document: Document) -> Mapping[str, Mapping[str, float] | Non
 def _published(document: Document) -> tuple[Tables, str]:
     """The published figures to stand beside ours, and what to mind when comparing."""
     tables = tables_of(document["signature"]["data"])
+    if document["images"] < LEAST_IMAGES:
+        return NO_TABLES, TOO_FEW
     words = f"Ours is of the {document['split']} split, published rows are of the test split"
     if tables is None:
         return FLICKR8K, f"{words} of Flickr8K, another data set: for orientation only."
@@ -269,6 +281,7 @@ def _health(document: Document) -> str:
     seen = "sees" if health["sees_images"] else "does not see"
     words = (
         f"The model {seen} the pictures: the figures with the right pictures, and with each "
-        "sentence given the picture of another."
+        f"sentence given the picture of another, among {document['images']:,} images and "
+        f"{document['sentences']:,} sentences."
     )
     return section("Does it look?", words, table)

@@ -66,7 +66,7 @@ def explanation_page(image: Path, explanation: Explanation) -> str:
         f"{caption.perplexity:.2f} · {_METHODS[explanation.method]}</p>"
     )
     if caption.sure is not None:
-        introduction += f"<p class='dim'>{escape(caption.how_sure)}</p>"
+        introduction = f"<p>{escape(caption.in_words)}</p>{introduction}"
     if explanation.unknown:
         unknown = escape(", ".join(explanation.unknown))
         introduction += f"<p class='dim'>Not in the vocabulary: {unknown}</p>"

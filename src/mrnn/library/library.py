@@ -26,6 +26,7 @@ from ..errors import BundleError, DataError, ImageError, UsageError
 from ..files import held
 from ..images.finding import Picture, anchored, printable
 from ..model.blocks import one_thread
+from ..model.chance import MatchRule
 from ..scoring.ranking import Stage
 from ..words.text import tokenise
 from .away import is_there
@@ -52,7 +53,8 @@ class Found:
     logprob: float | None = None  # log P(s | I), nats
     perplexity: float | None = None
     log_ratio: float | None = None  # log P(s | I) - log P(s)
-    match: bool | None = None  # whether the log-ratio reaches the threshold
+    chance: float | None = None  # that it is right, 0 to 1
+    match: bool | None = None  # whether it is more likely right than not
     similarity: float | None = None  # cosine of the image terms, for a picture as the query
     digest: bytes = b""  # SHA-256 of the picture's file
 
@@ -65,7 +67,7 @@ class Results:
     found: tuple[Found, ...]
     pictures: int  # searched, distinct
     absent: int = 0  # pictures found that lie nowhere now: their disk is away, or they were moved
-    threshold: float | None = None  # log-ratio of a match, nats
+    threshold: float | None = None  # log-ratio of a match in this search, nats
     unknown: tuple[str, ...] = ()  # words that the model lacks, and that were left out
     note: str = ""  # what made the search slower than it could be
 
@@ -234,10 +236,11 @@ class Library:
     def search(self, sentence: str, k: int = 10) -> Results:
         """The k pictures that a sentence fits best, by perplexity (paper sec. 6).
 
-        First-order scores choose the candidates, exact ones order them. The picture with the
-        higher log-ratio than all others may still be a poor one: `match` tells. Words outside the
-        vocabulary are left out, and nothing is called a match then; where nothing is left that
-        tells pictures apart, nothing is found.
+        First-order scores choose the candidates, exact ones order them. The best of all may still
+        be a poor one: `chance` tells how likely it is right, and from one half on it is a `match`.
+        Both are None for words that no caption taught the model, and of models made before there
+        were chances the log-ratio alone makes a match. Words outside the vocabulary are left out;
+        where nothing is left that tells pictures apart, nothing is found.
         """
         _require_places(k)
         if not tokenise(sentence):
@@ -245,25 +248,27 @@ class Library:
         now = self._now()
         captioner = self.captioner
         unknown = captioner.unknown_words(sentence)
-        match = None if unknown else captioner.bundle.match
-        threshold = None if match is None else match.at(len(now.rows))
         if not captioner.understands(sentence):
-            return self._results(sentence, now, {}, threshold, unknown)
+            return self._results(sentence, now, {}, unknown=unknown)
         with one_thread():
             query = captioner.query(sentence, now.index.centres)
             rows, _ = now.index.search(query.linearised, max(candidates(len(now.rows)), 2 * k))
             terms = now.vectors[rows].astype(np.float32)
             ranked = query.ranked(terms, captioner.prior_terms, k)
+        rule = MatchRule()
+        for _, logprob, _, ratio in ranked[:1]:
+            rule = captioner.trust.match_rule(sentence, logprob - ratio, len(now.rows))
         figures = {
             int(rows[i]): {
                 "logprob": logprob,
                 "perplexity": perplexity,
                 "log_ratio": ratio,
-                "match": None if threshold is None else ratio >= threshold,
+                "chance": rule.chance(ratio),
+                "match": rule.is_match(ratio),
             }
             for i, logprob, perplexity, ratio in ranked
         }
-        return self._results(sentence, now, figures, threshold, unknown)
+        return self._results(sentence, now, figures, rule.threshold, unknown)
 
     def like(self, image: ImagePath, k: int = 10) -> Results:
         """The k pictures most like another one, by the cosine of their image terms."""

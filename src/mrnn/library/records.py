@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import MrnnError
 from ..images.finding import printable, suffixes_told
 from ..pages.html import cards, escape, page, section, thumbnail
-from ..records import unknown_line
+from ..records import likely_right, percent, unknown_line
 from .indexing import Indexed
 from .library import Found, Results
 
@@ -21,8 +21,8 @@ _PIXELS = 400  # longer side of a picture of the contact sheet
 _FITS = (
     "Perplexity: between how many words the model hesitates while it reads the sentence with "
     "this picture before it; the lowest comes first. Log ratio: how much likelier this picture "
-    "makes the sentence than the average picture does, in nats; what reaches the threshold is a "
-    "match."
+    "makes the sentence than the average picture does, in nats. How likely a picture is right is "
+    "known from searches among pictures that people had described."
 )
 _LIKE = "The nearest pictures, by the cosine of what the model sees in them."
 
@@ -86,6 +86,7 @@ def search_document(results: Results) -> dict[str, Any]:
                 "logprob": found.logprob,
                 "perplexity": found.perplexity,
                 "log_ratio": found.log_ratio,
+                "chance": found.chance,
                 "match": found.match,
                 "similarity": found.similarity,
                 "caption": found.caption,
@@ -105,11 +106,13 @@ def search_lines(results: Results) -> Iterator[str]:
         yield f"{'similarity':>10}  image: caption"
         yield from (f"{found.similarity:10.3f}  {_named(found)}" for found in results.found)
         return
-    yield f"{'log P':>9} {'perplexity':>11} {'log ratio':>10} {'match':>6}  image: caption"
+    head = "match" if results.found[0].chance is None else "right"
+    yield f"{'log P':>9} {'perplexity':>11} {'log ratio':>10} {head:>6}  image: caption"
     for found in results.found:
+        told = _yes(found.match) if found.chance is None else percent(found.chance)
         yield (
             f"{found.logprob:9.2f} {found.perplexity:11.2f} {found.log_ratio:+10.2f} "
-            f"{_yes(found.match):>6}  {_named(found)}"
+            f"{told:>6}  {_named(found)}"
         )
 
 
@@ -119,13 +122,8 @@ def search_notes(results: Results) -> Iterator[str]:
         yield unknown_line(results.unknown, bool(results.found))
     if not results.pictures:
         yield "the library has no pictures: mrnn index PATH... --library DIR takes some in"
-    elif results.threshold is not None and not any(found.match for found in results.found):
-        best = max((found.log_ratio or 0 for found in results.found), default=None)
-        reached = "" if best is None else f" (best {best:+.2f})"
-        yield (
-            f"none of {results.pictures:,} pictures stands out: a match has a log-ratio of "
-            f"{results.threshold:+.2f} or more{reached}; the right one may still be among them"
-        )
+    elif results.found and {found.match for found in results.found} == {False}:
+        yield f"{_none_stands_out(results)}; the right one may still be among them"
     if results.absent:
         yield (
             f"{results.absent:,} of the pictures found are not where they were; if their folder "
@@ -139,8 +137,7 @@ def contact_sheet(results: Results) -> str:
     """An HTML page of the pictures found, which it carries with it."""
     explanation = _LIKE if any(f.similarity is not None for f in results.found) else _FITS
     notes = "".join(f"<p><strong>{escape(note)}</strong></p>" for note in search_notes(results))
-    threshold = "" if results.threshold is None else f" · a match from {results.threshold:+.2f}"
-    introduction = f"<p class='dim'>{results.pictures:,} pictures searched{threshold}</p>{notes}"
+    introduction = f"<p class='dim'>{results.pictures:,} pictures searched</p>{notes}"
     sheet = section(f"{len(results.found)} found", explanation, cards(map(_card, results.found)))
     return page(results.query, introduction, [sheet])
 
@@ -153,8 +150,10 @@ def _card(found: Found) -> str:
         if found.similarity is not None
         else f"perplexity {found.perplexity:.2f} · log ratio {found.log_ratio:+.2f}"
     )
-    if found.match:
-        figures += " · <strong>match</strong>"
+    if found.chance is not None:
+        figures = f"<strong>{likely_right(found.chance)}</strong> · {figures}"
+    elif found.match:
+        figures = f"<strong>match</strong> · {figures}"
     kind = " class='right'" if found.match else ""
     places = "<br>".join(escape(printable(str(p))) for p in (found.picture, *found.copies))
     return (
@@ -168,6 +167,18 @@ def _named(found: Found) -> str:
     copies = f" (and {len(found.copies)} more of it)" if found.copies else ""
     caption = f": {printable(found.caption)}" if found.caption is not None else ""
     return f"{printable(str(found.picture))}{copies}{caption}"
+
+
+def _none_stands_out(results: Results) -> str:
+    """That there is no match, and how near the best one came."""
+    none = f"none of {results.pictures:,} pictures "
+    best = max(results.found, key=lambda found: found.log_ratio or 0)
+    if best.chance is not None:
+        return f"{none}is more likely right than not (the best {percent(best.chance)})"
+    return (
+        f"{none}stands out: a match has a log-ratio of {results.threshold:+.2f} or more "
+        f"(best {best.log_ratio:+.2f})"
+    )
 
 
 def _yes(match: bool | None) -> str:

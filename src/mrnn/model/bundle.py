@@ -33,6 +33,7 @@ from ..images.reading import Preprocessing
 from ..weight_files import check_arrays, from_safetensors, read_whole, to_half, to_safetensors
 from ..words.text import KNOWN_TOKENISERS, TOKENISERS, Vocabulary
 from .card import card
+from .chance import MatchChance
 from .consensus import Consensus
 from .directory import require_directory
 from .mrnn import MRNN, model_of, shapes
@@ -62,7 +63,14 @@ _SCORES = (
     "text_to_image",
     "distinct_captions",
 )
-_OPTIONAL = {"match": dict, "ratio": float, "distances": list, "imagined": int, "sureness": dict}
+_OPTIONAL = {
+    "match": dict,
+    "chance": dict,
+    "ratio": float,
+    "distances": list,
+    "imagined": int,
+    "sureness": dict,
+}
 _FARTHEST = 1e6  # from training images
 _MEASURED = ("data", "split", "images", "decoding", "retrieval")  # what tells scores apart
 
@@ -88,12 +96,13 @@ class Bundle:
     training: Mapping[str, Any]  # data, split, counts, seed, configuration
     scores: tuple[Mapping[str, Any], ...] = ()  # results of `mrnn evaluate`, with their signatures
     encoder_file: EncoderFile | None = None  # all of the encoder; none where there is no network
-    match: MatchThreshold | None = None  # none where there were too few dev pictures
+    match: MatchThreshold | None = None  # of models made before there was `chance`
     consensus: Consensus | None = None
     ratio: float = 0.0  # c of `guidance`, by which captions are generated unless another is given
     distances: tuple[float, ...] = ()  # quantiles of dev pictures' `familiarity`, rising
     imagined: int = 0  # how many of the prior are stand-ins
     sureness: Sureness | None = None
+    chance: MatchChance | None = None  # none where there were too few dev pictures
 
     @property
     def seen(self) -> np.ndarray:
@@ -125,6 +134,7 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
         digests[bundle.encoder_file.name] = bundle.encoder_file.digest
     optional = {
         "match": bundle.match and bundle.match.to_json(),
+        "chance": bundle.chance and bundle.chance.to_json(),
         "ratio": bundle.ratio,
         "distances": bundle.distances,
         "imagined": bundle.imagined,
@@ -171,10 +181,6 @@ def load_bundle(directory: Path) -> Bundle:
         )
     model, prior = _read_weights(contents[_WEIGHTS], sizes, directory / _WEIGHTS)
     training, scores = config["training"], tuple(config["scores"])
-    try:
-        match = MatchThreshold.from_json(config["match"]) if "match" in config else None
-    except ValueError as error:
-        raise _wrong(path, str(error)) from None
     consensus = None
     if _CONSENSUS in contents:
         try:
@@ -184,7 +190,7 @@ def load_bundle(directory: Path) -> Bundle:
             raise _wrong(directory / _CONSENSUS, str(error)) from None
     known = _knowledge(config, len(prior), path)
     bundle = Bundle(
-        model, vocabulary, identity, prior, training, scores, file, match, consensus, **known
+        model, vocabulary, identity, prior, training, scores, file, consensus=consensus, **known
     )
     try:
         card(bundle, 0)
@@ -205,11 +211,18 @@ def _knowledge(config: Mapping[str, Any], prior: int, path: Path) -> dict[str, A
         a > b for a, b in pairwise(distances)
     ):
         raise _wrong(path, "'distances' are not numbers from 0 that never fall")
+    known = {"ratio": ratio, "imagined": imagined, "distances": distances}
+    readers = {
+        "match": MatchThreshold.from_json,
+        "chance": MatchChance.from_json,
+        "sureness": Sureness.from_json,
+    }
     try:
-        sureness = Sureness.from_json(config["sureness"]) if "sureness" in config else None
+        return known | {
+            name: read(config[name]) for name, read in readers.items() if name in config
+        }
     except ValueError as error:
         raise _wrong(path, str(error)) from None
-    return {"ratio": ratio, "imagined": imagined, "distances": distances, "sureness": sureness}
 
 
 def with_scores(bundle: Bundle, document: Mapping[str, Any]) -> Bundle:

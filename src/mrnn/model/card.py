@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..images.alexnet import VARIANT
 from ..images.encoders import FEATURES
 from ..words.text import SIGNS
+from .chance import MatchChance
 from .threshold import MatchThreshold
 
 _SHOWN = 20  # words
@@ -47,6 +48,7 @@ def card(bundle: Bundle, size: int) -> str:
     if not bundle.scores:
         lines.append("None yet; `mrnn evaluate` gives them.")
     lines += _match_lines(bundle.match)
+    lines += _chance_lines(bundle.chance)
     lines += ["", "## Licence and limits", "", *_LIMITS]
     return "\n".join(lines) + "\n"
 
@@ -129,7 +131,8 @@ def _score_lines(s: Mapping[str, Any]) -> list[str]:
         if recall["r1"] is not None:
             lines.append(
                 f"  {name}: R@1 {recall['r1']:.1f}, R@5 {recall['r5']:.1f}, "
-                f"R@10 {recall['r10']:.1f}, Med r {recall['med_r']:g}"
+                f"R@10 {recall['r10']:.1f}, Med r {recall['med_r']:g} "
+                f"(among {s['images']:,} images, {s['sentences']:,} sentences)"
             )
     return [*lines, f"  ({', '.join(f'{k} {v}' for k, v in s['signature'].items())})"]
 
@@ -144,6 +147,25 @@ def _match_lines(match: MatchThreshold | None) -> list[str]:
         f"{match.slope:.2f} ln N nats:",
         f"{match.percentile}% of sentences reach less when their own picture is not there "
         f"({match.sentences:,} sentences of `{match.split}`, {match.images:,} pictures).",
+    ]
+
+
+def _chance_lines(chance: MatchChance | None) -> list[str]:
+    """How likely what a search finds is right, where the bundle says so."""
+    if chance is None:
+        return []
+    return [
+        "",
+        "A picture that a search finds is right with the chance 1 / (1 + exp(-x)), and a match",
+        "from one half on; w is how many words of the sentence say something of a picture, N how",
+        "many pictures were searched, r the log-ratio and p log P(s), in nats:",
+        "",
+        f"    x = {chance.intercept:.2f} {chance.log_ratio:+.2f} r {chance.pictures:+.2f} ln N"
+        f" + ({chance.one_word:.2f} {chance.prior:+.2f} p"
+        f" {chance.pictures_of_a_word:+.2f} ln N) / w",
+        "",
+        f"Fitted to searches among {chance.images:,} pictures of `{chance.split}` for "
+        f"{chance.sentences:,} of their sentences and words of them.",
     ]
 
 

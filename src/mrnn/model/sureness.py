@@ -7,15 +7,14 @@ captions of dev pictures: is it in one of their references? So it means the same
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
-_STEPS = 50  # of Newton's method; it ends long before
-_L2 = 1e-3  # so that separable data has an end, too
+from .logistic import fit_logistic, logistic
+
 _LARGEST = 1e6
 
 
@@ -29,8 +28,7 @@ class Sureness:
 
     def chance(self, logprob: float, gain: float) -> float:
         """That a main word with this log P and gain, in nats, is right."""
-        x = self.intercept + self.logprob * logprob + self.gain * gain
-        return 1 / (1 + math.exp(-max(-60.0, min(60.0, x))))
+        return logistic(self.intercept + self.logprob * logprob + self.gain * gain)
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Sureness:
@@ -55,16 +53,5 @@ def main_word(gains: Sequence[float]) -> int:
 
 def fit_sureness(logprobs: np.ndarray, gains: np.ndarray, is_right: np.ndarray) -> Sureness | None:
     """By maximum likelihood from main words (n,); None where all are right, or none."""
-    if not 0 < is_right.sum() < len(is_right):
-        return None
-    x = np.stack([np.ones_like(logprobs), logprobs, gains], 1).astype(np.float64)  # (n, 3)
-    weights = np.zeros(3)
-    for _ in range(_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(x @ weights, -60, 60)))
-        gradient = x.T @ (is_right - p) - _L2 * weights
-        curvature = (x * (p * (1 - p))[:, None]).T @ x + _L2 * np.eye(3)
-        step = np.linalg.solve(curvature, gradient)
-        weights += step
-        if np.abs(step).max() < 1e-9:
-            break
-    return Sureness(*np.round(weights, 4).tolist())
+    weights = fit_logistic(np.stack([logprobs, gains], 1), is_right)
+    return None if weights is None else Sureness(*np.round(weights, 4).tolist())

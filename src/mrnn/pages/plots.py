@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
@@ -15,6 +16,18 @@ _LETTER = 6.2  # width of a letter of the legend, roughly
 _DOTS = 15  # points up to which a curve shows each of them
 _EDGE = 4  # that curves and dots may stand over the field
 _FAR = 1e5  # units beyond which browsers need not draw
+
+_STYLE = """
+svg { --text: #1c1c1e; --dim: #63636a; --line: #dedbd4; --tint: #266ea8; --warm: #c45816;
+  font: 11px system-ui, sans-serif; background: #fff; }
+@media (prefers-color-scheme: dark) { svg { --text: #ececee; --dim: #a3a3ab; --line: #3a3a3f;
+  --tint: #6eb2e8; --warm: #f09a5e; background: #212124; } }
+text { fill: var(--dim); text-anchor: middle; } .end { text-anchor: end; }
+.start { text-anchor: start; } .start, .name { fill: var(--text); } .grid { stroke: var(--line); }
+.curve { fill: none; stroke: var(--tint); stroke-width: 2; stroke-linejoin: round; }
+.c2, .c4 { stroke: var(--warm); } .c3, .c4 { stroke-dasharray: 5 3; }
+.dot { fill: var(--tint); } .d2, .d4 { fill: var(--warm); }
+"""  # of a drawing alone; colours as in `html`
 
 Scale = Callable[[float], float]
 Curve = tuple[Sequence[float], Sequence[float]]  # x and y of its points
@@ -79,6 +92,15 @@ def bar_plot(
             f"<title>{escape(label)}: {value:.1f}{escape(unit)}</title></rect>"
         )
     return _figure(title, [_axes(x_label, y_label, marks, y_ticks, up), *drawing])
+
+
+def document(figure: str) -> str:
+    """The drawing of a plot as a file of its own; raises ValueError for a figure without one."""
+    drawing = re.search("<svg.*</svg>", figure, re.DOTALL)
+    if drawing is None:
+        raise ValueError("a figure without a drawing")
+    head = '<svg xmlns="http://www.w3.org/2000/svg"'
+    return drawing[0].replace("<svg", head, 1).replace(">", f"><style>{_STYLE}</style>", 1) + "\n"
 
 
 def round_ticks(low: float, high: float) -> list[float]:

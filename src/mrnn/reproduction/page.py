@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..captioner import Captioner
 from ..evaluation.figures import NONE, RANKS, bleu, number, recalls, recalls_of
-from ..evaluation.published import Generation, Retrieval
+from ..evaluation.published import LEAST_IMAGES, TOO_FEW, Generation, Retrieval
 from ..evaluation.ranks import RANK_KEYS
 from ..files import write_whole
 from ..images.finding import printable
@@ -76,12 +76,14 @@ def markdown(facts: Mapping[str, Any], tables: Mapping[Table, Sequence[Result]])
     """The tables as Markdown, with the cost of their systems."""
     parts = []
     for table, results in tables.items():
-        names = [f"{of}: {name}" for of, several in _groups(table) for name in several]
+        shown = _shown(facts, results)
+        names = [f"{of}: {name}" for of, several in _groups(table, facts) for name in several]
         lines = [["method", *names]]
-        lines += [[result.row.title, *_cells(table, result)] for result in results]
+        lines += [[result.row.title, *_cells(table, facts, result)] for result in shown]
         parts.append(f"### {_title(table)}\n\n{_explanation(table, facts)}\n\n{_rows(lines)}")
-        sources = "".join(f"- {source}\n" for source in _sources(results).values())
-        parts.append(f"Published figures:\n\n{sources}")
+        if sources := _sources(shown):
+            listed = "".join(f"- {source}\n" for source in sources.values())
+            parts.append(f"Published figures:\n\n{listed}")
     parts.append(f"### The systems\n\n{_rows([('system', *_COSTS), *_systems(tables)])}")
     return "\n".join(parts)
 
@@ -106,7 +108,7 @@ def _page(
     pictures: Sequence[Explained],
 ) -> str:
     blocks = [
-        section(_title(table), _explanation(table, facts), _table(table, results))
+        section(_title(table), _explanation(table, facts), _table(table, facts, results))
         for table, results in tables.items()
     ]
     near = [results for table, results in tables.items() if table.near]
@@ -131,12 +133,16 @@ def _title(table: Table) -> str:
 
 
 def _explanation(table: Table, facts: Mapping[str, Any]) -> str:
+    published = f"Published: {table.data}, test split. " if _compares(facts) else f"{TOO_FEW} "
     words = (
-        f"Published: {table.data}, test split. Ours: {facts['data']}, {facts['split']} split, "
-        f"image features {facts['encoder']}. "
+        f"{published}Ours: {facts['data']}, {facts['split']} split, image features "
+        f"{facts['encoder']}. "
     )
     if table.kind == "retrieval":
-        return words + "Sentences for an image, and images for a sentence; recall in percent."
+        return (
+            f"{words}Sentences for an image, and images for a sentence; recall in percent, ours "
+            f"among {facts['images']:,} images and {facts['sentences']:,} sentences."
+        )
     return words + (
         "Perplexity counts END and unknown words, from the first word, and from the sixth on as in "
         "code of 2014. BLEU by the protocol paper2014, no words given, against all references: "
@@ -144,7 +150,25 @@ def _explanation(table: Table, facts: Mapping[str, Any]) -> str:
     )
 
 
-def _groups(table: Table) -> list[Group]:
+def _compares(facts: Mapping[str, Any]) -> bool:
+    """Whether our pictures are enough to put published figures beside ours."""
+    return bool(facts["images"] >= LEAST_IMAGES)
+
+
+def _shown(facts: Mapping[str, Any], results: Sequence[Result]) -> list[Result]:
+    """All rows; without published figures, where they do not compare, only those that were run."""
+    if _compares(facts):
+        return list(results)
+    return [replace(r, row=replace(r.row, published=None)) for r in results if r.row.system]
+
+
+def _groups(table: Table, facts: Mapping[str, Any]) -> list[Group]:
+    """The columns under their headings."""
+    groups = _all_groups(table)
+    return groups if _compares(facts) else [g for g in groups if not g[0].startswith("published")]
+
+
+def _all_groups(table: Table) -> list[Group]:
     if table.kind == "generation":
         orders = ("B-1", "B-2", "B-3")
         ours = ("PPL", "from word 6", *orders)
@@ -153,8 +177,13 @@ def _groups(table: Table) -> list[Group]:
     return [(f"{whose}: {what}", RANKS) for whose in ("published", "ours") for what in directions]
 
 
-def _cells(table: Table, result: Result) -> list[str]:
+def _cells(table: Table, facts: Mapping[str, Any], result: Result) -> list[str]:
     """The figures of a row, in the order of `_groups`."""
+    shown = sum(len(names) for _, names in _groups(table, facts))
+    return _all_cells(table, result)[-shown:]  # what was published comes first
+
+
+def _all_cells(table: Table, result: Result) -> list[str]:
     figures, theirs = result.figures, result.row.published
     if table.kind == "generation":
         published = [NONE] * 4
@@ -213,17 +242,18 @@ def _sources(results: Sequence[Result]) -> dict[str, str]:
     return {source: f"{'; '.join(several)}: {source}" for source, several in methods.items()}
 
 
-def _table(table: Table, results: Sequence[Result]) -> str:
+def _table(table: Table, facts: Mapping[str, Any], results: Sequence[Result]) -> str:
+    results = _shown(facts, results)
     sources = _sources(results)
     lines = [
         Line(
             (result.row.title,),
-            _cells(table, result),
+            _cells(table, facts, result),
             sources[result.row.published.source] if result.row.published else "",
         )
         for result in results
     ]
-    return figures_table(("method",), _groups(table), [("", lines)])
+    return figures_table(("method",), _groups(table, facts), [("", lines)])
 
 
 def _matches(results: Sequence[Result]) -> str:

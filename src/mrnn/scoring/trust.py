@@ -1,4 +1,4 @@
-"""How far captions can be trusted: how sure they are, and how strange their images.
+"""How far a model can be trusted: its captions, and what a search finds by it.
 
 Dimension key: B images, P real images of the prior, M multimodal layer.
 """
@@ -12,18 +12,19 @@ import numpy as np
 
 from ..model.blocks import one_thread
 from ..model.bundle import Bundle
+from ..model.chance import MatchRule
 from ..model.familiarity import Surroundings, strangeness, surroundings
 from ..model.mrnn import g2
 from ..model.normaliser import fast_normaliser
 from ..model.sureness import main_word
 from ..results import Caption, Word
 from ..words.packing import Corpus
-from ..words.text import END, SIGNS
+from ..words.text import END, SIGNS, UNKNOWN
 from .content_words import content_words
 
 
 class Trust:
-    """What a bundle knows of its own captions."""
+    """What a bundle knows of its own captions and searches."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -37,6 +38,27 @@ class Trust:
     def content_words(self) -> np.ndarray:
         """Which words say something of a picture, (V,) bool."""
         return content_words(self._bundle.model, self._seen_terms)
+
+    def is_taught(self, word: int) -> bool:
+        """Whether captions taught a word, as far as they were counted; not the unknown word."""
+        captions = self._bundle.vocabulary.captions
+        return word != UNKNOWN and (not captions or captions[word] > 0)
+
+    def match_rule(self, sentence: str, log_prior: float, pictures: int) -> MatchRule:
+        """When a picture is a match that a sentence of this log P(s) finds among so many.
+
+        Nobody can tell for sentences with unknown words, and how likely a match is right not for
+        words that no caption has: what was measured says nothing of them.
+        """
+        bundle = self._bundle
+        words = bundle.vocabulary.encode(sentence)
+        if UNKNOWN in words:
+            return MatchRule()
+        if bundle.chance is None:
+            return MatchRule(None if bundle.match is None else bundle.match.at(pictures))
+        if not all(map(self.is_taught, words)):
+            return MatchRule()
+        return bundle.chance.rule(int(self.content_words[words].sum()), log_prior, pictures)
 
     def distances(self, terms: np.ndarray) -> np.ndarray:
         """How far each image lies from training images, by its terms (B, M): (B,)."""

@@ -44,6 +44,7 @@ class Trust(BaseModel):
     strangeness: float | None = Field(
         None, description="share of dev images that are more like what was learned"
     )
+    certainty: Literal["sure", "unsure", "outside what I know"] | None = None
 
 
 class CaptionWord(WordAnswer):
@@ -137,6 +138,7 @@ class FoundAnswer(BaseModel):
     logprob: float | None
     perplexity: float | None
     log_ratio: float | None
+    chance: float | None = Field(description="That the picture is right, 0 to 1.")
     match: bool | None
     similarity: float | None
 

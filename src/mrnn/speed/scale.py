@@ -5,7 +5,6 @@ Dimension key: Q sentences, I images, A anchors, D feature, M multimodal layer.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from ..library.image_index import CODES_FROM, ImageIndex, build_index, candidate
 from ..library.vectors import Vectors, VectorStore
 from ..model.arrays import highest
 from ..model.mrnn import MRNN
-from ..pages.plots import line_plot
+from ..pages.plots import document, line_plot
 from ..scoring.first_order import Linearised, linearise
 from ..scoring.likelihoods import image_terms, log_likelihoods
 from ..words.packing import Corpus
@@ -32,18 +31,6 @@ _POOL = 3000  # best by first-order score, among which the exact best are sought
 _TOP = 10
 _PART = 100_000  # pictures made at once
 _BLOCK = 8192  # vectors scored at once
-
-_STYLE = """
-svg { --text: #1c1c1e; --dim: #63636a; --line: #dedbd4; --tint: #266ea8; --warm: #c45816;
-  font: 11px system-ui, sans-serif; background: #fff; }
-@media (prefers-color-scheme: dark) { svg { --text: #ececee; --dim: #a3a3ab; --line: #3a3a3f;
-  --tint: #6eb2e8; --warm: #f09a5e; background: #212124; } }
-text { fill: var(--dim); text-anchor: middle; } .end { text-anchor: end; }
-.start { text-anchor: start; } .start, .name { fill: var(--text); } .grid { stroke: var(--line); }
-.curve { fill: none; stroke: var(--tint); stroke-width: 2; stroke-linejoin: round; }
-.c2, .c4 { stroke: var(--warm); } .c3, .c4 { stroke-dasharray: 5 3; }
-.dot { fill: var(--tint); } .d2, .d4 { fill: var(--warm); }
-"""  # colours as in `pages`
 
 Curves = dict[str, tuple[list[float], list[float]]]
 
@@ -206,7 +193,7 @@ def plots(measured: Sequence[Measured]) -> dict[str, str]:
             y_range=(60, 100),
         ),
     }
-    return {name: _document(figure) for name, figure in drawings.items()}
+    return {name: document(figure) for name, figure in drawings.items()}
 
 
 def _timed(action: Callable[[], T]) -> tuple[float, T]:
@@ -267,12 +254,3 @@ def _percent(wanted: np.ndarray, found: np.ndarray) -> float:
 def _times(milliseconds: np.ndarray) -> str:
     """Median and 95th percentile."""
     return f"{np.median(milliseconds):.0f} ({np.quantile(milliseconds, 0.95):.0f})"
-
-
-def _document(figure: str) -> str:
-    """The drawing of a plot as a file of its own."""
-    drawing = re.search("<svg.*</svg>", figure, re.DOTALL)
-    if drawing is None:
-        raise ValueError("a figure without a drawing")
-    head = '<svg xmlns="http://www.w3.org/2000/svg"'
-    return drawing[0].replace("<svg", head, 1).replace(">", f"><style>{_STYLE}</style>", 1) + "\n"

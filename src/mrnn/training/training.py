@@ -393,19 +393,13 @@ class _Run:
         save_bundle(self._with_features(bundle), self._plan.output)
 
     def _complete(self) -> None:
-        """Give the best bundle what follows from it and the pictures: threshold and consensus."""
+        """Give the best bundle what follows from it and the pictures: chances and consensus."""
         bundle = load_bundle(self._plan.output)
         dev = self._as_seen_by(bundle, self._material.dev_examples)
-        match = fit_match(
-            bundle.model,
-            dev,
-            image_terms(bundle.model, bundle.prior),
-            self._config.seed,
-            self._listeners.on_match,
-        )
+        chance = fit_match(bundle, dev, self._config.seed, self._listeners.on_match)
         consensus = self._consensus(bundle) if bundle.model.config.feature else None
         bundle = judged(bundle, dev, self._material.dev_examples)
-        save_bundle(replace(bundle, match=match, consensus=consensus), self._plan.output)
+        save_bundle(replace(bundle, chance=chance, consensus=consensus), self._plan.output)
 
     def _consensus(self, bundle: Bundle) -> Consensus:
         """How some of the training images, all if they are few, were described.
