@@ -1,7 +1,8 @@
-"""The README tells the truth about files and install lines."""
+"""The README tells the truth about files and install lines, and its Python runs."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -31,3 +32,15 @@ def test_the_install_lines_are_those_of_the_makefile():
         assert f"\t{line}\n" in makefile
     assert "'.[train,demo,serve,dev]'" in README
     assert "'.[train,demo,serve,dev]'" in makefile
+
+
+def test_its_python_runs(tmp_path, picture, monkeypatch, capsys):
+    for name in ("holiday.jpg", "a.jpg", "photos/b.jpg"):
+        picture(name, seed=len(name))
+    monkeypatch.chdir(tmp_path)
+    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert "failed: b.jpg: no such file" in lines
+    assert lines[-1].startswith("1 ")
+    assert f"photos{os.sep}b.jpg" in lines[-1]
