@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .config import SHIPPED, Decoding
+from .devices import processors
 from .errors import BundleError, ImageError, UsageError
 from .explanation.evidence import find_evidence
 from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
@@ -41,6 +44,7 @@ from .words.text import END, SIGNS, Vocabulary
 from .writing import Writer
 
 _BATCH = 64  # images that are captioned together
+_LOG = logging.getLogger(__name__)
 
 ImagePath = str | os.PathLike[str]
 
@@ -385,11 +389,20 @@ class Captioner:
     ) -> Iterator[Caption | ImageError]:
         generator = np.random.default_rng(how.seed)
         encoded = encode_images(map(Path, images), self.encoder)
+        started = time.perf_counter()
         while batch := list(islice(encoded, _BATCH)):
+            looked_at = time.perf_counter()
             features = [item for item in batch if isinstance(item, np.ndarray)]
             captions = iter(self._generate(features, how, prefix, generator) if features else ())
+            times = looked_at - started, time.perf_counter() - looked_at
+            _LOG.info(
+                "%d images: read and encoded in %.2f s, put into words in %.2f s",
+                len(batch),
+                *times,
+            )
             for item in batch:
                 yield item if isinstance(item, ImageError) else next(captions)
+            started = time.perf_counter()
 
     def _generate(
         self,
@@ -424,6 +437,7 @@ def load(
     says otherwise. Raises BundleError, UsageError for a GPU or 8 bits that are not to be had,
     DependencyError for a bundle of format 1 whose encoder's package is missing.
     """
+    started = time.perf_counter()
     where = choose_device("cpu" if precision == 8 and device == "auto" else device)
     directory = find_bundle(os.fspath(model))
     bundle = load_bundle(directory)
@@ -446,4 +460,14 @@ def load(
     encoder = replace(encoder, preprocessing=bundle.encoder.preprocessing)
     name = os.fspath(model)
     source = name if name in SHIPPED else os.path.abspath(name)  # noqa: PTH100 - links stay
+    _LOG.info(
+        "model %s: %s words, %s in %d bits on %s, %d threads; opened in %.2f s",
+        printable(directory),
+        f"{len(bundle.vocabulary) - len(SIGNS):,}",
+        encoder.name,
+        encoder.precision,
+        where,
+        processors(),
+        time.perf_counter() - started,
+    )
     return Captioner(bundle, encoder, where, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 LOCK = ".lock"  # the file in a folder that keeps other processes out
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, keep: bool = False) -> None:
     """Write under another name, then rename; raises OSError and leaves nothing.
 
     Text is written as UTF-8. Bytes are on the disk before they get the name: those are the files
-    that take long to make again.
+    that take long to make again. To `keep` is to give the file the mode, the dates, the owner and
+    the extended attributes that it had.
     """
     fresh = path.with_name(f".{path.name}.new")
     try:
@@ -24,11 +26,20 @@ def write_whole(path: Path, content: str | bytes) -> None:
             if isinstance(content, bytes):
                 file.flush()
                 os.fsync(file.fileno())
+        if keep:
+            _copy_status(path, fresh)
         fresh.replace(path)
     except BaseException:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
+
+
+def _copy_status(source: Path, target: Path) -> None:
+    status = source.stat()
+    with suppress(OSError, AttributeError):  # only root gives files away; Windows has no owners
+        os.chown(target, status.st_uid, status.st_gid)
+    shutil.copystat(source, target)
 
 
 @contextmanager

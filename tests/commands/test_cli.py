@@ -116,7 +116,7 @@ def test_sidecars_are_written_once_and_never_over_others(model, picture):
     assert a.with_name("a.jpg.caption.txt").read_text().splitlines()[0] in out
     code, out, err = run("caption", a, "-m", model, "--sidecar")
     assert (code, out) == (0, "")
-    assert "1 images have a sidecar already" in err
+    assert "1 images have their caption already" in err
     assert str(a) in run("caption", a, "-m", model, "--sidecar", "--overwrite")[1]
 
 
@@ -460,7 +460,7 @@ def test_a_progress_bar_never_touches_the_data(model, picture):
 def test_options_without_what_they_belong_to_exit_2(model, picture, option):
     code, _, err = run("caption", picture("a.jpg"), "-m", model, *option)
     assert code == 2
-    assert "go with --sample" in err or "goes with --sidecar" in err
+    assert "go with --sample" in err or "goes with --csv, --sidecar" in err
 
 
 def test_evaluate_reports_missing_pictures_of_its_split(flickr_layout, model):

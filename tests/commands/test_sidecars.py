@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mrnn.commands.sidecars import is_done, sidecar_of, with_sidecars, write_sidecar
+from mrnn.commands.places import written
+from mrnn.commands.sidecars import is_done, marked_sidecars, sidecar_of, write_sidecar
 from mrnn.errors import ImageError
 from mrnn.results import Caption
 
@@ -173,7 +174,7 @@ def test_stream_goes_on_past_failures(image, picture):
         (Path("bad.jpg"), error),
         (last, caption()),
     ]
-    results = list(with_sidecars(given))
+    results = list(written(given, [marked_sidecars()], False))
     assert [path for path, _ in results] == [path for path, _ in given]
     assert results[0] == given[0]
     assert isinstance(results[1][1], ImageError)
@@ -188,7 +189,7 @@ def test_stream_goes_on_past_failures(image, picture):
 def test_stream_writes_as_it_goes(image, picture):
     """Interrupted, what was yielded is on the disk."""
     second = picture("photos/cat.jpg")
-    stream = with_sidecars([(image, caption()), (second, caption())])
+    stream = written([(image, caption()), (second, caption())], [marked_sidecars()], False)
     next(stream)
     assert is_done(image)
     assert not is_done(second)

@@ -25,6 +25,8 @@ def tree(tmp_path):
         "a/2.png",
         "a/10.webp",
         "a/notes.txt",
+        "a/2.png.caption.txt",
+        "a/2.png.xmp",
         "c.gif",
         ".hidden.jpg",
         ".d/e.jpg",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -11,10 +11,12 @@ import typer
 
 from ..config import MAX_LENGTH, Decoding
 from ..errors import ImageError, UsageError
-from ..images.finding import check_file, find_images, suffixes_told
-from .beforehand import require_images, require_model, unreadable
+from ..images.finding import find_images, suffixes_told
+from .beforehand import require_images, require_model
 from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
-from .options import Consensus, Device, Exclude, Json, Model, NoRepeat, Precision, Ratio
+from .file_lists import named
+from .options import Consensus, Device, Exclude, Json, Model, NoRepeat, Paths, Precision, Ratio
+from .places import Place, XmpName, pending, written
 
 if TYPE_CHECKING:
     from ..results import Caption
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 @reporting_errors
 def caption(
-    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
+    paths: Paths,
     beam: Annotated[int, typer.Option(help="Beam width; 1 is greedy.", metavar="N")] = 1,
     n_best: Annotated[
         int, typer.Option(help="Show the N best of a beam, at least N wide.", metavar="N")
@@ -32,35 +34,80 @@ def caption(
     sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
     temperature: Annotated[
         Optional[float],
-        typer.Option(help="Of --sample, 1 if not given: below 1 safer, above bolder.", metavar="T"),
+        typer.Option(
+            help="How bold --sample is: below 1 safer, above bolder.",
+            metavar="T",
+            show_default="1",
+        ),
     ] = None,
     prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
     max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = MAX_LENGTH,
     no_repeat: NoRepeat = Decoding.no_repeat,
+    csv: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--csv", help="Also write a table; images that it has are done.", metavar="FILE"
+        ),
+    ] = None,
     sidecar: Annotated[
         bool,
         typer.Option(
             "--sidecar", help="Also write PATH.caption.txt; images that have it are done."
         ),
     ] = False,
+    sidecar_suffix: Annotated[
+        Optional[str],
+        typer.Option(
+            "--sidecar-suffix",
+            help="Also write the caption alone to a file with this suffix instead of the image's, "
+            "as trainers of image generators read it.",
+            metavar=".txt",
+        ),
+    ] = None,
+    xmp: Annotated[
+        bool,
+        typer.Option(
+            "--xmp",
+            help="Also write it as description into an XMP sidecar: the one that is there, else "
+            "PATH.xmp. Descriptions that are not ours stay.",
+        ),
+    ] = False,
+    xmp_name: Annotated[
+        Optional[XmpName],
+        typer.Option(
+            "--xmp-name", help="The sidecar's name for photo.jpg; the last is Lightroom's."
+        ),
+    ] = None,
+    embed: Annotated[
+        bool,
+        typer.Option(
+            "--embed",
+            help="Also write it as XMP description into the image's own file (JPEG, PNG, WebP). "
+            "Descriptions that are not ours stay.",
+        ),
+    ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write our own sidecars again.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Write what is ours again, and with --sidecar-suffix whatever is there.",
+        ),
     ] = False,
     exclude: Exclude = None,
     model: Model = "default",
     device: Device = "auto",
     precision: Precision = None,
-    seed: Annotated[Optional[int], typer.Option(help="Of --sample.", metavar="N")] = None,
+    seed: Annotated[
+        Optional[int],
+        typer.Option(help="Seed of --sample.", metavar="N", show_default="1"),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Write a sentence for each image."""
     from ..records import caption_document, caption_lines
-    from .sidecars import is_done, with_sidecars
 
     if not sample and (temperature is not None or seed is not None):
         raise UsageError("--temperature and --seed go with --sample")
-    if overwrite and not sidecar:
-        raise UsageError("--overwrite goes with --sidecar")
     how = Decoding(
         beam=Decoding.at_least(beam, n_best, consensus),
         n_best=n_best,
@@ -73,23 +120,29 @@ def caption(
         no_repeat=no_repeat,
     )
     require_model(model, device, precision)
+    paths = named(paths)
+    places = list(_places(csv, overwrite, sidecar, sidecar_suffix, xmp, xmp_name, embed))
+    if overwrite and not places:
+        raise UsageError(
+            "--overwrite goes with --csv, --sidecar, --sidecar-suffix, --xmp or --embed"
+        )
     found = find_images(paths, exclude or ())
     note_left_out(found.left_out)
     require_images(found, paths)
-    images = found.images
     if found.others:
         told = suffixes_told(found.others)
         count = sum(found.others.values())
         note(f"{count} files are not images by their suffix: left out ({told})")
-    if sidecar and not overwrite:
-        images = tuple(image for image in images if not is_done(image))
-        if len(images) < len(found.images):
-            note(f"{len(found.images) - len(images)} images have a sidecar already: left out")
-    results = zip(images, _captions(images, how, model, device, precision, sidecar), strict=True)
+    left = pending(found.images, places, overwrite)
+    if left.done:
+        note(f"{left.done} images have their caption already: left out")
+    if left.theirs:
+        note(f"{left.theirs} images have a description that is not ours: left as they are")
+    results = _captions(left.images, left.faults, how, model, device, precision)
     failed = 0
     with progress("captioning", beside_output=True) as show:
         for done, (image, result) in enumerate(
-            chain(found.errors, with_sidecars(results) if sidecar else results), 1
+            chain(found.errors, written(results, places, overwrite)), 1
         ):
             if isinstance(result, ImageError):
                 failed += 1
@@ -98,29 +151,56 @@ def caption(
                 emit(caption_document(image, result, how.n_best > 0))
             elif not isinstance(result, ImageError):
                 print(caption_lines(image, result))
-            show(done, len(images) + len(found.errors))
+            show(done, len(left.images) + len(found.errors))
     return exit_code(len(found.images) + len(found.errors) - failed, failed)
+
+
+def _places(
+    csv: Path | None,
+    overwrite: bool,
+    sidecar: bool,
+    sidecar_suffix: str | None,
+    xmp: bool,
+    xmp_name: XmpName | None,
+    embed: bool,
+) -> Iterator[Place]:
+    """Where captions are to be written; raises UsageError, DataError."""
+    if csv is not None:
+        from .caption_table import caption_table
+
+        yield caption_table(csv, overwrite)
+    if sidecar:
+        from .sidecars import marked_sidecars
+
+        yield marked_sidecars()
+    if sidecar_suffix is not None:
+        from .sidecars import plain_sidecars
+
+        yield plain_sidecars(sidecar_suffix)
+    if xmp or xmp_name is not None:
+        from .xmp_files import xmp_sidecars
+
+        yield xmp_sidecars(xmp_name)
+    if embed:
+        from .xmp_files import embedded
+
+        yield embedded()
 
 
 def _captions(
     images: Sequence[Path],
+    faults: Mapping[Path, ImageError],
     how: Decoding,
     model: str,
     device: str,
     precision: int | None,
-    sidecar: bool,
-) -> Iterator[Caption | ImageError]:
-    """A caption of each image, or the error met; without a model if there is nothing to caption."""
-    from .sidecars import require_sidecar
+) -> Iterator[tuple[Path, Caption | ImageError]]:
+    """Each image with its caption, or the error met; no model for those that have a fault."""
+    sound = [image for image in images if image not in faults]
+    captions: Iterator[Caption | ImageError] = iter(())
+    if sound:
+        from ..captioner import load
 
-    def check(image: Path) -> None:
-        check_file(image)
-        if sidecar:
-            require_sidecar(image)
-
-    faults = unreadable(images, check)
-    if faults is not None:
-        return iter(faults)
-    from ..captioner import load
-
-    return load(model, device, precision).caption_many(images, how)
+        captions = load(model, device, precision).caption_many(sound, how)
+    for image in images:
+        yield image, faults[image] if image in faults else next(captions)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from .captioning import caption
+from .console import Quiet, Verbose, set_loudness
 from .data import benchmark, check, evaluate
 from .library import index, search
 from .photos import demo, explain, info, rank_images, rank_sentences, score, words
@@ -39,8 +40,11 @@ def whole(
             "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
         ),
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Explain images with a small multimodal recurrent neural network; offline, on a CPU."""
+    set_loudness(quiet, verbose)
 
 
 for command in (

@@ -1,14 +1,21 @@
-"""What the commands print: data on stdout, everything else on stderr."""
+"""What the commands print: data on stdout, everything else on stderr.
+
+-q leaves nothing of the latter but faults, lines that begin with `mrnn:`; -v adds what the package
+logs. Both may stand before the command or after it.
+"""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,17 +28,54 @@ if TYPE_CHECKING:
 
 FAILED, USAGE, PARTLY, INTERRUPTED = 1, 2, 3, 130  # exit codes; 0 is all done
 
-P = ParamSpec("P")
+_FAULT = "mrnn: "  # begins a line that tells what went wrong
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but what went wrong.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print more on stderr: the model, times, memory.")
+]
 
 
-def reporting_errors(command: Callable[P, int]) -> Callable[P, None]:
+class Loudness(IntEnum):
+    """How much goes to stderr."""
+
+    QUIET = -1
+    USUAL = 0
+    VERBOSE = 1
+
+
+_loudness = Loudness.USUAL
+
+
+def set_loudness(quiet: bool, verbose: bool) -> None:
+    """Print less or more until the next call."""
+    global _loudness  # noqa: PLW0603 - a process has one stderr
+    if quiet and verbose:
+        raise typer.BadParameter("--quiet and --verbose do not go together")
+    _loudness = Loudness(verbose - quiet)
+    if verbose or "logging" in sys.modules:
+        import logging  # which takes a while
+
+        log = logging.getLogger("mrnn")
+        log.setLevel(logging.INFO if verbose else logging.WARNING)
+        log.handlers = [logging.StreamHandler()] if verbose else []
+
+
+def reporting_errors(command: Callable[..., int]) -> Callable[..., None]:
     """Turn a function that returns an exit code and raises MrnnError into a command."""
 
     @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+    def run(*args: Any, quiet: bool = False, verbose: bool = False, **kwargs: Any) -> None:
+        started = time.perf_counter()
         try:
+            if quiet or verbose:
+                set_loudness(quiet, verbose)
             code = command(*args, **kwargs)
             sys.stdout.flush()
+            if _loudness is Loudness.VERBOSE:
+                note(f"{time.perf_counter() - started:.2f} s in all{_memory()}")
         except MrnnError as error:
             note(f"mrnn: {error}")
             code = USAGE if isinstance(error, UsageError) else FAILED
@@ -46,12 +90,30 @@ def reporting_errors(command: Callable[P, int]) -> Callable[P, None]:
             code = FAILED
         raise typer.Exit(code)
 
+    signature = inspect.signature(command, eval_str=True)
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in (("quiet", Quiet), ("verbose", Verbose))
+    ]
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), *more]
+    )
     return run
 
 
+def _memory() -> str:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return ""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f", {most >> (20 if sys.platform == 'darwin' else 10):,} MB of memory at most"
+
+
 def note(text: str) -> None:
-    """Print a line for the person at the terminal."""
-    print(text, file=sys.stderr)
+    """Print a line for the person at the terminal; --quiet leaves it out unless it is a fault."""
+    if _loudness > Loudness.QUIET or text.startswith(_FAULT):
+        print(text, file=sys.stderr)
 
 
 def note_problems(problems: Sequence[Problem]) -> None:
@@ -96,9 +158,10 @@ def progress(
 
     Yields a function of (done, in all, remark) that may be called as often as is handy. The bar
     appears at its first call and ends when all is done. `beside_output` is for commands that print
-    as they go: there is no bar where those lines go to a terminal too.
+    as they go: there is no bar where those lines go to a terminal too. Nor is one with --quiet.
     """
-    if not sys.stderr.isatty() or (beside_output and sys.stdout.isatty()):
+    is_quiet = _loudness is Loudness.QUIET
+    if is_quiet or not sys.stderr.isatty() or (beside_output and sys.stdout.isatty()):
         yield lambda done, total, remark="": None
         return
     from rich.console import Console

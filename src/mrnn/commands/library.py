@@ -15,6 +15,7 @@ from ..errors import DataError, ImageError, MrnnError, UsageError
 from ..images.finding import Member, check_file, printable
 from .beforehand import require_library, require_model, require_output
 from .console import FAILED, emit, exit_code, note, note_left_out, progress, reporting_errors
+from .file_lists import named
 from .options import Device, Exclude, Json, Precision
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def index(
     paths: Annotated[
         Optional[list[Path]],
         typer.Argument(
-            help="Folders, images, tar files; by default all that were indexed before.",
+            help="Folders, images, tar files; - for a list of them on stdin; by default all that "
+            "were indexed before.",
             metavar="PATH...",
         ),
     ] = None,
@@ -85,6 +87,7 @@ def index(
         raise UsageError("--forget needs the PATHs to take out")
     if problems and (forget or rebuild or sidecar or exclude):
         raise UsageError("--problems only lists; it goes with PATHs and --json alone")
+    paths = named(paths or ())
     if problems:
         require_library(library)
         return _list_unreadable(library, paths, json)
@@ -93,12 +96,12 @@ def index(
         require_indexed(library)
     if forget:
         require_library(library)
-        return _forget(library, paths or (), model, device, precision)
+        return _forget(library, paths, model, device, precision)
     from ..library.records import indexed_document, indexed_lines
 
     with _open(library, model, device, precision) as opened:
         describer = _describer(library, ray)
-        done = opened.add(paths or (), captions, rebuild, describer, progress, exclude)
+        done = opened.add(paths, captions, rebuild, describer, progress, exclude)
         errors: list[tuple[str, MrnnError]] = [(str(place), error) for place, error in done.errors]
         errors += [(p.place, DataError(f"{p.place}: {p.message}")) for p in done.problems]
         errors += _write_sidecars(opened, paths) if sidecar else ()

@@ -7,6 +7,10 @@ from typing import Annotated, Optional
 
 import typer
 
+Paths = Annotated[
+    list[Path],
+    typer.Argument(help="Images and folders; - for a list of them on stdin.", metavar="PATH..."),
+]
 Model = Annotated[
     str, typer.Option("--model", "-m", help="plain, default, or a model directory.", metavar="M")
 ]

@@ -33,7 +33,8 @@ from .console import (
     progress,
     reporting_errors,
 )
-from .options import Device, Exclude, Json, Model, Precision
+from .file_lists import named
+from .options import Device, Exclude, Json, Model, Paths, Precision
 from .samples import sample_photos
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def rank_sentences(
 @reporting_errors
 def rank_images(
     sentence: Annotated[str, typer.Argument(help="A sentence.", metavar="SENTENCE")],
-    paths: Annotated[list[Path], typer.Argument(help="Images and folders.", metavar="PATH...")],
+    paths: Paths,
     k: Annotated[int, typer.Option("-k", help="How many to show.", metavar="N", min=1)] = 10,
     exclude: Exclude = None,
     model: Model = "default",
@@ -166,6 +167,7 @@ def rank_images(
     from ..results import Ranking
 
     require_model(model, device, precision)
+    paths = named(paths)
     found = find_images(paths, exclude or ())
     note_left_out(found.left_out)
     require_images(found, paths)

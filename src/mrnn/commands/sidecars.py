@@ -1,16 +1,21 @@
-"""Sidecars: a caption in a text file beside its picture, `photo.jpg.caption.txt`."""
+"""Sidecars: a caption in a text file beside its picture, `photo.jpg.caption.txt`.
+
+Those have a mark, by which ours are known. Trainers of image generators read `photo.txt`, the
+caption alone: there nobody can tell whose it is.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..errors import ImageError
+from ..errors import ImageError, UsageError
 from ..files import write_whole
-from ..images.finding import SIDECAR, printable
+from ..images.finding import SIDECAR, SUFFIXES, printable
 from ..results import Caption
+from .namesakes import namesakes
+from .places import Held, Place
 
 _MARK = "[mrnn "  # begins the last line of every sidecar that is ours
 
@@ -31,17 +36,55 @@ def has_caption(image: Path, caption: str) -> bool:
     return _is_ours(path) and path.read_text(encoding="utf-8").splitlines()[0] == caption
 
 
-def with_sidecars(
-    results: Iterable[tuple[Path, Caption | ImageError]],
-) -> Iterator[tuple[Path, Caption | ImageError]]:
-    """Write each caption beside its image as it passes; a failure takes the caption's place."""
-    for image, result in results:
+def marked_sidecars() -> Place:
+    """Sidecars that say that they are ours."""
+
+    def look(image: Path) -> Held:
+        path = sidecar_of(image)
+        _require_ours(path)
+        _require_folder(path)
+        return Held.OURS if os.path.lexists(path) else Held.NOTHING
+
+    def write(image: Path, caption: Caption) -> None:
+        write_sidecar(image, caption.text, caption.perplexity)
+
+    return Place(look, write)
+
+
+def plain_sidecars(suffix: str) -> Place:
+    """Sidecars `photo.txt` that hold the caption alone; raises UsageError for a suffix."""
+    if not suffix.startswith(".") or "/" in suffix or os.sep in suffix or suffix.endswith("."):
+        raise UsageError(f"--sidecar-suffix {printable(suffix)}: it begins with a dot, as .txt")
+    if suffix.lower() in SUFFIXES:
+        raise UsageError(f"--sidecar-suffix {suffix}: that is how pictures are called")
+    if suffix.lower() == ".xmp":
+        raise UsageError("--sidecar-suffix .xmp: XMP is not plain text; that is --xmp")
+    others = namesakes(SUFFIXES)
+
+    def look(image: Path) -> Held:
+        path = image.with_suffix(suffix)
+        if sharing := others(image):
+            raise ImageError(
+                "sidecar",
+                f"{printable(path)}: would be of {printable(image.name)} and of "
+                f"{', '.join(map(printable, sharing))}; rename or remove one of them",
+            )
+        _require_folder(path)
+        if not os.path.lexists(path):
+            return Held.NOTHING
+        if path.is_symlink() or not path.is_file() or path.samefile(image):
+            what = "is a link, no file, or the image itself"
+            raise ImageError("sidecar", f"{printable(path)}: {what}; left as it is")
+        return Held.OURS
+
+    def write(image: Path, caption: Caption) -> None:
+        path = image.with_suffix(suffix)
         try:
-            if not isinstance(result, ImageError):
-                write_sidecar(image, result.text, result.perplexity)
-            yield image, result
-        except ImageError as error:
-            yield image, error
+            write_whole(path, f"{caption.text}\n")
+        except OSError as error:
+            raise _unwritable(path, error.strerror) from None
+
+    return Place(look, write)
 
 
 def write_sidecar(image: Path, caption: str, perplexity: float) -> None:
@@ -57,10 +100,7 @@ def write_sidecar(image: Path, caption: str, perplexity: float) -> None:
         raise _unwritable(path, error.strerror) from None
 
 
-def require_sidecar(image: Path) -> None:
-    """Raise ImageError where no caption of ours can be written beside an image."""
-    path = sidecar_of(image)
-    _require_ours(path)
+def _require_folder(path: Path) -> None:
     if not os.access(path.parent, os.W_OK):
         raise _unwritable(path, os.strerror(errno.EACCES))
 

@@ -23,6 +23,7 @@ SUFFIXES = frozenset(
 )
 _SUFFIXES_TOLD = 6
 SIDECAR = ".caption.txt"  # ends the name of a caption's file beside its image
+_XMP = ".xmp"  # the same of what other programs know of it
 _PREVIEWS = ".lrdata"  # ends the name of a folder of previews
 _DERIVED = "derivatives", ".photoslibrary"  # a folder of previews, and what its own ends with
 # Folders and files that devices and programs keep among pictures, in lower case: thumbnails, waste
@@ -131,7 +132,7 @@ class FoundImages:
 
     images: tuple[Path, ...]
     errors: tuple[tuple[Path, ImageError], ...]  # folders that cannot be read
-    others: Mapping[str, int]  # how many files in folders have which suffix, of no images
+    others: Mapping[str, int]  # how many files in folders have which suffix; no sidecars
     left_out: Mapping[str, int]  # entries of folders, by a program's name; by pattern, also none
 
 
@@ -157,7 +158,7 @@ def find_images(
         for path in _walk(given, sieve.at(given), errors):
             if path.suffix.lower() in SUFFIXES:
                 images.append(path)
-            elif not path.name.endswith(SIDECAR):
+            elif not path.name.endswith(SIDECAR) and path.suffix.lower() != _XMP:
                 others[path.suffix.lower()] += 1
     return FoundImages(tuple(images), tuple(errors), others, sieve.counts)
 

@@ -61,7 +61,8 @@ def is_there(picture: Picture) -> bool:
 
 def mounted_elsewhere(catalogue: Catalogue, roots: Sequence[Path], arrived: Set[bytes]) -> int:
     """How many pictures that came in lie in other folders, too, which are not there now."""
-    others = [root for root in catalogue.roots() if root not in roots] if arrived else []
+    given = set(roots)
+    others = [root for root in catalogue.roots() if root not in given] if arrived else []
     absent = [root for root in others if _is_empty(root) or not is_there(root)]
     states = (state for root in absent for state in catalogue.states(root).values())
     return len(arrived & {state.digest for state in states})

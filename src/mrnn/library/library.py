@@ -207,7 +207,7 @@ class Library:
             if not roots or rebuild or catalogue.has_unread():
                 roots = catalogue.roots()
             else:  # what was named itself below them counts, too
-                roots += [root for root in catalogue.roots() if _is_below(root, roots)]
+                roots += _below(catalogue.roots(), roots)
             patterns = catalogue.exclude()
             done = update(
                 catalogue, store, self.captioner, roots, captions, describer, stage, patterns
@@ -228,7 +228,7 @@ class Library:
         with self._writing() as catalogue, catalogue.transaction():
             keys = {key for root in roots for key in catalogue.states(root)}
             catalogue.drop_files(keys)
-            below = {os.fsencode(root) for root in catalogue.roots() if _is_below(root, roots)}
+            below = set(map(os.fsencode, _below(catalogue.roots(), roots)))
             catalogue.drop_roots(keys | below | set(map(os.fsencode, roots)))
             catalogue.forget_unused()
         return len(keys)
@@ -416,8 +416,10 @@ def _absolute(paths: Iterable[ImagePath] | ImagePath) -> list[Path]:
     return [Path(os.path.abspath(path)) for path in given]  # noqa: PTH100
 
 
-def _is_below(path: Path, roots: Sequence[Path]) -> bool:
-    return not set(roots).isdisjoint(path.parents)
+def _below(paths: Iterable[Path], roots: Iterable[Path]) -> list[Path]:
+    """Those that lie below a root; there may be very many of both."""
+    folders = set(roots)
+    return [path for path in paths if not folders.isdisjoint(path.parents)]
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -35,8 +35,9 @@ def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:
     What lies under several of them counts once. A file that cannot be looked at has a fault and no
     size; a path that was given is in `unseen` then.
     """
-    shards = [root for root in roots if _is_shard(root)]
-    found = find_images([root for root in roots if root not in shards], exclude)
+    given = set(roots)  # there may be very many
+    shards = list(filter(_is_shard, roots))
+    found = find_images([root for root in roots if not _is_shard(root)], exclude)
     sieve = Sieve(tuple(anchored(exclude, roots)), Counter(found.left_out))
     files: dict[bytes, File] = {}
     unseen = list(found.errors)
@@ -46,7 +47,7 @@ def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:
             status = path.stat()
         except (OSError, ValueError) as error:
             is_link = os.path.islink(path)  # noqa: PTH114 - never raises
-            if path in roots or (isinstance(error, FileNotFoundError) and not is_link):
+            if path in given or (isinstance(error, FileNotFoundError) and not is_link):
                 unseen.append((path, _unseen(path, error)))  # the latter was there a moment ago
                 continue
             fault = _unseen(path, error)
