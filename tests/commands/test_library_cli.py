@@ -408,6 +408,21 @@ def test_that_nothing_is_likely_right_is_said(foretelling):
     assert out.count(" <1%  ") == 4
 
 
+def test_why_nothing_can_be_told_of_words_from_text_is_said(foretelling, tmp_path):
+    model = foretelling.parent / "sure"
+    bundle = load(model).bundle
+    captions = tuple(int(word != "runs") for word in bundle.vocabulary.words)
+    vocabulary = replace(bundle.vocabulary, captions=captions)
+    save_bundle(replace(bundle, vocabulary=vocabulary), model)
+    page = tmp_path / "page.html"
+    _, out, err = run("search", "-l", foretelling, "a dog runs", "-o", page)
+    said = "known from text only: runs; how likely a picture is right cannot be told"
+    assert said in err
+    assert said in page.read_text()
+    assert "likely right<" not in page.read_text()
+    assert out.count(" -  ") == 4
+
+
 def test_a_page_carries_its_pictures(library, photos, tmp_path):
     page = tmp_path / "page.html"
     code, _, err = run("search", "-l", library, "a dog & <snow>", "-o", page)

@@ -890,6 +890,7 @@ def test_words_that_no_caption_taught_have_no_chance(photos, tmp_path):
             told = {(one.chance is not None, one.match is not None) for one in results.found}
             assert told == (set() if results.unknown else {(is_known, is_known)})
             assert (results.threshold is not None) == is_known
+            assert results.from_text_only == (("runs",) if "runs" in sentence else ())
 
 
 def test_like_is_the_cosine_to_every_picture(library, photos, sight, picture):

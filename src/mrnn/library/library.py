@@ -70,6 +70,7 @@ class Results:
     threshold: float | None = None  # log-ratio of a match in this search, nats
     unknown: tuple[str, ...] = ()  # words that the model lacks, and that were left out
     note: str = ""  # what made the search slower than it could be
+    from_text_only: tuple[str, ...] = ()  # words that no caption taught it: there are no chances
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,8 @@ class Library:
             }
             for i, logprob, perplexity, ratio in ranked
         }
-        return self._results(sentence, now, figures, rule.threshold, unknown)
+        results = self._results(sentence, now, figures, rule.threshold, unknown)
+        return replace(results, from_text_only=captioner.trust.from_text_only(sentence))
 
     def like(self, image: ImagePath, k: int = 10) -> Results:
         """The k pictures most like another one, by the cosine of their image terms."""

@@ -120,6 +120,9 @@ def search_notes(results: Results) -> Iterator[str]:
     """What a person should know of a search beside its results."""
     if results.unknown:
         yield unknown_line(results.unknown, bool(results.found))
+    if results.from_text_only and results.found and results.found[0].match is None:
+        named = ", ".join(map(printable, results.from_text_only))
+        yield f"known from text only: {named}; how likely a picture is right cannot be told"
     if not results.pictures:
         yield "the library has no pictures: mrnn index PATH... --library DIR takes some in"
     elif results.found and {found.match for found in results.found} == {False}:

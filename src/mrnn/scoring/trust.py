@@ -44,6 +44,12 @@ class Trust:
         captions = self._bundle.vocabulary.captions
         return word != UNKNOWN and (not captions or captions[word] > 0)
 
+    def from_text_only(self, sentence: str) -> tuple[str, ...]:
+        """The known words of a sentence that no caption taught."""
+        vocabulary = self._bundle.vocabulary
+        known = vocabulary.encode_known(sentence)
+        return tuple(vocabulary.decode(word for word in known if not self.is_taught(word)))
+
     def match_rule(self, sentence: str, log_prior: float, pictures: int) -> MatchRule:
         """When a picture is a match that a sentence of this log P(s) finds among so many.
 
@@ -56,7 +62,7 @@ class Trust:
             return MatchRule()
         if bundle.chance is None:
             return MatchRule(None if bundle.match is None else bundle.match.at(pictures))
-        if not all(map(self.is_taught, words)):
+        if self.from_text_only(sentence):
             return MatchRule()
         return bundle.chance.rule(int(self.content_words[words].sum()), log_prior, pictures)
 
