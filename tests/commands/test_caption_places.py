@@ -422,6 +422,11 @@ def test_one_bad_item_stops_none_and_nothing_is_done_twice(model, picture, tmp_p
     assert found == {"a.txt", "a.xmp", "b.txt", "b.xmp", "c.txt", "c.xmp", "mine.txt"}
 
 
+def test_a_table_is_no_pipe(picture):
+    code, _, err = run("caption", picture("a.jpg"), "--csv", "-")
+    assert (code, "pipes take --json" in err) == (2, True)
+
+
 def test_no_model_is_opened_where_nothing_can_be_written(picture, tmp_path):
     code, out, err = run("caption", picture("a.gif"), "--embed")
     assert (code, out) == (1, "")

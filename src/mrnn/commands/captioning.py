@@ -34,11 +34,7 @@ def caption(
     sample: Annotated[bool, typer.Option("--sample", help="Draw the words at random.")] = False,
     temperature: Annotated[
         Optional[float],
-        typer.Option(
-            help="How bold --sample is: below 1 safer, above bolder.",
-            metavar="T",
-            show_default="1",
-        ),
+        typer.Option(help="Of --sample, 1 if not given: below 1 safer, above bolder.", metavar="T"),
     ] = None,
     prefix: Annotated[str, typer.Option(help="The first words.", metavar="TEXT")] = "",
     max_length: Annotated[int, typer.Option(help="Most words.", metavar="N")] = MAX_LENGTH,
@@ -75,7 +71,7 @@ def caption(
     xmp_name: Annotated[
         Optional[XmpName],
         typer.Option(
-            "--xmp-name", help="The sidecar's name for photo.jpg; the last is Lightroom's."
+            "--xmp-name", help="The same under this name, of photo.jpg; the last is Lightroom's."
         ),
     ] = None,
     embed: Annotated[
@@ -97,10 +93,7 @@ def caption(
     model: Model = "default",
     device: Device = "auto",
     precision: Precision = None,
-    seed: Annotated[
-        Optional[int],
-        typer.Option(help="Seed of --sample.", metavar="N", show_default="1"),
-    ] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Of --sample.", metavar="N")] = None,
     json: Json = False,
 ) -> int:
     """Write a sentence for each image."""
@@ -165,6 +158,8 @@ def _places(
     embed: bool,
 ) -> Iterator[Place]:
     """Where captions are to be written; raises UsageError, DataError."""
+    if csv == Path("-"):
+        raise UsageError("--csv -: a table is a file, which can be gone on with; pipes take --json")
     if csv is not None:
         from .caption_table import caption_table
 

@@ -7,10 +7,6 @@ from typing import Annotated, Optional
 
 import typer
 
-Paths = Annotated[
-    list[Path],
-    typer.Argument(help="Images and folders; - for a list of them on stdin.", metavar="PATH..."),
-]
 Model = Annotated[
     str, typer.Option("--model", "-m", help="plain, default, or a model directory.", metavar="M")
 ]
@@ -58,6 +54,10 @@ Exclude = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Paths = Annotated[
+    list[Path],
+    typer.Argument(help="Photos and folders; - for a list of them on stdin.", metavar="PATH..."),
+]
 Images = Annotated[
     Optional[Path],
     typer.Option("--images", help="Folder of the pictures, if not beside the captions."),
