@@ -28,9 +28,10 @@ check: .venv/installed-dev  ## format, lint, types, tests
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
-docs: .venv/installed-dev  ## write docs/cli.md from the commands, docs/openapi.json from the routes
+docs: .venv/installed-dev  ## docs/cli.md from the commands, docs/openapi.json from the routes, build/api from docstrings
 	$(BIN)/python tools/cli_reference.py
 	$(BIN)/python tools/openapi.py
+	$(BIN)/python tools/api_reference.py
 
 clean:
 	rm -rf .venv .venv-inference

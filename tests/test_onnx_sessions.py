@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -166,3 +170,13 @@ def test_weights_are_bound_by_their_values_however_they_lie_in_memory():
     for laid in (weights, np.asfortranarray(weights), weights.T.copy().T, weights[::-1][::-1]):
         [y] = open_session(content, {"weight": laid}).run(None, {"x": x})
         assert y.tolist() == (x @ weights).tolist()
+
+
+@pytest.mark.parametrize("module", ["onnx_sessions", "images.onnx_networks", "commands.about"])
+def test_onnx_runtime_keeps_no_reports_for_its_maker(tmp_path, module):
+    home = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "APPDATA", "LOCALAPPDATA"), str(tmp_path))
+    source = str(Path(onnx_sessions.__file__).parents[1])
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": source, **home}
+    command = [sys.executable, "-c", f"import mrnn.{module}, onnxruntime"]
+    subprocess.run(command, check=True, env=environment)
+    assert list(tmp_path.iterdir()) == []  # without the variable: an id of this machine, a queue

@@ -9,8 +9,13 @@ docs/python.md tells the rest.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Since 1.29 ONNX Runtime reports processes and errors to its maker, over the network, unless it is
+# told not to before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from .captioner import Captioner, load

@@ -1,14 +1,10 @@
-"""The README tells the truth about files, install lines and commands."""
+"""The README tells the truth about files and install lines, and its Python runs."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-
-import pytest
-import typer
-
-from mrnn.commands.cli import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -38,10 +34,13 @@ def test_the_install_lines_are_those_of_the_makefile():
     assert "'.[train,demo,serve,dev]'" in makefile
 
 
-@pytest.mark.parametrize("line", re.findall(r"^    mrnn (.*)$", README, re.MULTILINE))
-def test_every_command_shown_exists_with_its_options(line):
-    words = line.split("#")[0].split()
-    command = typer.main.get_command(app).commands[words[0]]
-    known = {option for parameter in command.params for option in parameter.opts}
-    used = {word for word in words[1:] if word.startswith("-")}
-    assert used <= known
+def test_its_python_runs(tmp_path, picture, monkeypatch, capsys):
+    for name in ("holiday.jpg", "a.jpg", "photos/b.jpg"):
+        picture(name, seed=len(name))
+    monkeypatch.chdir(tmp_path)
+    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert "failed: b.jpg: no such file" in lines
+    assert lines[-1].startswith("1 ")
+    assert f"photos{os.sep}b.jpg" in lines[-1]

@@ -48,7 +48,7 @@ def integer_normaliser(model: JointModel) -> Normaliser:
     """With m rounded to 7 bits, Wo to 8, and an exact integer product.
 
     m lies within a bound, so one step size fits all rows; Wo has a step size a word. On
-    Flickr8K the result is within .03 of the precise one (docs/results.md). Processors without
+    Flickr8K the result is within .03 of the precise one (docs/experiments.md). Processors without
     VNNI instructions add pairs of 8-bit products in 16 bits, saturating in silence; with 7 bits
     none can overflow, so that all processors give the same digits.
     """

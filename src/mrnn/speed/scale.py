@@ -129,7 +129,7 @@ def table(measured: Sequence[Measured]) -> str:
     heads = [
         "pictures",
         "search, ms",
-        "query in all, ms",
+        "before candidates are ordered, ms",
         "every picture compared, ms",
         "open, ms",
         "candidates",

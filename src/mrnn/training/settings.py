@@ -80,7 +80,7 @@ def defaults() -> dict[str, Any]:
 
 
 def suited(sentences: int) -> dict[str, Any]:
-    """Settings that suit so many training sentences; docs/results.md says how they were found."""
+    """Settings that suit so many training sentences, as docs/experiments.md found them."""
     return next(values for least, values in _BY_SIZE if sentences >= least)
 
 
