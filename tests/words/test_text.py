@@ -56,6 +56,7 @@ def test_composed_and_decomposed_text_give_the_same_words(text):
 @given(ANY)
 @example("ΑΣ'ΑΣ İΣ")
 @example("中 文a中ก็1")
+@example("İ்\u200cA")  # whose small letter has a mark that changes places with the virama
 @fast
 def test_joined_words_are_read_back(text):
     words = tokenise(text)

@@ -58,11 +58,11 @@ def tokenise(text: str, rules: str = TOKENISER) -> list[str]:
     if text.isascii():
         return _ASCII_WORDS.findall(text.lower())
     if rules != TOKENISERS[0]:
-        text = unicodedata.normalize("NFC", _UNSEEN.sub("", text))  # marks in one order
-        text = _JOINERS.sub(_kept_joiner, text)
+        # Lower case, which may add marks, and marks in one order before joiners are looked at.
+        text = _JOINERS.sub(_kept_joiner, _lower(_UNSEEN.sub("", text)))
     words: list[str] = []
     before = ""  # what the character before was: "letter", "unspaced" or "" for a separator
-    for character in unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower()):
+    for character in _lower(text):
         kind = unicodedata.category(character)[0]
         if kind == "M" and before:
             words[-1] += character
@@ -81,6 +81,11 @@ def tokenise(text: str, rules: str = TOKENISER) -> list[str]:
                 words.append(character)
             before = "letter"
     return words
+
+
+def _lower(text: str) -> str:
+    """Lower case, composed; that of a composed letter may be others that are not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
 def _kept_joiner(found: re.Match[str]) -> str:
