@@ -57,6 +57,8 @@ def test_composed_and_decomposed_text_give_the_same_words(text):
 @example("ΑΣ'ΑΣ İΣ")
 @example("中 文a中ก็1")
 @example("İ்\u200cA")  # whose small letter has a mark that changes places with the virama
+@example("İ\u200c்\u200dA")  # where that happens as a joiner goes
+@example("a்\u200c中")  # nothing to join
 @fast
 def test_joined_words_are_read_back(text):
     words = tokenise(text)

@@ -94,12 +94,23 @@ def _kept_joiner(found: re.Match[str]) -> str:
         found.string[max(0, found.start() - 1) : found.start()],
         found.string[found.end() : found.end() + 1],
     )
-    if not before or not unicodedata.category(after or " ").startswith("L"):
+    is_letter = after != "" and unicodedata.category(after)[0] == "L" and not _is_unspaced(after)
+    if not before or not is_letter:
         return ""
     joiner = found[0][0]
     is_arabic = all(unicodedata.bidirectional(letter) == "AL" for letter in (before, after))
-    is_kept = unicodedata.combining(before) == _VIRAMA or (joiner == _ZWNJ and is_arabic)
+    is_kept = _has_virama(found.string, found.start()) or (joiner == _ZWNJ and is_arabic)
     return joiner if is_kept else ""
+
+
+def _has_virama(text: str, end: int) -> bool:
+    """Whether the letter that ends there has one among its marks, wherever it stands in order."""
+    for place in range(end - 1, -1, -1):
+        if unicodedata.combining(text[place]) == _VIRAMA:
+            return True
+        if unicodedata.category(text[place])[0] != "M" and not _JOINERS.match(text[place]):
+            return False
+    return False
 
 
 def join(words: Sequence[str]) -> str:
