@@ -8,6 +8,7 @@ import pytest
 
 from libraries import seeing
 from mrnn.errors import DataError
+from mrnn.library import watching
 from mrnn.library.library import Library
 from mrnn.library.watching import PAUSE, watch
 
@@ -179,3 +180,41 @@ def test_nothing_is_written_where_nothing_happens(library, photos):
         library, photos, *[nothing] * 3, *[lambda: versions.append(library.catalogue.version())] * 4
     )
     assert len(set(versions)) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_pause_grows_with_what_a_look_costs_alone(library, photos, picture, monkeypatch, fails):
+    """An update of an hour, or one who takes an hour to read of it, makes no pause of a day."""
+    clock = [0.0]
+    add, look = library.add, watching._look
+
+    def adding(*given, **how):
+        clock[0] += 3600
+        return add(*given, **how)
+
+    def looking(*given):
+        clock[0] += 2
+        if fails:
+            raise DataError("the disk is away")
+        return look(*given)
+
+    pauses: list[float] = []
+    done: list = []
+
+    def wait(seconds):
+        pauses.append(seconds)
+        picture("photos/b.png", seed=2)
+        if len(pauses) == 4:
+            raise OverError
+
+    def read(news):
+        clock[0] += 3600
+        done.append(news)
+
+    monkeypatch.setattr(watching.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(library, "add", adding)
+    monkeypatch.setattr(watching, "_look", looking)
+    with pytest.raises(OverError):
+        list(map(read, watch(library, wait, lambda: LATER, paths=[photos])))
+    assert len(done) == (5 if fails else 2)
+    assert pauses == [40] * 4

@@ -39,10 +39,13 @@ def watch(
     done: dict[bytes, File] = {}  # what the library knows
     before: dict[bytes, File] = {}  # what the last look found
     while True:
-        start = time.monotonic()
         news: Indexed | DataError | None = None
+        start = time.monotonic()
         try:
-            there = _look(library)
+            try:
+                there = _look(library)
+            finally:
+                took = time.monotonic() - start  # without the update that may follow
             settled = {key: file for key, file in there.items() if before.get(key) == file}
             # What is gone counts a pause later, too: it may have been moved to what is new.
             stays = {key: file for key, file in done.items() if key in there or key in before}
@@ -54,7 +57,7 @@ def watch(
             news = error
         if news is not None:
             yield news
-        wait(max(PAUSE, _SHARE * (time.monotonic() - start)))
+        wait(max(PAUSE, _SHARE * took))
 
 
 def _is_old(file: File, now: float) -> bool:
