@@ -119,12 +119,23 @@ def require_output(path: Path) -> None:
 
 
 def require_page(path: Path) -> None:
-    """Raise UsageError for the name of a picture, DataError for a page that cannot be written."""
-    if path.suffix.lower() in SUFFIXES:
+    """Raise UsageError for what is no page by its name, DataError where none can be written."""
+    if path.suffix.lower() != ".html":
         raise UsageError(
             f"{printable(path)}: a page is written; choose a name that ends with .html"
         )
+    require_outside_libraries(path)
     require_output(path)
+
+
+def require_outside_libraries(path: Path) -> None:
+    """Raise UsageError for a place in the folder of a library, where nothing else belongs."""
+    there = path.resolve()
+    for folder in (there, *there.parents):
+        if has_library(folder):
+            raise UsageError(
+                f"{printable(path)}: lies in the library {printable(folder)}; choose another place"
+            )
 
 
 def require_place(path: Path) -> None:

@@ -12,7 +12,14 @@ import typer
 from ..config import Decoding
 from ..errors import ImageError, UsageError
 from ..images.finding import check_file, find_images, printable
-from .beforehand import require_folder, require_images, require_model, require_output, unreadable
+from .beforehand import (
+    require_folder,
+    require_images,
+    require_model,
+    require_output,
+    require_outside_libraries,
+    unreadable,
+)
 from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
 from .options import Beam, Device, Exclude, Json, Model, Precision
 
@@ -132,6 +139,7 @@ def _is_file(output: Path) -> bool:
 
 def _require_output(output: Path, image: Path | None) -> None:
     """Raise UsageError for an output that does not suit a photo, or several; DataError."""
+    require_outside_libraries(output)
     if image is not None and not output.is_dir():
         if not _is_file(output):
             raise UsageError(
