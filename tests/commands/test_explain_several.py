@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from contextlib import contextmanager
 from urllib.parse import unquote
 
@@ -62,20 +63,48 @@ def test_photos_of_one_name_have_two_pages(model, photos, tmp_path):
     both = photos / "a.png", photos / "sub/a.png"
     assert run("explain", *both, "-m", model, "-o", tmp_path / "pages")[0] == 0
     assert pages(tmp_path / "pages") == ["a.png-2.html", "a.png.html", "explained.html"]
-    assert run("explain", both[0], "-m", model, "-o", tmp_path / "pages")[0] == 0  # it is there
+
+
+def test_pages_that_are_there_stay(model, photos, picture, tmp_path):
+    """Another photo may have had the name, and the contents would lack it."""
+    folder, other = tmp_path / "pages", tmp_path / "other"
+    picture("other/sub/a.png", seed=7)
+    assert run("explain", photos, "-m", model, "-o", folder)[0] == 0
+    before = {path: path.read_bytes() for path in folder.rglob("*.html")}
+    for again, page in ((photos, "a.png.html"), (other, "sub/a.png.html")):
+        code, out, err = run("explain", again, "-m", "absent", "-o", folder)
+        told = f"mrnn: {folder}/{page}: is there already; name another folder, or take it away\n"
+        assert (code, out, err) == (2, "", told)
+    picture("other/b.png")
+    code, _, err = run("explain", other / "b.png", "-m", model, "-o", folder)
+    assert (code, "explained.html: is there already" in err) == (2, True)
+    assert {path: path.read_bytes() for path in folder.rglob("*.html")} == before
+    empty = tmp_path / "mine"
+    empty.mkdir()
+    (empty / "explained.html").symlink_to("nowhere")
+    assert run("explain", photos, "-m", model, "-o", empty)[0] == 2
+
+
+def test_a_photo_without_a_suffix_is_not_the_contents(model, photos, tmp_path):
+    shutil.copy(photos / "a.png", named := photos / "explained")
+    folder = tmp_path / "pages"
+    assert run("explain", named, photos, "-m", model, "-o", folder)[0] == 0
+    assert (folder / "explained-2.html").exists()
+    assert 'href="./explained-2.html"' in (folder / "explained.html").read_text()
 
 
 def test_a_bad_photo_never_stops_the_others(model, photos, tmp_path):
     (photos / "bad.jpg").write_text("no picture")
     folder = tmp_path / "pages"
-    (folder / "sub/a.png.html").mkdir(parents=True)  # nothing can be written there
+    folder.mkdir()
+    (folder / "sub").touch()  # nothing can be written there
     code, out, err = run(
         "explain", tmp_path / "absent.png", photos, "-m", model, "-o", folder, "--json"
     )
     documents = [document("explain", line) for line in out.splitlines()]
     codes = [d.get("error", {}).get("code") for d in documents]
-    assert (code, codes) == (3, ["missing", None, "not-an-image", None, "page"])
-    assert f"mrnn: {folder}/sub/a.png.html: cannot be written (Is a directory)" in err
+    assert (code, codes) == (3, ["missing", None, "not-an-image", "page", "page"])
+    assert f"mrnn: {folder}/sub/a.png.html: cannot be written (File exists)" in err
     assert "sub/a.png.html" not in (folder / "explained.html").read_text()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -77,8 +78,9 @@ def explain(
         raise UsageError("--sentence goes with neither --prefix nor --beam")
     found = find_images(paths, exclude or ())
     is_one = found.images == (paths[0],)  # and no folder
+    places = _places(found.images, paths)
     if output is not None:
-        _require_output(output, paths[0] if is_one else None)
+        _require_output(output, paths[0] if is_one else None, places)
     require_model(model, device, precision)
     note_left_out(found.left_out)
     require_images(found, paths)
@@ -86,8 +88,8 @@ def explain(
     explained = _explained(found.images, sentence, how, quick, model, device, precision)
     results: Results = zip(found.images, explained, strict=True)
     if output is not None:
-        write = _write_page if _is_file(output) else _write_pages
-        results = write(output, paths, results)
+        is_file = _is_file(output)
+        results = _write_page(output, results) if is_file else _write_pages(output, places, results)
     total, failed = len(found.images) + len(found.errors), 0
     with progress("explaining", beside_output=True) as show:
         for done, (image, result) in enumerate(chain(found.errors, results), 1):
@@ -137,8 +139,11 @@ def _is_file(output: Path) -> bool:
     return output.suffix.lower() in _KINDS and not output.is_dir()
 
 
-def _require_output(output: Path, image: Path | None) -> None:
-    """Raise UsageError for an output that does not suit a photo, or several; DataError."""
+def _require_output(output: Path, image: Path | None, places: Sequence[str]) -> None:
+    """Raise UsageError for an output that does not suit a photo, or several; DataError.
+
+    Pages that are in a folder already may be of other photos, or the user's own: they stay.
+    """
     require_outside_libraries(output)
     if image is not None and not output.is_dir():
         if not _is_file(output):
@@ -157,22 +162,27 @@ def _require_output(output: Path, image: Path | None) -> None:
         raise UsageError(f"{printable(output)}: is for one photo; for several name a folder")
     else:
         require_folder(output)
+    if not _is_file(output):
+        for page in (output / place for place in (*places, _CONTENTS)):
+            if os.path.lexists(page):
+                raise UsageError(
+                    f"{printable(page)}: is there already; name another folder, or take it away"
+                )
 
 
-def _write_page(output: Path, paths: Sequence[Path], results: Results) -> Results:
+def _write_page(output: Path, results: Results) -> Results:
     """Write the picture or page of the one photo; a failure takes its explanation's place."""
     for image, result in results:
         yield image, _written(output, image, result)
 
 
-def _write_pages(folder: Path, paths: Sequence[Path], results: Results) -> Results:
+def _write_pages(folder: Path, places: Sequence[str], results: Results) -> Results:
     """Write a page for each photo as it passes, and at the end one that leads to them."""
     from ..explanation.contents_page import contents_page
     from ..files import write_whole
 
     pages: dict[str, tuple[Path, str]] = {}  # by their place in the folder
-    for image, result in results:
-        place = _place(image, paths, pages)
+    for place, (image, result) in zip(places, results, strict=True):
         written = _written(folder / place, image, result)
         if not isinstance(written, ImageError):
             pages[place] = image, written.caption.text
@@ -182,12 +192,15 @@ def _write_pages(folder: Path, paths: Sequence[Path], results: Results) -> Resul
         note(f"written: {printable(folder / _CONTENTS)}")
 
 
-def _place(image: Path, paths: Sequence[Path], taken: Container[str]) -> str:
-    """Where the page of a photo goes: below the folder as the photo lies below its own."""
-    above = next((path for path in paths if path in image.parents), image.parent)
-    place = image.relative_to(above).as_posix()
-    names = chain([f"{place}.html"], (f"{place}-{n}.html" for n in count(2)))
-    return next(name for name in names if name not in taken)
+def _places(images: Sequence[Path], paths: Sequence[Path]) -> list[str]:
+    """Where the pages of photos go: below the folder as the photos lie below their own."""
+    taken = dict.fromkeys([_CONTENTS])  # in their order
+    for image in images:
+        above = next((path for path in paths if path in image.parents), image.parent)
+        place = image.relative_to(above).as_posix()
+        names = chain([f"{place}.html"], (f"{place}-{n}.html" for n in count(2)))
+        taken[next(name for name in names if name not in taken)] = None
+    return list(taken)[1:]
 
 
 def _written(
