@@ -16,6 +16,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from command_lines import document as of_schema
 from command_lines import run
 from dataset_layouts import jpeg, put, tar
 from libraries import as_format_1, chances, save_seeing, threshold
@@ -239,12 +240,30 @@ def test_problems_are_listed_without_opening_anything(photos, model, tmp_path, m
     assert [one["error"]["code"] for one in found["errors"]] == ["not-an-image"]
 
 
-@pytest.mark.parametrize("more", [["--forget", "x"], ["--rebuild"], ["--exclude", "x"]])
-def test_problems_only_lists(library, more):
-    code, _, err = run("index", "--problems", "-l", library, *more)
-    assert (code, err) == (
-        2, "mrnn: --problems only lists; it goes with PATHs and --json alone\n"
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--rebuild"],
+        ["--sidecar"],
+        ["--no-captions"],
+        ["--exclude", "x"],
+        ["--exclude", ""],
+        ["--watch"],
+        ["--ray", "local"],
+    ],
+)
+def test_listing_and_taking_out_go_with_nothing_else(library, photos, more):
+    before = run("search", "-l", library, "a dog")
+    for option, does in (("--problems", "lists"), ("--forget", "takes out")):
+        code, out, err = run("index", option, photos, "-l", library, *more)
+        told = f"mrnn: {option} only {does}; it goes with PATHs and --json alone\n"
+        assert (code, out, err) == (2, "", told)
+    assert run("search", "-l", library, "a dog") == before
+
+
+def test_listing_takes_nothing_out(library, photos):
+    code, _, err = run("index", "--problems", "--forget", photos, "-l", library)
+    assert (code, "--problems only lists" in err) == (2, True)
     assert run("index", "--problems", "-l", library.parent)[0] == 1
 
 
@@ -276,6 +295,9 @@ def test_forget(library, photos):
     assert (code, out) == (0, f"{library}: 2 files taken out, 3 left\n")
     assert len(document("search", "-l", library, "a dog")["results"]) == 2
     assert (photos / "1.png").exists()
+    code, out, _ = run("index", "-l", library, "--forget", photos / "3.png", "--json")
+    assert code == 0
+    assert of_schema("forget", out) == {"library": str(library), "forgotten": 1, "files": 2}
 
 
 def test_words_of_a_strange_catalogue_cannot_steer_the_terminal(library):

@@ -102,12 +102,6 @@ def test_what_fails_for_a_while_is_told_once(folders, monkeypatch):
     assert len(calls) == 4
 
 
-@pytest.mark.parametrize("more", [["--problems"], ["--forget", "x"]])
-def test_what_watching_does_not_go_with(tmp_path, more):
-    code, _, err = run("index", "--watch", "-l", tmp_path / "l", *more)
-    assert (code, "goes with PATHs" in err or "--watch does not go with" in err) == (2, True)
-
-
 def test_a_wrong_name_leaves_no_library_behind(folders, tmp_path):
     model, photos, library, _ = folders
     wrong = [tmp_path / "wrong", tmp_path / "photos/a.png/x"]

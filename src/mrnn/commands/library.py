@@ -107,10 +107,11 @@ def index(
         raise UsageError("--sidecar does not go with --no-captions")
     if forget and not paths:
         raise UsageError("--forget needs the PATHs to take out")
-    if problems and (forget or rebuild or sidecar or exclude or watch):
+    updates = rebuild or sidecar or not captions or exclude is not None or watch or ray is not None
+    if problems and (forget or updates):
         raise UsageError("--problems only lists; it goes with PATHs and --json alone")
-    if forget and watch:
-        raise UsageError("--watch does not go with --forget")
+    if forget and updates:
+        raise UsageError("--forget only takes out; it goes with PATHs and --json alone")
     paths = named(paths or ())
     if problems:
         require_library(library)
@@ -119,7 +120,7 @@ def index(
     _require_model(model, device, precision)
     if forget:
         require_library(library)
-        return _forget(library, paths, model, device, precision)
+        return _forget(library, paths, model, device, precision, json)
     require_library_place(library, paths)
     how: dict[str, Any] = {"paths": paths, "captions": captions, "rebuild": rebuild}
     how |= {"describer": _describer(library, ray), "stage": progress, "exclude": exclude}
@@ -324,10 +325,14 @@ def _forget(
     model: str | None,
     device: str,
     precision: int | None,
+    json: bool,
 ) -> int:
     with _open(library, model, device, precision) as opened:
         count = opened.remove(paths)
         left = opened.catalogue.counts()["files"]
+    if json:
+        emit({"library": str(library), "forgotten": count, "files": left})
+        return 0
     print(f"{printable(library)}: {count:,} files taken out, {left:,} left")
     return 0
 
