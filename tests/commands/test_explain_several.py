@@ -138,3 +138,18 @@ def test_progress_is_told(model, photos, monkeypatch):
     monkeypatch.setattr(explaining, "progress", progress)
     run("explain", photos, "--exclude", "<b>*", "-m", model)
     assert shown == [("explaining", 1, 2), ("explaining", 2, 2)]
+
+
+def test_a_sentence_among_the_photos_is_told_how_to_be_given(model, photos, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    told = "mrnn: {}: if it is a sentence to explain, say --sentence TEXT"
+    for text in ("a dog", "dog", "A dog runs in the snow."):
+        code, out, err = run("explain", photos / "a.png", text, "-m", model)
+        assert (code, out != "") == (3, True)  # of the photo
+        assert err.splitlines() == [told.format(text), f"mrnn: {text}: no such file"]
+    _, _, err = run("explain", photos / "a.png", "a dog", "-o", "a.html")
+    assert err.startswith(told.format("a dog"))
+    for path in ("absent.jpg", tmp_path / "absent", "photos"):
+        assert "--sentence" not in run("explain", photos / "a.png", path, "-m", model)[2]
+    _, _, err = run("explain", photos / "a.png", "a", "--sentence", "a dog", "-m", model)
+    assert "TEXT" not in err

@@ -97,6 +97,16 @@ def test_other_commands_take_a_list_too(model, picture, tmp_path):
     assert {match["image"] for match in document("rank-images", out)["results"]} == {
         *(str(a), str(b))
     }
+    for command in (
+        ["score", "-", "a dog"],
+        ["score", "-", "--sentence", "a dog"],
+        ["explain", "-"],
+    ):
+        code, out, err = piped(content, *command, "-m", model, "--json")
+        images = [document(command[0], line)["image"] for line in out.splitlines()]
+        assert (code, images, err) == (0, [str(a), str(b)], "")
+    code, out, _ = piped(content, "demo", "-", "-m", model, "-o", tmp_path / "demo.html")
+    assert (code, out.count("a.jpg: "), out.count("b.jpg: ")) == (0, 2, 2)
     library = tmp_path / "library"
     save_seeing(model := tmp_path / "seeing")
     code, out, _ = piped(content, "index", "-", "-l", library, "-m", model)

@@ -89,9 +89,13 @@ def test_unknown_words_are_named_once_for_all_photos(model, photos):
     ("arguments", "message"),
     [
         (["photos"], "there are no sentences: give them after the photo, or by --sentence TEXT"),
-        (
-            ["photos/0.png", "photos/sub/1.png", "a dog"],
-            "photos/sub/1.png is a picture, where a sentence was expected",
+        *(
+            (
+                ["photos/0.png", path, "a dog"],
+                f"{path}: a sentence is expected after the photo; for several photos and folders "
+                "give each sentence by --sentence TEXT",
+            )
+            for path in ("photos/sub/1.png", "misspelt.JPG", "photos/", "photos/sub", "-")
         ),
     ],
 )
@@ -105,8 +109,10 @@ def test_sentences_are_told_from_photos(monkeypatch, tmp_path, arguments, messag
 def test_a_name_that_is_no_picture_may_be_a_sentence(model, photos, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dog").mkdir()
-    code, out, _ = run("score", photos / "0.png", "dog", "no.jpg", "-m", model)
-    assert (code, len(out.splitlines())) == (0, 3)
+    code, out, _ = run("score", photos / "0.png", "dog", "a cat/dog", "a" * 999, "-m", model)
+    assert (code, len(out.splitlines())) == (0, 4)
+    code, out, _ = run("score", photos / "0.png", "--sentence", "a dog no.jpg", "-m", model)
+    assert (code, len(out.splitlines())) == (0, 2)
 
 
 def test_what_cannot_be_read_is_told_before_a_model_is_opened(photos, monkeypatch, model):

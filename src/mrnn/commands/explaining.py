@@ -12,7 +12,7 @@ import typer
 
 from ..config import Decoding
 from ..errors import ImageError, UsageError
-from ..images.finding import check_file, find_images, printable
+from ..images.finding import SUFFIXES, check_file, find_images, printable
 from .beforehand import (
     require_folder,
     require_images,
@@ -22,7 +22,8 @@ from .beforehand import (
     unreadable,
 )
 from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
-from .options import Beam, Device, Exclude, Json, Model, Precision
+from .file_lists import named
+from .options import Beam, Device, Exclude, Json, Model, Paths, Precision
 
 if TYPE_CHECKING:
     from ..results import Explanation
@@ -36,7 +37,7 @@ _CONTENTS = "explained.html"  # leads to the pages of several
 
 @reporting_errors
 def explain(
-    paths: Annotated[list[Path], typer.Argument(help="Photos and folders.", metavar="PATH...")],
+    paths: Paths,
     sentence: Annotated[
         Optional[str],
         typer.Option(
@@ -76,6 +77,8 @@ def explain(
 
     if sentence is not None and (prefix or beam != 1):
         raise UsageError("--sentence goes with neither --prefix nor --beam")
+    paths = named(paths)
+    _note_sentence_among(() if sentence is not None else paths)
     found = find_images(paths, exclude or ())
     is_one = found.images == (paths[0],)  # and no folder
     places = _places(found.images, paths)
@@ -107,6 +110,15 @@ def explain(
                     note(f"not in the vocabulary: {', '.join(result.unknown)}")
             show(done, total)
     return exit_code(total - failed, failed)
+
+
+def _note_sentence_among(paths: Sequence[Path]) -> None:
+    """Say how a sentence is given, where a path looks like one, since nothing is called so."""
+    for path in paths:
+        is_word = path == Path(path.name) and path.suffix.lower() not in SUFFIXES
+        if is_word and not os.path.lexists(path):
+            note(f"mrnn: {printable(path)}: if it is a sentence to explain, say --sentence TEXT")
+            return
 
 
 def _explained(

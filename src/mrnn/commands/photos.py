@@ -44,7 +44,8 @@ def demo(
     paths: Annotated[
         Optional[list[Path]],
         typer.Argument(
-            help="Photos and folders; without any, four photos that come with scikit-image.",
+            help="Photos and folders, - for a list of them on stdin; without any, four photos that "
+            "come with scikit-image.",
             metavar="PATH...",
         ),
     ] = None,
@@ -59,7 +60,8 @@ def demo(
     """Caption real sample photos (or yours) by a beam of 5, rank the sentences, write demo.html."""
     require_page(output)
     require_model(model, device, precision)
-    found = find_images(paths if paths else sample_photos(), exclude or ())
+    paths = named(paths or ())
+    found = find_images(paths or sample_photos(), exclude or ())
     note_left_out(found.left_out)
     require_images(found, paths)
     failed = len(found.errors)

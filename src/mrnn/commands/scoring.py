@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..errors import ImageError, UsageError
 from ..images.finding import SUFFIXES, find_images, printable
 from .beforehand import require_images, require_model, require_readable, unreadable
 from .console import emit, exit_code, note, note_left_out, note_problems, progress, reporting_errors
+from .file_lists import named
 from .options import Device, Exclude, Json, Model, Precision
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def score(
         list[str],
         typer.Argument(
             help="A photo, or a folder of photos, and sentences; with --sentence or --sentences "
-            "any number of photos and folders.",
+            "any number of photos and folders. - stands for a list of them on stdin.",
             metavar="PATH SENTENCE...",
         ),
     ],
@@ -50,6 +52,7 @@ def score(
     if sentences is not None:
         require_readable(sentences)
     require_model(model, device, precision)
+    paths = named(paths)
     found = find_images(paths, exclude or ())
     note_left_out(found.left_out)
     require_images(found, paths)
@@ -92,12 +95,20 @@ def _told_apart(
     if not rest:
         raise UsageError("there are no sentences: give them after the photo, or by --sentence TEXT")
     for text in rest:
-        if Path(text).suffix.lower() in SUFFIXES and Path(text).is_file():
+        if _names_pictures(text):
             raise UsageError(
-                f"{printable(text)} is a picture, where a sentence was expected; for several "
-                "pictures give each sentence by --sentence TEXT"
+                f"{printable(text)}: a sentence is expected after the photo; for several photos "
+                "and folders give each sentence by --sentence TEXT"
             )
     return [Path(path)], rest
+
+
+def _names_pictures(text: str) -> bool:
+    """Whether this is hardly a sentence, but meant a photo, be it misspelt, or photos."""
+    is_path = "/" in text or os.sep in text  # a folder "dog" does not make it less of a word
+    return (
+        text == "-" or Path(text).suffix.lower() in SUFFIXES or (is_path and os.path.lexists(text))
+    )
 
 
 def _scores(
