@@ -51,8 +51,25 @@ def test_what_is_told(folders, picture):
     assert err.splitlines() == [
         "watching for changes, until Ctrl-C",
         f"mrnn: {photos}/bad.jpg: the file is empty",
-        "mrnn: interrupted",
+        "watching is over",
     ]
+
+
+def test_the_first_update_can_be_interrupted(folders, monkeypatch):
+    model, photos, library, _ = folders
+
+    def interrupted(self, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Library, "add", interrupted)
+    found = run("index", photos, "-l", library, "-m", model, "--watch")
+    assert found == (130, "", "mrnn: interrupted\n")
+
+
+def test_quiet_has_nothing_to_say_at_the_end(folders):
+    model, photos, library, _ = folders
+    code, _, err = run("index", photos, "-l", library, "-m", model, "--watch", "-q")
+    assert (code, err) == (130, "")
 
 
 def test_what_may_still_be_being_copied_is_told(folders, monkeypatch):

@@ -22,7 +22,16 @@ from .beforehand import (
     require_model,
     require_page,
 )
-from .console import FAILED, emit, exit_code, note, note_left_out, progress, reporting_errors
+from .console import (
+    FAILED,
+    INTERRUPTED,
+    emit,
+    exit_code,
+    note,
+    note_left_out,
+    progress,
+    reporting_errors,
+)
 from .file_lists import named
 from .options import EXCLUDE, Device, Json, LibraryFolder, LibraryModel, Precision, default_model
 
@@ -161,24 +170,30 @@ def _tell(
 def _watch(
     library: Library, how: dict[str, Any], paths: list[Path] | None, sidecar: bool, json: bool
 ) -> int:
-    """Tell of each update that does something, until Ctrl-C; returns an exit code if it ends."""
+    """Tell of each update that does something, until Ctrl-C; returns an exit code."""
     from ..library.watching import watch
 
-    code, fault = 0, ""
-    for number, done in enumerate(watch(library, **how)):
-        if isinstance(done, DataError):  # it is tried again and again, and told once
-            if str(done) != fault:
-                note(f"mrnn: {done}; tried again until it works")
-            fault = str(done)
-            continue
-        fault = ""
-        if number == 0 or done.new or done.changed or done.deleted or done.errors:
-            code = _tell(library, done, paths, sidecar, json, is_news=number > 0)
-            sys.stdout.flush()
-        if number == 0:
-            copied = f"; {done.waiting:,} files that are still being copied come next"
-            note(f"watching for changes, until Ctrl-C{copied if done.waiting else ''}")
-    return code
+    is_begun, fault = False, ""
+    try:
+        for done in watch(library, **how):
+            if isinstance(done, DataError):  # it is tried again and again, and told once
+                if str(done) != fault:
+                    note(f"mrnn: {done}; tried again until it works")
+                fault = str(done)
+                continue
+            fault = ""
+            if not is_begun or done.new or done.changed or done.deleted or done.errors:
+                _tell(library, done, paths, sidecar, json, is_news=is_begun)
+                sys.stdout.flush()
+            if not is_begun:
+                copied = f"; {done.waiting:,} files that are still being copied come next"
+                note(f"watching for changes, until Ctrl-C{copied if done.waiting else ''}")
+            is_begun = True
+    except KeyboardInterrupt:
+        if not is_begun:
+            raise
+        note("watching is over")  # as it should be
+    return INTERRUPTED
 
 
 @reporting_errors
