@@ -51,4 +51,8 @@ def test_nothing_is_written_into_a_library(library, photos, tmp_path):
             assert f"{page}: lies in the library {library}; choose another place" in err
     code, _, err = run("explain", photos / "1.png", "-o", library / "p.png")
     assert (code, "lies in the library" in err) == (2, True)
+    code, _, err = run("evaluate", photos, "--report", library / "report")
+    assert (code, "lies in the library" in err) == (2, True)
+    code, _, err = run("evaluate", photos, "--report", library / "report")
+    assert (code, "lies in the library" in err) == (2, True)
     assert sorted(library.rglob("*")) == before

@@ -20,6 +20,7 @@ from .beforehand import (
     require_folder,
     require_metrics,
     require_model,
+    require_outside_libraries,
     require_place,
     require_readable,
 )
@@ -213,10 +214,11 @@ def evaluate(
 
 
 def _require_files(features: Path | None, report: Path | None, recorded: Path | None) -> None:
-    """Raise DataError for features that cannot be read, a page or bundle that cannot be written."""
+    """Raise DataError for what cannot be read or written, UsageError for a page in a library."""
     if features is not None:
         require_readable(features)
     if report is not None:
+        require_outside_libraries(report)
         require_folder(report)
     if recorded is not None:
         require_place(recorded.resolve())
