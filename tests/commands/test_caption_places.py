@@ -252,6 +252,23 @@ def test_a_plain_sidecar_of_two_pictures_is_written_for_neither(picture):
     refused(plain_sidecars(".txt"), other)
 
 
+@pytest.mark.parametrize("place", [plain_sidecars(".txt"), xmp_sidecars(XmpName.STEM)])
+def test_pictures_with_other_suffixes_share_one_too(picture, place):
+    first = picture("a.jpg").rename(picture("a.jpg").with_name("scan.001"))
+    second = picture("b.png").rename(first.with_name("scan.002"))
+    (first.parent / "scan.log").write_text("not a picture")
+    told = refused(place, first)
+    assert ("scan.002" in told, "scan.log" in told) == (True, False)
+    refused(place, second)
+
+
+def test_a_sidecar_of_the_whole_name_is_not_one_of_the_stem(picture):
+    image, other = picture("dog.jpg.png"), picture("dog.jpg")
+    xmp_sidecars(None).write(other, caption())
+    assert xmp_sidecars(None).look(image) is Held.NOTHING
+    assert "shared with dog.jpg;" in refused(xmp_sidecars(XmpName.STEM), image)
+
+
 def test_a_picture_that_is_called_so_itself_stays(picture):
     image = picture("dog.jpg").rename(picture("dog.jpg").with_name("dog.txt"))
     assert "or the image itself; left as it is" in refused(plain_sidecars(".txt"), image)

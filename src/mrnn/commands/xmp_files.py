@@ -91,6 +91,9 @@ def _sidecar(image: Path, name: XmpName | None, others: Namesakes) -> Path:
     if name is XmpName.FULL or (name is None and os.path.lexists(full)):
         return full
     sharing = others(image)
+    whole = image.with_suffix("")  # of photo.jpg.png it is another one's whole name
+    if whole.suffix.lower() in WITH_XMP and whole.is_file():
+        sharing = [whole.name, *sharing]
     if name is XmpName.STEM and sharing:
         raise _of_other(stem, image, f"is shared with {', '.join(map(printable, sharing))}")
     if not os.path.lexists(stem):
