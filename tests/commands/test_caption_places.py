@@ -286,10 +286,24 @@ def test_a_name_too_long_for_a_sidecar_is_one_images_fault(picture):
         embedded().write(image, caption())
 
 
-@pytest.mark.parametrize("suffix", ["txt", "", ".", ".JPG", "./x", ".a/b", ".xmp", ".a."])
+WRONG_SUFFIXES = ["txt", "", ".", ".JPG", "./x", ".a/b", ".xmp", ".a.", ".jpg.XMP", ".a.png"]
+OF_OTHER_FILES = [".cr2", ".DNG", ".mov", ".psd", ".json", ".csv", ".jpg.caption.txt"]
+
+
+@pytest.mark.parametrize("suffix", WRONG_SUFFIXES + OF_OTHER_FILES)
 def test_suffixes_that_would_do_harm_are_refused(suffix):
     with pytest.raises(UsageError, match="--sidecar-suffix"):
         plain_sidecars(suffix)
+
+
+@pytest.mark.parametrize("content", [b"a\0", b"\xff\xd8", b"x" * (1 << 20) + b"x"])
+def test_what_is_no_text_is_not_replaced(picture, content):
+    image = picture("dog.jpg")
+    other = image.with_name("dog.odd")
+    other.write_bytes(content)
+    assert "dog.odd: is no plain text; left as it is" in refused(plain_sidecars(".odd"), image)
+    other.write_text("BMX, draußen\n\n犬\n", encoding="utf-8")
+    assert plain_sidecars(".odd").look(image) is Held.OURS
 
 
 # A table
@@ -437,6 +451,22 @@ def test_one_bad_item_stops_none_and_nothing_is_done_twice(model, picture, tmp_p
     assert (code, len(out.splitlines())) == (0, 4)
     found = {p.name for p in photos.iterdir() if p.suffix in (".txt", ".xmp")}
     assert found == {"a.txt", "a.xmp", "b.txt", "b.xmp", "c.txt", "c.xmp", "mine.txt"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("all.txt", ["--sidecar-suffix", ".txt"]),
+        ("a.jpg.caption.txt", ["--sidecar"]),
+        ("a.jpg.xmp", ["--xmp"]),
+        ("a.XMP", ["--xmp-name", "photo.xmp"]),
+    ],
+)
+def test_a_table_is_not_called_like_what_is_written_beside(picture, name, options):
+    image = picture("a.jpg")
+    code, _, err = run("caption", image, "--csv", image.with_name(name), *options)
+    assert (code, "called so, too; choose another name" in err) == (2, True)
+    assert list(image.parent.iterdir()) == [image]
 
 
 def test_a_table_is_no_pipe(picture):

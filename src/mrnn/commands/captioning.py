@@ -11,7 +11,7 @@ import typer
 
 from ..config import MAX_LENGTH, Decoding
 from ..errors import ImageError, UsageError
-from ..images.finding import find_images, suffixes_told
+from ..images.finding import SIDECAR, find_images, printable, suffixes_told
 from .beforehand import require_images, require_model
 from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
 from .file_lists import named
@@ -111,7 +111,7 @@ def caption(
         bool,
         typer.Option(
             "--overwrite",
-            help="Write what is ours again, and with --sidecar-suffix whatever is there.",
+            help="Write what is ours again, and with --sidecar-suffix any text there.",
         ),
     ] = False,
     exclude: Exclude = None,
@@ -195,6 +195,12 @@ def _places(
     if csv is not None:
         from .caption_table import caption_table
 
+        ends = {sidecar_suffix, SIDECAR if sidecar else None, ".xmp" if xmp or xmp_name else None}
+        if any(end and csv.name.lower().endswith(end.lower()) for end in ends):
+            raise UsageError(
+                f"--csv {printable(csv)}: files with a caption each are called so, too; choose "
+                "another name"
+            )
         yield caption_table(csv, overwrite)
     if sidecar:
         from .sidecars import marked_sidecars

@@ -47,9 +47,10 @@ def namesakes(suffixes: frozenset[str]) -> Namesakes:
 
 
 def _is_picture(path: Path) -> bool:
-    """Whether a file begins as one."""
+    """Whether a file begins as one, and is no text that begins so: BMX, P2."""
     with suppress(OSError):
         if path.is_file():
             with path.open("rb") as file:
-                return kind_of(file.read(HEAD)) in READABLE
+                head = file.read(HEAD)
+            return b"\0" in head and kind_of(head) in READABLE
     return False
