@@ -309,13 +309,20 @@ def test_what_is_no_text_is_not_replaced(picture, content):
 # A table
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder, in which the command is given."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def rows(path: Path) -> list[list[str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
 
 
-def test_a_table_grows_and_is_gone_on_with(tmp_path):
-    path = tmp_path / "captions.csv"
+def test_a_table_grows_and_is_gone_on_with(here):
+    path = here / "captions.csv"
     place = caption_table(path, False)
     assert not path.exists()
     place.write(Path("a.jpg"), caption('a "dog", runs'))
@@ -332,8 +339,8 @@ def test_a_table_grows_and_is_gone_on_with(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a\nb.jpg", 'a"b".jpg', "ä,b.jpg", "=a.jpg", "-a.jpg", "\r.jpg"])
-def test_any_name_is_found_again_and_none_is_a_formula(tmp_path, name):
-    path = tmp_path / "captions.csv"
+def test_any_name_is_found_again_and_none_is_a_formula(here, name):
+    path = here / "captions.csv"
     caption_table(path, False).write(Path(name), caption())
     found = rows(path)[1][0]
     assert Path(found) == Path(name)
@@ -341,16 +348,16 @@ def test_any_name_is_found_again_and_none_is_a_formula(tmp_path, name):
     assert caption_table(path, False).look(Path(name)) is Held.OURS
 
 
-def test_a_name_that_is_no_text_does_not_spoil_the_table(tmp_path):
-    path, name = tmp_path / "captions.csv", Path(os.fsdecode(b"a\xff.jpg"))
+def test_a_name_that_is_no_text_does_not_spoil_the_table(here):
+    path, name = here / "captions.csv", Path(os.fsdecode(b"a\xff.jpg"))
     caption_table(path, False).write(name, caption())
     assert rows(path)[1][0] == "a\\xff.jpg"
     assert caption_table(path, False).look(name) is Held.OURS
 
 
 @pytest.mark.parametrize("cut", range(1, 40))
-def test_a_row_that_was_cut_off_is_taken_away(tmp_path, cut):
-    path = tmp_path / "captions.csv"
+def test_a_row_that_was_cut_off_is_taken_away(here, cut):
+    path = here / "captions.csv"
     place = caption_table(path, False)
     place.write(Path("a.jpg"), caption())
     whole = path.read_bytes()
@@ -365,16 +372,16 @@ def test_a_row_that_was_cut_off_is_taken_away(tmp_path, cut):
 
 @pytest.mark.parametrize("content", [b"image,caption\na.jpg,mine\n", b"\xff", HEADER[:-1].encode()])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_table_of_somebody_else_stays(tmp_path, content, overwrite):
-    path = tmp_path / "captions.csv"
+def test_a_table_of_somebody_else_stays(here, content, overwrite):
+    path = here / "captions.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match="exists and is not a table of captions of ours"):
         caption_table(path, overwrite)
     assert path.read_bytes() == content
 
 
-def test_two_that_write_to_a_table_are_kept_apart(tmp_path):
-    path = tmp_path / "captions.csv"
+def test_two_that_write_to_a_table_are_kept_apart(here):
+    path = here / "captions.csv"
     first, second = caption_table(path, False), caption_table(path, False)
     first.write(Path("a.jpg"), caption())
     with pytest.raises(DataError, match="somebody else writes to it"):
@@ -387,8 +394,8 @@ def test_two_that_write_to_a_table_are_kept_apart(tmp_path):
     assert [row[0] for row in rows(path)] == ["path", "a.jpg", "b.jpg"]
 
 
-def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
-    path = tmp_path / "captions.csv"
+def test_a_full_disk_leaves_whole_rows(here, monkeypatch):
+    path = here / "captions.csv"
     place = caption_table(path, False)
     place.write(Path("a.jpg"), caption())
     before = path.read_bytes()
@@ -418,11 +425,47 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_a_table_without_a_folder_or_that_is_one(tmp_path):
+def test_a_table_without_a_folder_or_that_is_one(here):
     with pytest.raises(DataError, match="cannot be written"):
-        caption_table(tmp_path / "gone" / "a.csv", False)
+        caption_table(here / "gone" / "a.csv", False)
     with pytest.raises(DataError, match="cannot be written"):
-        caption_table(tmp_path, False)
+        caption_table(here, False)
+
+
+def test_a_photo_has_one_row_wherever_the_command_is_given(here, picture, monkeypatch):
+    image = picture("photos/a.jpg")
+    path = here / "photos" / "captions.csv"
+    (here / "link").symlink_to("photos")
+    caption_table(path, False).write(Path("photos/a.jpg"), caption())
+    assert rows(path)[1][0] == "a.jpg"
+    for same in (image, Path("link/a.jpg"), Path("photos/../photos/a.jpg")):
+        assert caption_table(path, False).look(same) is Held.OURS
+    monkeypatch.chdir(here / "photos")
+    for same in (Path("a.jpg"), Path("../link/a.jpg")):
+        assert caption_table(Path("captions.csv"), False).look(same) is Held.OURS
+
+
+def test_photos_of_the_same_name_have_a_row_each(here, picture, monkeypatch):
+    first, second = picture("one/a.jpg"), picture("two/a.jpg")
+    path = Path("../tables/captions.csv")
+    (here / "tables").mkdir()
+    for folder in (first.parent, second.parent):
+        monkeypatch.chdir(folder)
+        place = caption_table(path, False)
+        assert place.look(Path("a.jpg")) is Held.NOTHING
+        place.write(Path("a.jpg"), caption())
+        assert caption_table(path, False).look(Path("a.jpg")) is Held.OURS
+    assert [row[0] for row in rows(path)[1:]] == [str(first), str(second)]
+
+
+def test_a_row_names_the_photo_itself_behind_a_link(here, picture):
+    image = picture("far/away/a.jpg")
+    picture("a.jpg")
+    (here / "link").symlink_to(image.parent)
+    place = caption_table(Path("captions.csv"), False)
+    place.write(Path("link/../a.jpg").parent / "away" / "a.jpg", caption())
+    assert [row[0] for row in rows(Path("captions.csv"))[1:]] == ["far/away/a.jpg"]
+    assert place.look(Path("link/a.jpg")) is Held.OURS
 
 
 # All together, by the command
