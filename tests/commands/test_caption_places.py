@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, IptcImagePlugin
+from PIL import Image, IptcImagePlugin, PngImagePlugin
 
 from command_lines import run
 from mrnn.commands.caption_table import caption_table
@@ -131,6 +131,77 @@ def test_a_caption_of_picasa_counts_too(picture, text, held):
         assert IptcImagePlugin.getiptcinfo(opened)[(2, 120)] == text
     assert embedded().look(image) is held
     assert xmp_sidecars(None).look(image) is held
+
+
+@pytest.mark.parametrize("kind", ["tif", "gif", "avif"])
+def test_nor_is_it_where_nothing_of_ours_can_be_put(picture, kind):
+    image = picture(f"dog.{kind}")
+    assert xmp_sidecars(None).look(image) is Held.NOTHING
+    if kind == "gif":  # as it stands there (XMP specification, part 3)
+        extension = b"!\xff\x0bXMP DataXMP" + THEIRS + bytes(range(1, 256)) + b"\0\0"
+        image.write_bytes(image.read_bytes()[:-1] + extension + b";")
+    elif kind == "tif":
+        Image.open(image).save(image, tiffinfo={700: THEIRS})
+    else:
+        Image.open(image).save(image, xmp=THEIRS)
+    assert xmp_sidecars(None).look(image) is Held.THEIRS
+
+
+@pytest.mark.parametrize("form", ["tEXt", "zTXt", "iTXt", "packed iTXt"])
+def test_nor_a_description_in_the_text_of_a_png(picture, form):
+    image = picture("dog.png")
+    for text, held in ((" ", Held.NOTHING), ("my dog, über alles", Held.THEIRS)):
+        info = PngImagePlugin.PngInfo()
+        is_packed = form in ("zTXt", "packed iTXt")
+        add = info.add_itxt if "iTXt" in form else info.add_text
+        add("Description", text, zip=is_packed)
+        info.add_text("Software", "mine")
+        Image.open(image).save(image, pnginfo=info)
+        assert xmp_sidecars(None).look(image) is held
+        assert embedded().look(image) is held
+
+
+def test_what_cannot_be_told_is_not_hidden_either(picture):
+    image = picture("dog.jpg")
+    Image.open(image).save(image, xmp=b"<broken")
+    with pytest.raises(ImageError, match=r"dog\.jpg: cannot be used as XMP"):
+        xmp_sidecars(None).look(image)
+
+
+@pytest.mark.parametrize("theirs", ["dog.jpg.xmp", "dog.xmp"])
+def test_a_description_in_any_sidecar_of_a_photo_counts(picture, theirs):
+    image = picture("dog.jpg")
+    for name in ("dog.jpg.xmp", "dog.xmp"):
+        image.with_name(name).write_bytes(THEIRS.replace(b"my dog", b" "))
+    places = [xmp_sidecars(None), *map(xmp_sidecars, XmpName), embedded()]
+    assert [place.look(image) for place in places] == [Held.NOTHING] * 4
+    image.with_name(theirs).write_bytes(THEIRS)
+    assert [place.look(image) for place in places] == [Held.THEIRS] * 4
+    picture("dog.png")  # the other one may be of this
+    told = Held.NOTHING if theirs == "dog.xmp" else Held.THEIRS
+    assert [place.look(image) for place in (xmp_sidecars(None), embedded())] == [told, told]
+
+
+def test_a_caption_that_was_taken_away_does_not_come_back(picture):
+    image = picture("dog.jpg")
+    for place, path in ((xmp_sidecars(None), image.with_name("dog.jpg.xmp")), (embedded(), image)):
+        place.write(image, caption())
+        content = path.read_bytes()
+        start = content.index(b"<dc:description")
+        end = content.index(b"</dc:description>") + 17
+        path.write_bytes(content[:start] + b" " * (end - start) + content[end:])
+        assert place.look(image) is Held.OURS
+        place.write(image, caption("a cat"))  # on request, with --overwrite
+        assert (place.look(image), b"a cat" in path.read_bytes()) == (Held.OURS, True)
+
+
+def test_an_empty_sidecar_is_filled(picture):
+    image = picture("dog.jpg")
+    sidecar = image.with_name("dog.jpg.xmp")
+    sidecar.touch()
+    assert xmp_sidecars(None).look(image) is Held.NOTHING
+    xmp_sidecars(None).write(image, caption())
+    assert description(sidecar) == Description("a dog runs", True)
 
 
 def test_a_sidecar_keeps_its_mode_and_gets_a_new_date(picture):
