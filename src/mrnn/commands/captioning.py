@@ -27,7 +27,7 @@ from .options import (
     Precision,
     Ratio,
 )
-from .places import Place, XmpName, pending, written
+from .places import Pending, Place, XmpName, pending, written
 
 if TYPE_CHECKING:
     from ..results import Caption
@@ -145,12 +145,14 @@ def caption(
         no_repeat=no_repeat,
     )
     require_model(model, device, precision)
-    paths = named(paths)
+    paths = named(paths, or_none=True)
     places = list(_places(csv, overwrite, sidecar, sidecar_suffix, xmp, xmp_name, embed))
     if overwrite and not places:
         raise UsageError(
             "--overwrite goes with --csv, --sidecar, --sidecar-suffix, --xmp or --embed"
         )
+    if not paths:
+        return 0
     found = find_images(paths, exclude or ())
     note_left_out(found.left_out)
     require_images(found, paths)
@@ -159,10 +161,7 @@ def caption(
         count = sum(found.others.values())
         note(f"{count} files are not images by their suffix: left out ({told})")
     left = pending(found.images, places, overwrite)
-    if left.done:
-        note(f"{left.done} images have their caption already: left out")
-    if left.theirs:
-        note(f"{left.theirs} images have a description that is not ours: left as they are")
+    _note_done(left)
     results = _captions(left.images, left.faults, how, model, device, precision)
     failed = 0
     with progress("captioning", beside_output=True) as show:
@@ -218,6 +217,13 @@ def _places(
         from .xmp_files import embedded
 
         yield embedded()
+
+
+def _note_done(left: Pending) -> None:
+    if left.done:
+        note(f"{left.done} images have their caption already: left out")
+    if left.theirs:
+        note(f"{left.theirs} images have a description that is not ours: left as they are")
 
 
 def _captions(
