@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, IptcImagePlugin
+from PIL import Image, IptcImagePlugin, PngImagePlugin
 
 from command_lines import run
 from mrnn.commands.caption_table import caption_table
@@ -133,6 +133,77 @@ def test_a_caption_of_picasa_counts_too(picture, text, held):
     assert xmp_sidecars(None).look(image) is held
 
 
+@pytest.mark.parametrize("kind", ["tif", "gif", "avif"])
+def test_nor_is_it_where_nothing_of_ours_can_be_put(picture, kind):
+    image = picture(f"dog.{kind}")
+    assert xmp_sidecars(None).look(image) is Held.NOTHING
+    if kind == "gif":  # as it stands there (XMP specification, part 3)
+        extension = b"!\xff\x0bXMP DataXMP" + THEIRS + bytes(range(1, 256)) + b"\0\0"
+        image.write_bytes(image.read_bytes()[:-1] + extension + b";")
+    elif kind == "tif":
+        Image.open(image).save(image, tiffinfo={700: THEIRS})
+    else:
+        Image.open(image).save(image, xmp=THEIRS)
+    assert xmp_sidecars(None).look(image) is Held.THEIRS
+
+
+@pytest.mark.parametrize("form", ["tEXt", "zTXt", "iTXt", "packed iTXt"])
+def test_nor_a_description_in_the_text_of_a_png(picture, form):
+    image = picture("dog.png")
+    for text, held in ((" ", Held.NOTHING), ("my dog, über alles", Held.THEIRS)):
+        info = PngImagePlugin.PngInfo()
+        is_packed = form in ("zTXt", "packed iTXt")
+        add = info.add_itxt if "iTXt" in form else info.add_text
+        add("Description", text, zip=is_packed)
+        info.add_text("Software", "mine")
+        Image.open(image).save(image, pnginfo=info)
+        assert xmp_sidecars(None).look(image) is held
+        assert embedded().look(image) is held
+
+
+def test_what_cannot_be_told_is_not_hidden_either(picture):
+    image = picture("dog.jpg")
+    Image.open(image).save(image, xmp=b"<broken")
+    with pytest.raises(ImageError, match=r"dog\.jpg: cannot be used as XMP"):
+        xmp_sidecars(None).look(image)
+
+
+@pytest.mark.parametrize("theirs", ["dog.jpg.xmp", "dog.xmp"])
+def test_a_description_in_any_sidecar_of_a_photo_counts(picture, theirs):
+    image = picture("dog.jpg")
+    for name in ("dog.jpg.xmp", "dog.xmp"):
+        image.with_name(name).write_bytes(THEIRS.replace(b"my dog", b" "))
+    places = [xmp_sidecars(None), *map(xmp_sidecars, XmpName), embedded()]
+    assert [place.look(image) for place in places] == [Held.NOTHING] * 4
+    image.with_name(theirs).write_bytes(THEIRS)
+    assert [place.look(image) for place in places] == [Held.THEIRS] * 4
+    picture("dog.png")  # the other one may be of this
+    told = Held.NOTHING if theirs == "dog.xmp" else Held.THEIRS
+    assert [place.look(image) for place in (xmp_sidecars(None), embedded())] == [told, told]
+
+
+def test_a_caption_that_was_taken_away_does_not_come_back(picture):
+    image = picture("dog.jpg")
+    for place, path in ((xmp_sidecars(None), image.with_name("dog.jpg.xmp")), (embedded(), image)):
+        place.write(image, caption())
+        content = path.read_bytes()
+        start = content.index(b"<dc:description")
+        end = content.index(b"</dc:description>") + 17
+        path.write_bytes(content[:start] + b" " * (end - start) + content[end:])
+        assert place.look(image) is Held.OURS
+        place.write(image, caption("a cat"))  # on request, with --overwrite
+        assert (place.look(image), b"a cat" in path.read_bytes()) == (Held.OURS, True)
+
+
+def test_an_empty_sidecar_is_filled(picture):
+    image = picture("dog.jpg")
+    sidecar = image.with_name("dog.jpg.xmp")
+    sidecar.touch()
+    assert xmp_sidecars(None).look(image) is Held.NOTHING
+    xmp_sidecars(None).write(image, caption())
+    assert description(sidecar) == Description("a dog runs", True)
+
+
 def test_a_sidecar_keeps_its_mode_and_gets_a_new_date(picture):
     image = picture("dog.jpg")
     place = xmp_sidecars(None)
@@ -252,6 +323,23 @@ def test_a_plain_sidecar_of_two_pictures_is_written_for_neither(picture):
     refused(plain_sidecars(".txt"), other)
 
 
+@pytest.mark.parametrize("place", [plain_sidecars(".txt"), xmp_sidecars(XmpName.STEM)])
+def test_pictures_with_other_suffixes_share_one_too(picture, place):
+    first = picture("a.jpg").rename(picture("a.jpg").with_name("scan.001"))
+    second = picture("b.png").rename(first.with_name("scan.002"))
+    (first.parent / "scan.log").write_text("not a picture")
+    told = refused(place, first)
+    assert ("scan.002" in told, "scan.log" in told) == (True, False)
+    refused(place, second)
+
+
+def test_a_sidecar_of_the_whole_name_is_not_one_of_the_stem(picture):
+    image, other = picture("dog.jpg.png"), picture("dog.jpg")
+    xmp_sidecars(None).write(other, caption())
+    assert xmp_sidecars(None).look(image) is Held.NOTHING
+    assert "shared with dog.jpg;" in refused(xmp_sidecars(XmpName.STEM), image)
+
+
 def test_a_picture_that_is_called_so_itself_stays(picture):
     image = picture("dog.jpg").rename(picture("dog.jpg").with_name("dog.txt"))
     assert "or the image itself; left as it is" in refused(plain_sidecars(".txt"), image)
@@ -269,13 +357,34 @@ def test_a_name_too_long_for_a_sidecar_is_one_images_fault(picture):
         embedded().write(image, caption())
 
 
-@pytest.mark.parametrize("suffix", ["txt", "", ".", ".JPG", "./x", ".a/b", ".xmp", ".a."])
+WRONG_SUFFIXES = ["txt", "", ".", ".JPG", "./x", ".a/b", ".xmp", ".a.", ".jpg.XMP", ".a.png"]
+OF_OTHER_FILES = [".cr2", ".DNG", ".mov", ".psd", ".json", ".csv", ".jpg.caption.txt"]
+
+
+@pytest.mark.parametrize("suffix", WRONG_SUFFIXES + OF_OTHER_FILES)
 def test_suffixes_that_would_do_harm_are_refused(suffix):
     with pytest.raises(UsageError, match="--sidecar-suffix"):
         plain_sidecars(suffix)
 
 
+@pytest.mark.parametrize("content", [b"a\0", b"\xff\xd8", b"x" * (1 << 20) + b"x"])
+def test_what_is_no_text_is_not_replaced(picture, content):
+    image = picture("dog.jpg")
+    other = image.with_name("dog.odd")
+    other.write_bytes(content)
+    assert "dog.odd: is no plain text; left as it is" in refused(plain_sidecars(".odd"), image)
+    other.write_text("BMX, draußen\n\n犬\n", encoding="utf-8")
+    assert plain_sidecars(".odd").look(image) is Held.OURS
+
+
 # A table
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder, in which the command is given."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -283,8 +392,8 @@ def rows(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_a_table_grows_and_is_gone_on_with(tmp_path):
-    path = tmp_path / "captions.csv"
+def test_a_table_grows_and_is_gone_on_with(here):
+    path = here / "captions.csv"
     place = caption_table(path, False)
     assert not path.exists()
     place.write(Path("a.jpg"), caption('a "dog", runs'))
@@ -301,8 +410,8 @@ def test_a_table_grows_and_is_gone_on_with(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a\nb.jpg", 'a"b".jpg', "ä,b.jpg", "=a.jpg", "-a.jpg", "\r.jpg"])
-def test_any_name_is_found_again_and_none_is_a_formula(tmp_path, name):
-    path = tmp_path / "captions.csv"
+def test_any_name_is_found_again_and_none_is_a_formula(here, name):
+    path = here / "captions.csv"
     caption_table(path, False).write(Path(name), caption())
     found = rows(path)[1][0]
     assert Path(found) == Path(name)
@@ -310,16 +419,16 @@ def test_any_name_is_found_again_and_none_is_a_formula(tmp_path, name):
     assert caption_table(path, False).look(Path(name)) is Held.OURS
 
 
-def test_a_name_that_is_no_text_does_not_spoil_the_table(tmp_path):
-    path, name = tmp_path / "captions.csv", Path(os.fsdecode(b"a\xff.jpg"))
+def test_a_name_that_is_no_text_does_not_spoil_the_table(here):
+    path, name = here / "captions.csv", Path(os.fsdecode(b"a\xff.jpg"))
     caption_table(path, False).write(name, caption())
     assert rows(path)[1][0] == "a\\xff.jpg"
     assert caption_table(path, False).look(name) is Held.OURS
 
 
 @pytest.mark.parametrize("cut", range(1, 40))
-def test_a_row_that_was_cut_off_is_taken_away(tmp_path, cut):
-    path = tmp_path / "captions.csv"
+def test_a_row_that_was_cut_off_is_taken_away(here, cut):
+    path = here / "captions.csv"
     place = caption_table(path, False)
     place.write(Path("a.jpg"), caption())
     whole = path.read_bytes()
@@ -334,16 +443,16 @@ def test_a_row_that_was_cut_off_is_taken_away(tmp_path, cut):
 
 @pytest.mark.parametrize("content", [b"image,caption\na.jpg,mine\n", b"\xff", HEADER[:-1].encode()])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_table_of_somebody_else_stays(tmp_path, content, overwrite):
-    path = tmp_path / "captions.csv"
+def test_a_table_of_somebody_else_stays(here, content, overwrite):
+    path = here / "captions.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match="exists and is not a table of captions of ours"):
         caption_table(path, overwrite)
     assert path.read_bytes() == content
 
 
-def test_two_that_write_to_a_table_are_kept_apart(tmp_path):
-    path = tmp_path / "captions.csv"
+def test_two_that_write_to_a_table_are_kept_apart(here):
+    path = here / "captions.csv"
     first, second = caption_table(path, False), caption_table(path, False)
     first.write(Path("a.jpg"), caption())
     with pytest.raises(DataError, match="somebody else writes to it"):
@@ -356,8 +465,8 @@ def test_two_that_write_to_a_table_are_kept_apart(tmp_path):
     assert [row[0] for row in rows(path)] == ["path", "a.jpg", "b.jpg"]
 
 
-def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
-    path = tmp_path / "captions.csv"
+def test_a_full_disk_leaves_whole_rows(here, monkeypatch):
+    path = here / "captions.csv"
     place = caption_table(path, False)
     place.write(Path("a.jpg"), caption())
     before = path.read_bytes()
@@ -387,11 +496,47 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_a_table_without_a_folder_or_that_is_one(tmp_path):
+def test_a_table_without_a_folder_or_that_is_one(here):
     with pytest.raises(DataError, match="cannot be written"):
-        caption_table(tmp_path / "gone" / "a.csv", False)
+        caption_table(here / "gone" / "a.csv", False)
     with pytest.raises(DataError, match="cannot be written"):
-        caption_table(tmp_path, False)
+        caption_table(here, False)
+
+
+def test_a_photo_has_one_row_wherever_the_command_is_given(here, picture, monkeypatch):
+    image = picture("photos/a.jpg")
+    path = here / "photos" / "captions.csv"
+    (here / "link").symlink_to("photos")
+    caption_table(path, False).write(Path("photos/a.jpg"), caption())
+    assert rows(path)[1][0] == "a.jpg"
+    for same in (image, Path("link/a.jpg"), Path("photos/../photos/a.jpg")):
+        assert caption_table(path, False).look(same) is Held.OURS
+    monkeypatch.chdir(here / "photos")
+    for same in (Path("a.jpg"), Path("../link/a.jpg")):
+        assert caption_table(Path("captions.csv"), False).look(same) is Held.OURS
+
+
+def test_photos_of_the_same_name_have_a_row_each(here, picture, monkeypatch):
+    first, second = picture("one/a.jpg"), picture("two/a.jpg")
+    path = Path("../tables/captions.csv")
+    (here / "tables").mkdir()
+    for folder in (first.parent, second.parent):
+        monkeypatch.chdir(folder)
+        place = caption_table(path, False)
+        assert place.look(Path("a.jpg")) is Held.NOTHING
+        place.write(Path("a.jpg"), caption())
+        assert caption_table(path, False).look(Path("a.jpg")) is Held.OURS
+    assert [row[0] for row in rows(path)[1:]] == [str(first), str(second)]
+
+
+def test_a_row_names_the_photo_itself_behind_a_link(here, picture):
+    image = picture("far/away/a.jpg")
+    picture("a.jpg")
+    (here / "link").symlink_to(image.parent)
+    place = caption_table(Path("captions.csv"), False)
+    place.write(Path("link/../a.jpg").parent / "away" / "a.jpg", caption())
+    assert [row[0] for row in rows(Path("captions.csv"))[1:]] == ["far/away/a.jpg"]
+    assert place.look(Path("link/a.jpg")) is Held.OURS
 
 
 # All together, by the command
@@ -420,6 +565,22 @@ def test_one_bad_item_stops_none_and_nothing_is_done_twice(model, picture, tmp_p
     assert (code, len(out.splitlines())) == (0, 4)
     found = {p.name for p in photos.iterdir() if p.suffix in (".txt", ".xmp")}
     assert found == {"a.txt", "a.xmp", "b.txt", "b.xmp", "c.txt", "c.xmp", "mine.txt"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("all.txt", ["--sidecar-suffix", ".txt"]),
+        ("a.jpg.caption.txt", ["--sidecar"]),
+        ("a.jpg.xmp", ["--xmp"]),
+        ("a.XMP", ["--xmp-name", "photo.xmp"]),
+    ],
+)
+def test_a_table_is_not_called_like_what_is_written_beside(picture, name, options):
+    image = picture("a.jpg")
+    code, _, err = run("caption", image, "--csv", image.with_name(name), *options)
+    assert (code, "called so, too; choose another name" in err) == (2, True)
+    assert list(image.parent.iterdir()) == [image]
 
 
 def test_a_table_is_no_pipe(picture):

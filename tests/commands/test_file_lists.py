@@ -118,8 +118,24 @@ def test_other_commands_take_a_list_too(model, picture, tmp_path):
 def test_lists_that_cannot_be(model):
     code, _, err = piped(b"a.jpg\n", "caption", "-", "-", "-m", model)
     assert (code, "there is only one stdin" in err) == (2, True)
-    code, _, err = piped(b"\n", "caption", "-", "-m", model)
-    assert (code, "stdin has no paths" in err) == (1, True)
+    code, _, err = piped(b"\n", "rank-images", "a dog", "-", "-m", model)
+    assert (code, "stdin has no paths; give one a line" in err) == (1, True)
+
+
+def test_an_empty_list_is_nothing_to_caption_and_stops_no_others(model, picture):
+    nothing = "-: stdin has no paths, so there is nothing to do\n"
+    assert piped(b"", "caption", "-", "-m", model, "--xmp") == (0, "", nothing)
+    a = picture("a.jpg")
+    code, out, err = piped(b"\n", "caption", "-", a, "-m", model)
+    assert (code, out.startswith(f"{a}: "), "stdin" in err) == (0, True, False)
+
+
+def test_a_photo_that_is_named_several_times_is_captioned_once(model, picture, monkeypatch):
+    a, b = picture("photos/a.jpg"), picture("photos/b.jpg", seed=1)
+    monkeypatch.chdir(a.parent)
+    content = f"b.jpg\n{b}\n".encode()
+    _, out, _ = piped(content, "caption", "a.jpg", "-", a.parent, "./", "-m", model)
+    assert [line.split(": ")[0] for line in out.splitlines()] == ["a.jpg", "b.jpg"]
 
 
 @pytest.mark.parametrize("place", [0, 1, 3, 5])

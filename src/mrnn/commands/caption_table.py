@@ -2,6 +2,9 @@
 
 A run that was interrupted is gone on with by the same command: rows that are there stay, and their
 images are left out. A row that was cut off by a crash is taken away.
+
+Paths go from the table's folder on, and are whole where an image lies elsewhere: from wherever a
+command is given, the same image has the same row.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import csv
 import io
 import os
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from ..errors import DataError
@@ -28,16 +32,17 @@ def caption_table(path: Path, overwrite: bool) -> Place:
     """A CSV file of captions, begun anew to `overwrite`; raises DataError if it is not ours."""
     require_output(path)
     there = _read(path)
+    names = _Names(path.parent)
     size = len(there)  # of the file in bytes, as we left it
     kept: bytes | None = b"" if overwrite else _whole_rows(there)  # until we have written
-    done = _paths(kept or b"")
+    done = {names.identity(path.parent / row) for row in _paths(kept or b"")}
 
     def look(image: Path) -> Held:
-        return Held.OURS if _path(image) in done else Held.NOTHING
+        return Held.OURS if names.identity(image) in done else Held.NOTHING
 
     def write(image: Path, caption: Caption) -> None:
         nonlocal size, kept
-        row = _row(image, caption).encode()
+        row = _row(names.written(image), caption).encode()
         if kept is not None and not kept:
             row = _HEADER + row
         try:
@@ -52,14 +57,37 @@ def caption_table(path: Path, overwrite: bool) -> Place:
                 os.truncate(path, size)
             raise _unwritable(path, error.strerror) from None
         size += len(row)
-        done.add(_path(image))
+        done.add(names.identity(image))
 
     return Place(look, write)
 
 
-def _row(image: Path, caption: Caption) -> str:
+class _Names:
+    """What images are called in the table of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay
+        self._real = lru_cache(maxsize=1024)(os.path.realpath)
+
+    def identity(self, path: Path) -> str:
+        """One text for an image, through whatever links of folders its path leads."""
+        return _text(Path(self._real(path.parent), path.name))
+
+    def written(self, image: Path) -> str:
+        """The path of an image as its row has it."""
+        whole = Path(os.path.abspath(image))  # noqa: PTH100 - links stay
+        real = Path(self._real(image.parent), image.name)
+        if self._real(image.parent) != self._real(whole.parent):  # `..` behind a link
+            whole = real
+        for path, folder in ((whole, self._folder), (real, Path(self._real(self._folder)))):
+            if path.is_relative_to(folder):
+                return _text(path.relative_to(folder))
+        return _text(real)
+
+
+def _row(path: str, caption: Caption) -> str:
     values = {
-        "path": _path(image),
+        "path": path,
         "caption": caption.text,
         "sure": caption.sure,
         "main_word": caption.main_word,
@@ -73,9 +101,9 @@ def _row(image: Path, caption: Caption) -> str:
     return text.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _path(image: Path) -> str:
-    """An image's path in Unicode, as no spreadsheet takes it for a formula."""
-    text = os.fsencode(image).decode(errors="backslashreplace")
+def _text(path: Path) -> str:
+    """A path in Unicode, as no spreadsheet takes it for a formula."""
+    text = os.fsencode(path).decode(errors="backslashreplace")
     return f"./{text}" if text.startswith(_FORMULA) else text
 
 
@@ -115,7 +143,7 @@ def _is_utf8(content: bytes) -> bool:
 
 def _paths(content: bytes) -> set[str]:
     rows = csv.reader(io.StringIO(content.decode(), newline=""))
-    return {row[0] for row in rows if row}
+    return {row[0] for row in rows if row and "\0" not in row[0]} - {_COLUMNS[0]}
 
 
 def _unwritable(path: Path, reason: str | None) -> DataError:

@@ -11,7 +11,7 @@ import typer
 
 from ..config import MAX_LENGTH, Decoding
 from ..errors import ImageError, UsageError
-from ..images.finding import find_images, suffixes_told
+from ..images.finding import SIDECAR, find_images, printable, suffixes_told
 from .beforehand import require_images, require_model
 from .console import emit, exit_code, note, note_left_out, progress, reporting_errors
 from .file_lists import named
@@ -27,7 +27,7 @@ from .options import (
     Precision,
     Ratio,
 )
-from .places import Place, XmpName, pending, written
+from .places import Pending, Place, XmpName, pending, written
 
 if TYPE_CHECKING:
     from ..results import Caption
@@ -111,7 +111,7 @@ def caption(
         bool,
         typer.Option(
             "--overwrite",
-            help="Write what is ours again, and with --sidecar-suffix whatever is there.",
+            help="Write what is ours again, and with --sidecar-suffix any text there.",
         ),
     ] = False,
     exclude: Exclude = None,
@@ -145,12 +145,14 @@ def caption(
         no_repeat=no_repeat,
     )
     require_model(model, device, precision)
-    paths = named(paths)
+    paths = named(paths, or_none=True)
     places = list(_places(csv, overwrite, sidecar, sidecar_suffix, xmp, xmp_name, embed))
     if overwrite and not places:
         raise UsageError(
             "--overwrite goes with --csv, --sidecar, --sidecar-suffix, --xmp or --embed"
         )
+    if not paths:
+        return 0
     found = find_images(paths, exclude or ())
     note_left_out(found.left_out)
     require_images(found, paths)
@@ -159,10 +161,7 @@ def caption(
         count = sum(found.others.values())
         note(f"{count} files are not images by their suffix: left out ({told})")
     left = pending(found.images, places, overwrite)
-    if left.done:
-        note(f"{left.done} images have their caption already: left out")
-    if left.theirs:
-        note(f"{left.theirs} images have a description that is not ours: left as they are")
+    _note_done(left)
     results = _captions(left.images, left.faults, how, model, device, precision)
     failed = 0
     with progress("captioning", beside_output=True) as show:
@@ -195,6 +194,12 @@ def _places(
     if csv is not None:
         from .caption_table import caption_table
 
+        ends = {sidecar_suffix, SIDECAR if sidecar else None, ".xmp" if xmp or xmp_name else None}
+        if any(end and csv.name.lower().endswith(end.lower()) for end in ends):
+            raise UsageError(
+                f"--csv {printable(csv)}: files with a caption each are called so, too; choose "
+                "another name"
+            )
         yield caption_table(csv, overwrite)
     if sidecar:
         from .sidecars import marked_sidecars
@@ -212,6 +217,13 @@ def _places(
         from .xmp_files import embedded
 
         yield embedded()
+
+
+def _note_done(left: Pending) -> None:
+    if left.done:
+        note(f"{left.done} images have their caption already: left out")
+    if left.theirs:
+        note(f"{left.theirs} images have a description that is not ours: left as they are")
 
 
 def _captions(

@@ -14,10 +14,11 @@ from .console import note
 _STDIN = Path("-")
 
 
-def named(paths: Sequence[Path]) -> list[Path]:
+def named(paths: Sequence[Path], or_none: bool = False) -> list[Path]:
     """The paths, with those that stdin lists in the place of `-`.
 
-    Raises UsageError for a second `-`, DataError where the list is empty.
+    Raises UsageError for a second `-`; DataError where there are none at all, unless that is
+    nothing to do.
     """
     if _STDIN not in paths:
         return list(paths)
@@ -26,8 +27,10 @@ def named(paths: Sequence[Path]) -> list[Path]:
     if sys.stdin.isatty():
         note("reading paths from the terminal, one a line; Ctrl-D ends the list")
     listed = listed_paths(sys.stdin.buffer.read())
-    if not listed:
-        raise DataError("-: stdin has no paths; give one a line, or as find -print0 does")
+    if not listed and len(paths) == 1:
+        if not or_none:
+            raise DataError("-: stdin has no paths; give one a line, or as find -print0 does")
+        note("-: stdin has no paths, so there is nothing to do")
     at = paths.index(_STDIN)
     return [*paths[:at], *listed, *paths[at + 1 :]]
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..images.finding import SUFFIXES
+from ..images.kinds import HEAD, READABLE, kind_of
 
 # Of files that programs give a photo.xmp to, beside pictures that can be read.
 _RAW = frozenset(
@@ -22,9 +23,9 @@ Namesakes = Callable[[Path], list[str]]
 
 
 def namesakes(suffixes: frozenset[str]) -> Namesakes:
-    """A function that lists the other files of these kinds with the same stem as a picture.
+    """A function that lists the other files with the same stem as a picture.
 
-    What a folder holds is read once.
+    Those of these kinds, and pictures whatever their suffix. What a folder holds is read once.
     """
 
     @lru_cache(maxsize=16)
@@ -32,11 +33,24 @@ def namesakes(suffixes: frozenset[str]) -> Namesakes:
         found: dict[str, list[str]] = defaultdict(list)
         with suppress(OSError):
             for path in sorted(folder.iterdir()):
-                if path.suffix.lower() in suffixes:
-                    found[path.stem].append(path.name)
+                found[path.stem].append(path.name)
         return found
 
+    def is_kin(path: Path) -> bool:
+        return path.suffix.lower() in suffixes or _is_picture(path)
+
     def others(image: Path) -> list[str]:
-        return [name for name in by_stem(image.parent).get(image.stem, ()) if name != image.name]
+        names = by_stem(image.parent).get(image.stem, ())
+        return [name for name in names if name != image.name and is_kin(image.with_name(name))]
 
     return others
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file begins as one, and is no text that begins so: BMX, P2."""
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(HEAD)
+            return b"\0" in head and kind_of(head) in READABLE
+    return False

@@ -14,10 +14,16 @@ from ..errors import ImageError, UsageError
 from ..files import write_whole
 from ..images.finding import SIDECAR, SUFFIXES, printable
 from ..results import Caption
-from .namesakes import namesakes
+from .namesakes import WITH_XMP, namesakes
 from .places import Held, Place
 
 _MARK = "[mrnn "  # begins the last line of every sidecar that is ours
+_LONGEST = 1 << 20  # bytes of a text that is a caption, somebody else's too
+# Of files beside pictures that are texts, but no captions: settings of programs, data, pages.
+_DATA = frozenset(
+    {".json", ".jsonl", ".xml", ".csv", ".tsv", ".html", ".htm", ".svg", ".yaml", ".yml", ".toml"}
+    | {".aae", ".pp3", ".dop", ".arp", ".ini", ".py", ".db", ".sqlite", ".npy", ".npz", ".zip"}
+)
 
 
 def sidecar_of(image: Path) -> Path:
@@ -55,10 +61,8 @@ def plain_sidecars(suffix: str) -> Place:
     """Sidecars `photo.txt` that hold the caption alone; raises UsageError for a suffix."""
     if not suffix.startswith(".") or "/" in suffix or os.sep in suffix or suffix.endswith("."):
         raise UsageError(f"--sidecar-suffix {printable(suffix)}: it begins with a dot, as .txt")
-    if suffix.lower() in SUFFIXES:
-        raise UsageError(f"--sidecar-suffix {suffix}: that is how pictures are called")
-    if suffix.lower() == ".xmp":
-        raise UsageError("--sidecar-suffix .xmp: XMP is not plain text; that is --xmp")
+    if (taken := _taken(suffix.lower())) is not None:
+        raise UsageError(f"--sidecar-suffix {printable(suffix)}: {taken}")
     others = namesakes(SUFFIXES)
 
     def look(image: Path) -> Held:
@@ -75,6 +79,8 @@ def plain_sidecars(suffix: str) -> Place:
         if path.is_symlink() or not path.is_file() or path.samefile(image):
             what = "is a link, no file, or the image itself"
             raise ImageError("sidecar", f"{printable(path)}: {what}; left as it is")
+        if not _is_text(path):
+            raise ImageError("sidecar", f"{printable(path)}: is no plain text; left as it is")
         return Held.OURS
 
     def write(image: Path, caption: Caption) -> None:
@@ -85,6 +91,28 @@ def plain_sidecars(suffix: str) -> Place:
             raise _unwritable(path, error.strerror) from None
 
     return Place(look, write)
+
+
+def _taken(suffix: str) -> str | None:
+    """What files with this suffix are, if they are no captions."""
+    last = suffix[suffix.rindex(".") :]
+    if last in WITH_XMP:
+        return "that is how pictures and films are called"
+    if last == ".xmp":
+        return "XMP is not plain text; that is --xmp"
+    if suffix.endswith(SIDECAR):
+        return "that is how the files of --sidecar are called"
+    return "such files hold other data; choose another, as .txt" if last in _DATA else None
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file holds what a caption may be replaced in: a short text."""
+    try:
+        content = path.read_bytes() if path.stat().st_size <= _LONGEST else b"\0"
+        text = content.decode()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return all(c.isprintable() or c.isspace() for c in text.removeprefix("\ufeff"))
 
 
 def write_sidecar(image: Path, caption: str, perplexity: float) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ImageError
 from ..files import write_whole
-from ..images.embedding import has_iptc_caption, read_xmp, with_xmp
+from ..images.described import description_inside
+from ..images.embedding import read_xmp, with_xmp
 from ..images.finding import printable
 from ..images.reading import open_picture
 from ..images.xmp import LARGEST, Description, is_of_other_file, read_description, with_description
@@ -31,13 +31,10 @@ def xmp_sidecars(name: XmpName | None) -> Place:
 
     def look(image: Path) -> Held:
         path = _sidecar(image, name, others)
-        document = _read(path)
-        found = None if document is None else read_description(document, printable(path))
+        if os.path.lexists(path) and path.is_symlink():
+            raise _no_file(path)
         _require_writable(path, path.parent)
-        with suppress(ImageError):
-            if found is None and _inside(image) is Held.THEIRS:  # which a sidecar would hide
-                return Held.THEIRS
-        return _held(found)
+        return _held(_description(path), _told(image, others))
 
     def write(image: Path, caption: Caption) -> None:
         path = _sidecar(image, name, others)
@@ -49,12 +46,15 @@ def xmp_sidecars(name: XmpName | None) -> Place:
 
 def embedded() -> Place:
     """The pictures' own files, whose mode and dates stay; a link's target, not the link."""
+    others = namesakes(WITH_XMP)
 
     def look(image: Path) -> Held:
-        held = _inside(image)
+        with open_picture(image) as file:
+            read_xmp(file, printable(image))  # is it of a kind that takes one?
         path = image.resolve()
         _require_writable(path, path, path.parent)
-        return held
+        told = _told(image, others)
+        return _held(told[0], told)
 
     def write(image: Path, caption: Caption) -> None:
         name = printable(image)
@@ -68,38 +68,56 @@ def embedded() -> Place:
     return Place(look, write)
 
 
-def _held(found: Description | None) -> Held:
-    if found is None:
-        return Held.NOTHING
-    return Held.OURS if found.is_ours else Held.THEIRS
+def _told(image: Path, others: Namesakes) -> list[Description | None]:
+    """What all that speaks of an image alone says of it: its own file, then its sidecars.
+
+    Raises ImageError where that cannot be told.
+    """
+    full, stem = _spelt(image), _spelt(image.with_suffix(""))
+    own = [full] if _why_not_own(stem, image, others) else [full, stem]
+    return [description_inside(image), *map(_description, own)]
 
 
-def _inside(image: Path) -> Held:
-    """What the picture's own file says; raises ImageError where that cannot be told."""
-    name = printable(image)
-    with open_picture(image) as file:
-        document = read_xmp(file, name)
-        found = None if document is None else read_description(document, name)
-        if found is None and has_iptc_caption(file):
-            return Held.THEIRS
-    return _held(found)
+def _held(found: Description | None, told: list[Description | None]) -> Held:
+    """What a place has that says `found`; a text of the user's counts wherever it is."""
+    if any(description is not None and not description.is_ours for description in told):
+        return Held.THEIRS
+    return Held.NOTHING if found is None else Held.OURS
+
+
+def _description(path: Path) -> Description | None:
+    """What a sidecar says, if it is there."""
+    document = _read(path)
+    return None if document is None else read_description(document, printable(path))
 
 
 def _sidecar(image: Path, name: XmpName | None, others: Namesakes) -> Path:
     """Where the description of an image is, or is to be; raises ImageError for a shared file."""
-    full, stem = (_spelt(start) for start in (image, image.with_suffix("")))
+    full, stem = _spelt(image), _spelt(image.with_suffix(""))
     if name is XmpName.FULL or (name is None and os.path.lexists(full)):
         return full
+    if name is None and not os.path.lexists(stem):
+        return full
+    why = _why_not_own(stem, image, others)
+    if why is None:
+        return stem
+    if name is XmpName.STEM:
+        raise _of_other(stem, image, why)
+    return full
+
+
+def _why_not_own(stem: Path, image: Path, others: Namesakes) -> str | None:
+    """Why a sidecar of the stem is not, or would not be, of the image alone."""
     sharing = others(image)
-    if name is XmpName.STEM and sharing:
-        raise _of_other(stem, image, f"is shared with {', '.join(map(printable, sharing))}")
-    if not os.path.lexists(stem):
-        return stem if name is XmpName.STEM else full
-    document = None if sharing else _read(stem)
-    is_ours = document is not None and not is_of_other_file(document, image.suffix)
-    if name is XmpName.STEM and not is_ours:
-        raise _of_other(stem, image, "says that it is of a file with another suffix")
-    return stem if is_ours else full
+    whole = image.with_suffix("")  # of photo.jpg.png it is another one's whole name
+    if whole.suffix.lower() in WITH_XMP and whole.is_file():
+        sharing = [whole.name, *sharing]
+    if sharing:
+        return f"is shared with {', '.join(map(printable, sharing))}"
+    document = _read(stem)
+    if document is not None and is_of_other_file(document, image.suffix):
+        return "says that it is of a file with another suffix"
+    return None
 
 
 def _of_other(path: Path, image: Path, why: str) -> ImageError:
@@ -119,8 +137,8 @@ def _spelt(start: Path) -> Path:
 def _read(path: Path) -> bytes | None:
     if not os.path.lexists(path):
         return None
-    if path.is_symlink() or not path.is_file():
-        raise ImageError("sidecar", f"{printable(path)}: is a link or no file; left as it is")
+    if not path.is_file():
+        raise _no_file(path)
     try:
         with path.open("rb") as file:
             return file.read(LARGEST + 1)  # more is refused
@@ -128,6 +146,10 @@ def _read(path: Path) -> bytes | None:
         raise ImageError(
             "sidecar", f"{printable(path)}: cannot be read ({error.strerror})"
         ) from None
+
+
+def _no_file(path: Path) -> ImageError:
+    return ImageError("sidecar", f"{printable(path)}: is a link or no file; left as it is")
 
 
 def _replace(path: Path, text: bytes) -> None:

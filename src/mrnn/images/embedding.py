@@ -10,7 +10,6 @@ Samples and other metadata are not touched. What points to places in the file go
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -26,9 +25,7 @@ _LONGEST = 16 << 20  # bytes of an XMP document
 _JPEG_START = b"http://ns.adobe.com/xap/1.0/\0"
 _JPEG_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 _JPEG_MOST = 0xFFFF - 2 - len(_JPEG_START)  # bytes
-_APP0, _APP1, _APP2, _APP13, _SCAN, _JPEG_END = 0xE0, 0xE1, 0xE2, 0xED, 0xDA, 0xD9
-_IPTC = re.compile(rb"8BIM\x04\x04\0\0(.{4})", re.DOTALL)  # with its size
-_IPTC_CAPTION = re.compile(rb"\x1c\x02\x78(.{2})", re.DOTALL)  # the same
+_APP0, _APP1, _APP2, _SCAN, _JPEG_END = 0xE0, 0xE1, 0xE2, 0xDA, 0xD9
 _PNG_KEYWORD = b"XML:com.adobe.xmp\0"
 _WEBP_XMP_FLAG, _WEBP_ALPHA_FLAG = 0x04, 0x10
 
@@ -47,26 +44,6 @@ def read_xmp(file: IO[bytes], name: str) -> bytes | None:
     Raises ImageError: unsupported for kinds of files that we cannot put one into, damaged.
     """
     return _place(file, name)[1].document
-
-
-def has_iptc_caption(file: IO[bytes]) -> bool:
-    """Whether an open JPEG has a caption as IPTC had them before XMP; Picasa writes no others.
-
-    It is data set 2:120 of the IIM, in a Photoshop resource of an APP13 segment.
-    """
-    file.seek(0)
-    if kind_of(file.read(HEAD)) != "JPEG":
-        return False
-    for marker, start, end in _segments(file):
-        body = _bytes(file, start + 4, end) if marker == _APP13 else b""
-        for resource in _IPTC.finditer(body):
-            first = resource.end()
-            data = body[first : first + int.from_bytes(resource[1], "big")]
-            for caption in _IPTC_CAPTION.finditer(data):
-                at = caption.end()
-                if data[at : at + int.from_bytes(caption[1], "big")].strip(b" \0\r\n\t"):
-                    return True
-    return False
 
 
 def with_xmp(content: bytes, document: bytes, name: str) -> bytes:
@@ -127,7 +104,7 @@ def _only(places: list[_Place], otherwise: int) -> _Place:
 def _find_in_jpeg(file: IO[bytes]) -> _Place:
     found: list[_Place] = []
     after = 2
-    for marker, start, end in _segments(file):
+    for marker, start, end in jpeg_segments(file):
         body = _bytes(file, start + 4, end)
         if marker == _APP0 or (marker == _APP1 and body.startswith(b"Exif\0")):
             after = end
@@ -138,8 +115,8 @@ def _find_in_jpeg(file: IO[bytes]) -> _Place:
     return _only(found, after)
 
 
-def _segments(file: IO[bytes]) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of the segments before the first scan."""
+def jpeg_segments(file: IO[bytes]) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of the segments of a JPEG before the first scan."""
     at = 2
     for _ in range(_PARTS):
         head = _bytes(file, at, at + 4)
@@ -181,7 +158,7 @@ def _with_pictures_behind(content: bytes, at: int, grown: int) -> bytes:
 
     It has the size of the first one, and places of the others from the directory itself on.
     """
-    for marker, start, end in _segments(io.BytesIO(content)):
+    for marker, start, end in jpeg_segments(io.BytesIO(content)):
         if marker != _APP2 or content[start + 4 : start + 8] != b"MPF\0":
             continue
         base = start + 8
@@ -213,21 +190,27 @@ def _pictures(body: bytearray, order: str) -> Iterator[int]:
 def _find_in_png(file: IO[bytes]) -> _Place:
     found: list[_Place] = []
     after = 8
-    at = 8
-    for _ in range(_PARTS):
-        head = _bytes(file, at, at + 8)
-        size, kind = int.from_bytes(head[:4], "big"), head[4:]
-        end = at + 12 + size
-        if len(head) < 8 or not kind.isalpha():
-            break
+    for kind, at, end in png_chunks(file):
         if kind == b"IHDR":
             after = end
         elif kind == b"iTXt" and _bytes(file, at + 8, at + 26) == _PNG_KEYWORD:
             body = _bytes(file, at + 8 + len(_PNG_KEYWORD), end - 4)
             found.append(_Place(at, end, _png_text(body)))
-        elif kind == b"IEND":
-            return _only(found, after)
-        at = end
+    return _only(found, after)
+
+
+def png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of the chunks of a PNG before its last one."""
+    at = 8
+    for _ in range(_PARTS):
+        head = _bytes(file, at, at + 8)
+        size, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if len(head) < 8 or not kind.isalpha():
+            break
+        if kind == b"IEND":
+            return
+        yield kind, at, at + 12 + size
+        at += 12 + size
     raise _BadLayoutError("its chunks are not in order")
 
 
@@ -317,3 +300,4 @@ _KINDS: Mapping[str, _Kind] = {
     "PNG": _Kind(_find_in_png, _write_in_png),
     "WebP": _Kind(_find_in_webp, _write_in_webp),
 }
+WRITABLE = frozenset(_KINDS)

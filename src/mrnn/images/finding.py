@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from glob import iglob
@@ -144,23 +144,37 @@ def find_images(
     A folder is walked recursively in sorted order; skipped are hidden entries, those that devices
     and programs keep there, and those that a pattern of `exclude` matches (`*` is any text, slashes
     too) or names, as `anchored` has it. Links to files are followed, links to folders once. What is
-    named in `paths` is always listed.
+    named in `paths` is always listed; what lies under several of them is listed once.
     """
     images: list[Path] = []
     errors: list[tuple[Path, ImageError]] = []
     patterns = anchored(exclude, [Path(path) for path in paths])
     sieve = Sieve(tuple(patterns), Counter(dict.fromkeys(filter(None, patterns), 0)))
     others: Counter[str] = Counter()
+    is_new = _is_new() if len(paths) > 1 else lambda _: True
     for given in map(Path, paths):
         if not _is_folder(given):
-            images.append(given)
+            if is_new(given):
+                images.append(given)
             continue
-        for path in _walk(given, sieve.at(given), errors):
+        for path in filter(is_new, _walk(given, sieve.at(given), errors)):
             if path.suffix.lower() in SUFFIXES:
                 images.append(path)
             elif not path.name.endswith(SIDECAR) and path.suffix.lower() != _XMP:
                 others[path.suffix.lower()] += 1
     return FoundImages(tuple(images), tuple(errors), others, sieve.counts)
+
+
+def _is_new() -> Callable[[Path], bool]:
+    """A function that tells whether a path is none of those before, however it is written."""
+    seen: set[str] = set()
+
+    def is_new(path: Path) -> bool:
+        before = len(seen)
+        seen.add(os.path.abspath(path))  # noqa: PTH100 - links stay
+        return len(seen) > before
+
+    return is_new
 
 
 def suffixes_told(others: Mapping[str, int]) -> str:

@@ -62,7 +62,7 @@ Name = tuple[str, str]  # a namespace and a name in it
 class Description:
     """What an XMP document says of its picture where no language is asked for."""
 
-    text: str
+    text: str  # empty where ours was taken away by the user
     is_ours: bool
 
 
@@ -70,9 +70,9 @@ def read_description(document: bytes, name: str) -> Description | None:
     """The description of an XMP document; None where there is none.
 
     `name` is for messages. Raises ImageError (code xmp) for what is no XMP document, or none that
-    could be written to.
+    could be written to; a blank one is as good as none.
     """
-    return _Document(document, name).description()
+    return None if _is_blank(document) else _Document(document, name).description()
 
 
 def with_description(document: bytes | None, text: str, name: str) -> bytes:
@@ -83,13 +83,17 @@ def with_description(document: bytes | None, text: str, name: str) -> bytes:
     """
     if _IMPOSSIBLE.search(text):
         raise ImageError("xmp", f"{name}: the caption has a character that XML cannot hold")
-    if document is None or not document.strip(b" \t\r\n"):
+    if document is None or _is_blank(document):
         document = _NEW
     found = _Document(document, name)
     description = found.description()
     if description is not None and not description.is_ours:
         raise ImageError("described", f"{name}: {_not_ours(description.text)}")
     return found.edited(text)
+
+
+def _is_blank(document: bytes) -> bool:
+    return not document.strip(b" \t\r\n")
 
 
 def is_of_other_file(document: bytes, suffix: str) -> bool:
@@ -140,9 +144,11 @@ class _Document:
             raise self._fault("its dc:description is not a text a language")
 
     def description(self) -> Description | None:
-        """What there is, blank ones left out."""
-        text = self._text()
-        return None if text is None or not text.strip() else Description(text, text in self._told())
+        """What there is, blank ones left out; an empty one of ours where it was taken away."""
+        text, told = self._text(), self._told()
+        if text is None or not text.strip():
+            return Description("", True) if told else None
+        return Description(text, text in told)
 
     def edited(self, text: str) -> bytes:
         """The document's bytes with this description, in its own encoding."""
