@@ -334,6 +334,16 @@ def test_patterns_are_remembered(library, photos):
     assert library.add(exclude=[""]).files == 8
 
 
+def test_a_single_pattern_is_one_and_not_its_letters(library, photos):
+    library.add([photos])
+    assert library.add([photos], exclude="bad.*").left_out == {"bad.*": 1}
+    assert library.catalogue.exclude() == ["bad.*"]
+    for wrong in (7, photos, [photos], b"*.png", [None]):
+        with pytest.raises(UsageError, match=r"a pattern is text, and \w+ is none: exclude="):
+            library.add([photos], exclude=wrong)
+    assert library.catalogue.exclude() == ["bad.*"]
+
+
 def test_a_pattern_that_is_a_path_from_here_is_remembered_elsewhere(library, photos, monkeypatch):
     monkeypatch.chdir(photos.parent)
     assert library.add([photos], exclude=[f"./{photos.name}/a"]).files == 5
