@@ -33,7 +33,7 @@ from .results import Caption, Explanation, Match, Ranking, Score
 from .scoring.first_order import anchors
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
 from .scoring.queries import ANCHORS, Query, open_query
-from .scoring.ranking import sentences_for
+from .scoring.ranking import require_places, sentences_for
 from .scoring.runners_up import with_alternatives
 from .scoring.sentence_scores import score_sentences
 from .scoring.trust import Trust
@@ -159,7 +159,7 @@ class Captioner:
         found = self.writer.write(terms, how, prefix, generator)
         return self.trust.judged(found, terms) if sure else found
 
-    def score(self, image: PictureLike, sentences: Sequence[str]) -> list[Score]:
+    def score(self, image: PictureLike, sentences: Iterable[str]) -> list[Score]:
         """Score sentences against one image, in order; raises ImageError.
 
         Words outside the vocabulary count as the unknown word in log P(s | I), and not at all in
@@ -169,22 +169,23 @@ class Captioner:
         >>> [len(score.words) for score in scores]
         [6, 6]
         """
-        require_several(sentences, "sentences")
+        sentences = _listed(sentences)
         return self.score_feature(self._feature(image), sentences)
 
     def score_feature(
-        self, feature: np.ndarray, sentences: Sequence[str], priors: np.ndarray | None = None
+        self, feature: np.ndarray, sentences: Iterable[str], priors: np.ndarray | None = None
     ) -> list[Score]:
         """Score sentences against one encoder feature (D,), in order.
 
         With their `log_priors`, which are nearly all the work, if these are at hand.
         """
+        sentences = _listed(sentences)
         priors = self.log_priors(sentences) if priors is None else priors
         return score_sentences(self.model, self.vocabulary, feature, sentences, priors)
 
-    def log_priors(self, sentences: Sequence[str]) -> np.ndarray:
+    def log_priors(self, sentences: Iterable[str]) -> np.ndarray:
         """Log P(s) of the known words of each sentence, whatever the image is: (S,), nats."""
-        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
+        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in _listed(sentences)])
         return log_prior(self.model, corpus, self.prior_terms)
 
     def explain(
@@ -251,15 +252,15 @@ class Captioner:
         known = self.vocabulary.encode_known(sentence)
         return not self.unknown_words(sentence) or bool(self.trust.content_words[known].any())
 
-    def log_ratios(self, features: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
+    def log_ratios(self, features: np.ndarray, sentences: Iterable[str]) -> np.ndarray:
         """`Score.log_ratio` of every sentence for every feature (I, D): (S, I), nats."""
-        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
+        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in _listed(sentences)])
         scores = log_likelihoods(self.model, corpus, image_terms(self.model, features))
         prior = log_prior(self.model, corpus, self.prior_terms)
         return scores - prior[:, None]
 
     def rank_sentences(
-        self, image: PictureLike, sentences: Sequence[str], k: int | None = None
+        self, image: PictureLike, sentences: Iterable[str], k: int | None = None
     ) -> Ranking:
         """The k sentences (or all) that fit an image best, by P(s|I)/P(s) (paper sec. 6).
 
@@ -270,17 +271,18 @@ class Captioner:
         >>> [match.rank for match in captioner.rank_sentences("holiday.jpg", sentences).matches]
         [1, 2]
         """
-        _require_places(k)  # before the image is read
-        require_several(sentences, "sentences")
+        require_places(k)  # before the image is read
+        sentences = _listed(sentences)
         seen = self._look(image)
         terms = self.terms_of_features(self.encoder.encode(seen.pixels[None]))
         return self.rank_sentences_for(seen.name, terms, sentences, k)
 
     def rank_sentences_for(
-        self, query: str, terms: np.ndarray, sentences: Sequence[str], k: int | None = None
+        self, query: str, terms: np.ndarray, sentences: Iterable[str], k: int | None = None
     ) -> Ranking:
         """What `rank_sentences` gives for an image's terms (1, M); `query` names the image."""
-        _require_places(k)
+        require_places(k)
+        sentences = _listed(sentences)
         corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
         found = zip(*sentences_for(self.model, corpus, terms, self.prior_terms, k), strict=True)
         matches = [
@@ -312,7 +314,7 @@ class Captioner:
         >>> len(ranking.matches)
         1
         """
-        _require_places(k)
+        require_places(k)
         require_several(images, "images")
         images = list(images)
         names: list[str] = []
@@ -405,12 +407,8 @@ class Captioner:
             looked_at = time.perf_counter()
             features = [found for _, found in batch if isinstance(found, np.ndarray)]
             captions = iter(self._generate(features, how, prefix, generator) if features else ())
-            times = looked_at - started, time.perf_counter() - looked_at
-            _LOG.info(
-                "%d images: read and encoded in %.2f s, put into words in %.2f s",
-                len(batch),
-                *times,
-            )
+            told = len(batch), looked_at - started, time.perf_counter() - looked_at
+            _LOG.info("%d images: read and encoded in %.2f s, put into words in %.2f s", *told)
             for name, found in batch:
                 if isinstance(found, ImageError):
                     yield found
@@ -444,9 +442,10 @@ def _of(seen: Seen, caption: Caption) -> Caption:
     return replace(caption, image=seen.name, thumbnail=thumbnail)
 
 
-def _require_places(k: int | None) -> None:
-    if k is not None and k < 1:
-        raise UsageError(f"k must be 1 or more, not {k}")
+def _listed(sentences: Iterable[str]) -> list[str]:
+    """Sentences of any kind of list, by their places; raises UsageError for a single one."""
+    require_several(sentences, "sentences")
+    return list(sentences)
 
 
 def load(

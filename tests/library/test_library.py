@@ -875,7 +875,7 @@ def test_k(library, photos, k):
 def test_k_below_one(library, photos, k):
     library.add([photos])
     for use in (lambda: library.search(SENTENCE, k), lambda: library.like(photos / "a/0.png", k)):
-        with pytest.raises(UsageError, match=f"k must be 1 or more, not {k}"):
+        with pytest.raises(UsageError, match=f"k must be a whole number, 1 or more, not {k}"):
             use()
 
 

@@ -79,13 +79,19 @@ def require_one(picture: object, instead: str) -> None:
 
 
 def require_several(things: object, what: str) -> None:
-    """Raise UsageError for a single one, whose letters or rows would be taken for several."""
+    """Raise UsageError for a single one, whose letters or rows would be taken for several.
+
+    Also for what holds nothing at all, as None.
+    """
+    kind = type(things).__name__
     if _is_one(things):
         short = isinstance(things, str | os.PathLike) or (
             isinstance(things, bytes) and len(things) < 100
         )
         shown = f"give [{things!r}]" if short else "put it into a list"
-        raise UsageError(f"{what} are one {type(things).__name__}, not several: {shown}")
+        raise UsageError(f"{what} are one {kind}, not several: {shown}")
+    if not isinstance(things, Iterable):
+        raise UsageError(f"{what} are meant, not a {kind}: give a list")
 
 
 def _is_one(thing: object) -> bool:

@@ -29,7 +29,7 @@ from ..images.given import PictureLike
 from ..images.looking import look
 from ..model.blocks import one_thread
 from ..model.chance import MatchRule
-from ..scoring.ranking import Stage
+from ..scoring.ranking import Stage, require_places
 from ..words.text import tokenise
 from .away import is_there
 from .catalogue import CATALOGUE, VECTORS, Catalogue, open_catalogue
@@ -253,7 +253,7 @@ class Library:
         1 a ...
         2 a ...
         """
-        _require_places(k)
+        require_places(k)
         if not tokenise(sentence):
             raise UsageError(f"{sentence!r} has no words to search for")
         now = self._now(among)
@@ -302,7 +302,7 @@ class Library:
         self, query: str, term: np.ndarray, k: int = 10, among: Filter = EVERY
     ) -> Results:
         """What `like` gives for the image term (1, M) of another picture, which `query` names."""
-        _require_places(k)
+        require_places(k)
         now = self._now(among)
         rows, cosines = now.index.nearest(term[0], k)
         figures = {
@@ -466,11 +466,6 @@ def _forget_lost(catalogue: Catalogue, store: VectorStore) -> None:
         with catalogue.transaction():
             catalogue.forget_rows(lost)
         store.fill(lost)
-
-
-def _require_places(k: int) -> None:
-    if k < 1:
-        raise UsageError(f"k must be 1 or more, not {k}")
 
 
 def _require_sight(captioner: Captioner) -> None:
