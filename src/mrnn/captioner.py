@@ -17,7 +17,7 @@ from .config import SHIPPED, Decoding
 from .devices import processors
 from .errors import BundleError, ImageError, UsageError
 from .explanation.evidence import find_evidence
-from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
+from .images.encoders import Encoder
 from .images.finding import printable
 from .images.given import PictureLike, require_several
 from .images.looking import Seen, encode_given, look
@@ -25,6 +25,7 @@ from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
 from .model.bundle import Bundle, identity_of, load_bundle
 from .model.directory import find_bundle
 from .model.generate import State, Step
+from .model.image_network import open_image_network
 from .model.nearest_words import nearest_words
 from .onnx_sessions import choose_device
 from .pages.html import jpeg
@@ -275,7 +276,8 @@ class Captioner:
         sentences = _listed(sentences)
         seen = self._look(image)
         terms = self.terms_of_features(self.encoder.encode(seen.pixels[None]))
-        return self.rank_sentences_for(seen.name, terms, sentences, k)
+        ranking = self.rank_sentences_for(seen.name, terms, sentences, k)
+        return replace(ranking, in_memory=seen.small is not None)
 
     def rank_sentences_for(
         self, query: str, terms: np.ndarray, sentences: Iterable[str], k: int | None = None
@@ -320,20 +322,19 @@ class Captioner:
         names: list[str] = []
         errors: list[tuple[str, ImageError]] = []
         features: list[np.ndarray] = []
-        at_hand: dict[str, PictureLike] = {}
+        at_hand: list[PictureLike] = []
         encoded = zip(encode_given(images, self.encoder), images, strict=True)
         while batch := list(islice(encoded, _BATCH)):
-            for (name, found), image in batch:
-                if isinstance(found, ImageError):
-                    errors.append((name, found))
+            for one, image in batch:
+                if isinstance(one.found, ImageError):
+                    errors.append((one.name, one.found))
                 else:
-                    names.append(name)
-                    features.append(found)
-                    at_hand[name] = image
+                    names.append(one.name)
+                    features.append(one.found)
+                    at_hand.append(image)
             on_progress(len(names) + len(errors), len(images))
-        ranking = self.rank_features(sentence, names, features, k)
-        matches = with_thumbnails(ranking.matches, at_hand)
-        return replace(ranking, matches=matches, errors=tuple(errors))
+        ranking = self.rank_features(sentence, names, features, k, at_hand)
+        return replace(ranking, errors=tuple(errors))
 
     def rank_features(
         self,
@@ -341,19 +342,24 @@ class Captioner:
         names: Sequence[str],
         features: Sequence[np.ndarray],
         k: int | None = None,
+        images: Sequence[PictureLike] = (),
     ) -> Ranking:
-        """What `rank_images` gives for encoder features (D,) of images with these names."""
+        """What `rank_images` gives for encoder features (D,) of images with these names.
+
+        The images themselves are for matches that show them.
+        """
         unknown = self.unknown_words(sentence)
         if not features or not self.understands(sentence):
             return Ranking(sentence, (), unknown=unknown)
         terms = self.terms_of_features(np.stack(features))
-        matches = [
+        found = self.rank_terms(sentence, terms, k)
+        matches = tuple(
             Match(rank, names[i], logprob, perplexity, ratio)
-            for rank, (i, logprob, perplexity, ratio) in enumerate(
-                self.rank_terms(sentence, terms, k), 1
-            )
-        ]
-        return Ranking(sentence, tuple(matches), unknown=unknown)
+            for rank, (i, logprob, perplexity, ratio) in enumerate(found, 1)
+        )
+        if images:
+            matches = with_thumbnails(matches, [images[i] for i, *_ in found])
+        return Ranking(sentence, matches, unknown=unknown)
 
     def rank_terms(
         self, sentence: str, terms: np.ndarray, k: int | None = None
@@ -405,15 +411,15 @@ class Captioner:
         started = time.perf_counter()
         while batch := list(islice(encoded, _BATCH)):
             looked_at = time.perf_counter()
-            features = [found for _, found in batch if isinstance(found, np.ndarray)]
+            features = [one.found for one in batch if isinstance(one.found, np.ndarray)]
             captions = iter(self._generate(features, how, prefix, generator) if features else ())
             told = len(batch), looked_at - started, time.perf_counter() - looked_at
             _LOG.info("%d images: read and encoded in %.2f s, put into words in %.2f s", *told)
-            for name, found in batch:
-                if isinstance(found, ImageError):
-                    yield found
+            for one in batch:
+                if isinstance(one.found, ImageError):
+                    yield one.found
                 else:
-                    yield replace(next(captions), image=name)
+                    yield replace(next(captions), image=one.name, in_memory=one.in_memory)
             started = time.perf_counter()
 
     def _generate(
@@ -439,7 +445,7 @@ def _opened_again(source: str, device: str, precision: int, identity: str) -> Ca
 def _of(seen: Seen, caption: Caption) -> Caption:
     """A caption that knows its picture."""
     thumbnail = "" if seen.small is None else jpeg(seen.small)
-    return replace(caption, image=seen.name, thumbnail=thumbnail)
+    return replace(caption, image=seen.name, thumbnail=thumbnail, in_memory=seen.small is not None)
 
 
 def _listed(sentences: Iterable[str]) -> list[str]:
@@ -465,23 +471,7 @@ def load(
     where = choose_device("cpu" if precision == 8 and device == "auto" else device)
     directory = find_bundle(os.fspath(model))
     bundle = load_bundle(directory)
-    identity, file = bundle.encoder, bundle.encoder_file
-    encoder = (
-        features_only(bundle.model.config.feature)
-        if identity.name == FEATURES
-        else reopen_encoder(
-            identity.name, identity.digest, file, identity.preprocessing, where, precision
-        )
-    )
-    ours = bundle.encoder.preprocessing.size, bundle.model.config.feature
-    theirs = encoder.preprocessing.size, encoder.dimension
-    if ours != theirs:
-        raise BundleError(
-            f"{printable(directory)}: input {ours[0]} pixels and feature {ours[1]}, but "
-            f"{encoder.name} has {theirs[0]} and {theirs[1]}; get a fresh copy of the bundle"
-        )
-    # The bundle's preprocessing rules, whatever the encoder's own default has become.
-    encoder = replace(encoder, preprocessing=bundle.encoder.preprocessing)
+    encoder = open_image_network(bundle, directory, where, precision)
     name = os.fspath(model)
     source = name if name in SHIPPED else os.path.abspath(name)  # noqa: PTH100 - links stay
     _LOG.info(

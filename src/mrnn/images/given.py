@@ -49,8 +49,8 @@ def given(picture: PictureLike, at_least: int | None = None, name: str = "<image
 
     What is decoded may be reduced to no less than `at_least` pixels a side.
     """
-    if isinstance(picture, str | os.PathLike):
-        path = os.fsdecode(picture)
+    if is_path(picture):
+        path = os.fsdecode(cast(str, picture))
         return Given(path, Path(path))
     name = _own_name(picture) or name
     try:
@@ -64,9 +64,9 @@ def each_given(pictures: Iterable[PictureLike], at_least: int | None = None) -> 
     return (given(picture, at_least, f"<images[{i}]>") for i, picture in enumerate(pictures))
 
 
-def is_file_name(name: str) -> bool:
-    """Whether the name of a picture is a path: not one that `given` made up."""
-    return name != "" and not (name.startswith("<") and name.endswith(">"))
+def is_path(picture: object) -> bool:
+    """Whether a picture is named, and not in memory."""
+    return isinstance(picture, str | os.PathLike)
 
 
 def require_one(picture: object, instead: str) -> None:
