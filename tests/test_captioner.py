@@ -239,11 +239,11 @@ def test_equal_sentences_keep_their_order(captioner, picture):
     assert [match.item for match in found] == many[:3]
 
 
-@pytest.mark.parametrize("k", [0, -1])
+@pytest.mark.parametrize("k", [0, -1, 1.5, "3"])
 def test_no_places_are_refused_before_any_picture_is_read(captioner, tmp_path, k):
-    with pytest.raises(UsageError, match=f"k must be 1 or more, not {k}"):
+    with pytest.raises(UsageError, match=f"k must be a whole number, 1 or more, not {k!r}"):
         captioner.rank_sentences(tmp_path / "gone.jpg", ["a dog"], k)
-    with pytest.raises(UsageError, match=f"k must be 1 or more, not {k}"):
+    with pytest.raises(UsageError, match=f"k must be a whole number, 1 or more, not {k!r}"):
         captioner.rank_images("a dog", [tmp_path / "gone.jpg"], k)
 
 
@@ -493,6 +493,53 @@ def test_one_where_several_are_meant_is_refused(captioner, picture, one):
         captioner.score(picture("a.jpg"), one)
     with said:
         captioner.rank_sentences(picture("a.jpg"), one)
+
+
+class Series:
+    """As pandas has it: by labels, in an order of its own, and neither true nor false."""
+
+    def __init__(self, values: list[str], labels: list[int]) -> None:
+        self.values, self.labels = values, labels
+
+    def __iter__(self):
+        return iter(self.values)
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, label):
+        return self.values[self.labels.index(label)]
+
+    def __bool__(self):
+        raise ValueError("The truth value of a Series is ambiguous")
+
+
+def test_sentences_may_be_any_kind_of_list(captioner, picture):
+    photo, said = picture("a.jpg"), ["a dog runs", "the cat sits", "snow"]
+    scores, ranking = captioner.score(photo, said), captioner.rank_sentences(photo, said)
+    feature = captioner.encoder.encode(captioner._look(photo).pixels[None])
+    for make in (
+        lambda: Series(said, [2, 0, 1]),
+        lambda: np.array(said, dtype=object),
+        lambda: iter(said),
+        lambda: dict.fromkeys(said),
+    ):
+        assert captioner.score(photo, make()) == scores
+        assert captioner.rank_sentences(photo, make()) == ranking
+        assert captioner.score_feature(feature[0], make()) == scores
+        assert captioner.log_ratios(feature, make()).shape == (3, 1)
+
+
+@pytest.mark.parametrize("none", [None, 3])
+def test_what_is_no_list_is_refused(captioner, picture, none):
+    said = pytest.raises(UsageError, match=r"^\w+ are meant, not a \w+: give a list$")
+    with said:
+        captioner.caption_many(none)
+    with said:
+        captioner.rank_images("a dog", none)
+    for method in (captioner.score, captioner.rank_sentences):
+        with said:
+            method(picture("a.jpg"), none)
 
 
 def test_a_caption_as_text_is_its_sentence(captioner, picture):

@@ -141,6 +141,30 @@ def test_the_picture_of_a_caption_is_its_own(captioner, photos, monkeypatch, tmp
     assert "<img" not in shown(replace(caption, image="", thumbnail=""))
 
 
+def test_a_file_that_has_the_name_of_a_picture_in_memory_is_not_shown(captioner, photos):
+    """A member of an archive, and an image of Pillow that was changed since it was opened."""
+    Image.new("RGB", (30, 20), "red").save(photos[0])
+    blue, lime = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (30, 20), "blue").save(blue, "PNG")
+    Image.new("RGB", (30, 20), "lime").save(lime, "PNG")
+    blue.name = lime.name = str(photos[0])
+    painted = Image.open(photos[0])
+    painted.paste("black", (0, 0, 30, 20))
+    pictures = [blue, lime, painted, photos[0]]
+    for result in captioner.caption_many(pictures[:3]):
+        assert result.image == str(photos[0])
+        assert "<img" not in shown(result)
+    for picture in pictures[:3]:
+        assert "<img" not in shown(captioner.rank_sentences(picture, SENTENCES))
+    ranking = captioner.rank_images("a", pictures)
+    seen = []
+    for content in re.findall(r"base64,([^\"]+)", shown(ranking)):
+        kept = Image.open(io.BytesIO(base64.b64decode(content)))
+        seen.append(tuple(round(level / 255) for level in kept.resize((1, 1)).getpixel((0, 0))))
+    assert sorted(seen) == [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
+    assert {m.in_memory for m in ranking.matches if not m.thumbnail} == {False}
+
+
 def test_a_ranking_in_a_notebook(captioner, photos):
     vars(captioner.trust)["content_words"] = np.ones(len(captioner.vocabulary), dtype=bool)
     sentences = shown(captioner.rank_sentences(photos[0], ["the cat <b> sits & zebras"]))

@@ -17,7 +17,7 @@ from .config import SHIPPED, Decoding
 from .devices import processors
 from .errors import BundleError, ImageError, UsageError
 from .explanation.evidence import find_evidence
-from .images.encoders import FEATURES, Encoder, features_only, reopen_encoder
+from .images.encoders import Encoder
 from .images.finding import printable
 from .images.given import PictureLike, require_several
 from .images.looking import Seen, encode_given, look
@@ -25,6 +25,7 @@ from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
 from .model.bundle import Bundle, identity_of, load_bundle
 from .model.directory import find_bundle
 from .model.generate import State, Step
+from .model.image_network import open_image_network
 from .model.nearest_words import nearest_words
 from .onnx_sessions import choose_device
 from .pages.html import jpeg
@@ -33,7 +34,7 @@ from .results import Caption, Explanation, Match, Ranking, Score
 from .scoring.first_order import anchors
 from .scoring.likelihoods import OnProgress, image_terms, log_likelihoods, log_prior
 from .scoring.queries import ANCHORS, Query, open_query
-from .scoring.ranking import sentences_for
+from .scoring.ranking import require_places, sentences_for
 from .scoring.runners_up import with_alternatives
 from .scoring.sentence_scores import score_sentences
 from .scoring.trust import Trust
@@ -159,7 +160,7 @@ class Captioner:
         found = self.writer.write(terms, how, prefix, generator)
         return self.trust.judged(found, terms) if sure else found
 
-    def score(self, image: PictureLike, sentences: Sequence[str]) -> list[Score]:
+    def score(self, image: PictureLike, sentences: Iterable[str]) -> list[Score]:
         """Score sentences against one image, in order; raises ImageError.
 
         Words outside the vocabulary count as the unknown word in log P(s | I), and not at all in
@@ -169,22 +170,23 @@ class Captioner:
         >>> [len(score.words) for score in scores]
         [6, 6]
         """
-        require_several(sentences, "sentences")
+        sentences = _listed(sentences)
         return self.score_feature(self._feature(image), sentences)
 
     def score_feature(
-        self, feature: np.ndarray, sentences: Sequence[str], priors: np.ndarray | None = None
+        self, feature: np.ndarray, sentences: Iterable[str], priors: np.ndarray | None = None
     ) -> list[Score]:
         """Score sentences against one encoder feature (D,), in order.
 
         With their `log_priors`, which are nearly all the work, if these are at hand.
         """
+        sentences = _listed(sentences)
         priors = self.log_priors(sentences) if priors is None else priors
         return score_sentences(self.model, self.vocabulary, feature, sentences, priors)
 
-    def log_priors(self, sentences: Sequence[str]) -> np.ndarray:
+    def log_priors(self, sentences: Iterable[str]) -> np.ndarray:
         """Log P(s) of the known words of each sentence, whatever the image is: (S,), nats."""
-        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
+        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in _listed(sentences)])
         return log_prior(self.model, corpus, self.prior_terms)
 
     def explain(
@@ -251,15 +253,15 @@ class Captioner:
         known = self.vocabulary.encode_known(sentence)
         return not self.unknown_words(sentence) or bool(self.trust.content_words[known].any())
 
-    def log_ratios(self, features: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
+    def log_ratios(self, features: np.ndarray, sentences: Iterable[str]) -> np.ndarray:
         """`Score.log_ratio` of every sentence for every feature (I, D): (S, I), nats."""
-        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
+        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in _listed(sentences)])
         scores = log_likelihoods(self.model, corpus, image_terms(self.model, features))
         prior = log_prior(self.model, corpus, self.prior_terms)
         return scores - prior[:, None]
 
     def rank_sentences(
-        self, image: PictureLike, sentences: Sequence[str], k: int | None = None
+        self, image: PictureLike, sentences: Iterable[str], k: int | None = None
     ) -> Ranking:
         """The k sentences (or all) that fit an image best, by P(s|I)/P(s) (paper sec. 6).
 
@@ -270,17 +272,19 @@ class Captioner:
         >>> [match.rank for match in captioner.rank_sentences("holiday.jpg", sentences).matches]
         [1, 2]
         """
-        _require_places(k)  # before the image is read
-        require_several(sentences, "sentences")
+        require_places(k)  # before the image is read
+        sentences = _listed(sentences)
         seen = self._look(image)
         terms = self.terms_of_features(self.encoder.encode(seen.pixels[None]))
-        return self.rank_sentences_for(seen.name, terms, sentences, k)
+        ranking = self.rank_sentences_for(seen.name, terms, sentences, k)
+        return replace(ranking, in_memory=seen.small is not None)
 
     def rank_sentences_for(
-        self, query: str, terms: np.ndarray, sentences: Sequence[str], k: int | None = None
+        self, query: str, terms: np.ndarray, sentences: Iterable[str], k: int | None = None
     ) -> Ranking:
         """What `rank_sentences` gives for an image's terms (1, M); `query` names the image."""
-        _require_places(k)
+        require_places(k)
+        sentences = _listed(sentences)
         corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
         found = zip(*sentences_for(self.model, corpus, terms, self.prior_terms, k), strict=True)
         matches = [
@@ -312,26 +316,25 @@ class Captioner:
         >>> len(ranking.matches)
         1
         """
-        _require_places(k)
+        require_places(k)
         require_several(images, "images")
         images = list(images)
         names: list[str] = []
         errors: list[tuple[str, ImageError]] = []
         features: list[np.ndarray] = []
-        at_hand: dict[str, PictureLike] = {}
+        at_hand: list[PictureLike] = []
         encoded = zip(encode_given(images, self.encoder), images, strict=True)
         while batch := list(islice(encoded, _BATCH)):
-            for (name, found), image in batch:
-                if isinstance(found, ImageError):
-                    errors.append((name, found))
+            for one, image in batch:
+                if isinstance(one.found, ImageError):
+                    errors.append((one.name, one.found))
                 else:
-                    names.append(name)
-                    features.append(found)
-                    at_hand[name] = image
+                    names.append(one.name)
+                    features.append(one.found)
+                    at_hand.append(image)
             on_progress(len(names) + len(errors), len(images))
-        ranking = self.rank_features(sentence, names, features, k)
-        matches = with_thumbnails(ranking.matches, at_hand)
-        return replace(ranking, matches=matches, errors=tuple(errors))
+        ranking = self.rank_features(sentence, names, features, k, at_hand)
+        return replace(ranking, errors=tuple(errors))
 
     def rank_features(
         self,
@@ -339,19 +342,24 @@ class Captioner:
         names: Sequence[str],
         features: Sequence[np.ndarray],
         k: int | None = None,
+        images: Sequence[PictureLike] = (),
     ) -> Ranking:
-        """What `rank_images` gives for encoder features (D,) of images with these names."""
+        """What `rank_images` gives for encoder features (D,) of images with these names.
+
+        The images themselves are for matches that show them.
+        """
         unknown = self.unknown_words(sentence)
         if not features or not self.understands(sentence):
             return Ranking(sentence, (), unknown=unknown)
         terms = self.terms_of_features(np.stack(features))
-        matches = [
+        found = self.rank_terms(sentence, terms, k)
+        matches = tuple(
             Match(rank, names[i], logprob, perplexity, ratio)
-            for rank, (i, logprob, perplexity, ratio) in enumerate(
-                self.rank_terms(sentence, terms, k), 1
-            )
-        ]
-        return Ranking(sentence, tuple(matches), unknown=unknown)
+            for rank, (i, logprob, perplexity, ratio) in enumerate(found, 1)
+        )
+        if images:
+            matches = with_thumbnails(matches, [images[i] for i, *_ in found])
+        return Ranking(sentence, matches, unknown=unknown)
 
     def rank_terms(
         self, sentence: str, terms: np.ndarray, k: int | None = None
@@ -403,19 +411,15 @@ class Captioner:
         started = time.perf_counter()
         while batch := list(islice(encoded, _BATCH)):
             looked_at = time.perf_counter()
-            features = [found for _, found in batch if isinstance(found, np.ndarray)]
+            features = [one.found for one in batch if isinstance(one.found, np.ndarray)]
             captions = iter(self._generate(features, how, prefix, generator) if features else ())
-            times = looked_at - started, time.perf_counter() - looked_at
-            _LOG.info(
-                "%d images: read and encoded in %.2f s, put into words in %.2f s",
-                len(batch),
-                *times,
-            )
-            for name, found in batch:
-                if isinstance(found, ImageError):
-                    yield found
+            told = len(batch), looked_at - started, time.perf_counter() - looked_at
+            _LOG.info("%d images: read and encoded in %.2f s, put into words in %.2f s", *told)
+            for one in batch:
+                if isinstance(one.found, ImageError):
+                    yield one.found
                 else:
-                    yield replace(next(captions), image=name)
+                    yield replace(next(captions), image=one.name, in_memory=one.in_memory)
             started = time.perf_counter()
 
     def _generate(
@@ -441,12 +445,13 @@ def _opened_again(source: str, device: str, precision: int, identity: str) -> Ca
 def _of(seen: Seen, caption: Caption) -> Caption:
     """A caption that knows its picture."""
     thumbnail = "" if seen.small is None else jpeg(seen.small)
-    return replace(caption, image=seen.name, thumbnail=thumbnail)
+    return replace(caption, image=seen.name, thumbnail=thumbnail, in_memory=seen.small is not None)
 
 
-def _require_places(k: int | None) -> None:
-    if k is not None and k < 1:
-        raise UsageError(f"k must be 1 or more, not {k}")
+def _listed(sentences: Iterable[str]) -> list[str]:
+    """Sentences of any kind of list, by their places; raises UsageError for a single one."""
+    require_several(sentences, "sentences")
+    return list(sentences)
 
 
 def load(
@@ -466,23 +471,7 @@ def load(
     where = choose_device("cpu" if precision == 8 and device == "auto" else device)
     directory = find_bundle(os.fspath(model))
     bundle = load_bundle(directory)
-    identity, file = bundle.encoder, bundle.encoder_file
-    encoder = (
-        features_only(bundle.model.config.feature)
-        if identity.name == FEATURES
-        else reopen_encoder(
-            identity.name, identity.digest, file, identity.preprocessing, where, precision
-        )
-    )
-    ours = bundle.encoder.preprocessing.size, bundle.model.config.feature
-    theirs = encoder.preprocessing.size, encoder.dimension
-    if ours != theirs:
-        raise BundleError(
-            f"{printable(directory)}: input {ours[0]} pixels and feature {ours[1]}, but "
-            f"{encoder.name} has {theirs[0]} and {theirs[1]}; get a fresh copy of the bundle"
-        )
-    # The bundle's preprocessing rules, whatever the encoder's own default has become.
-    encoder = replace(encoder, preprocessing=bundle.encoder.preprocessing)
+    encoder = open_image_network(bundle, directory, where, precision)
     name = os.fspath(model)
     source = name if name in SHIPPED else os.path.abspath(name)  # noqa: PTH100 - links stay
     _LOG.info(

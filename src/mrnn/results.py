@@ -65,6 +65,8 @@ class Caption:
     image: str = field(default="", compare=False)
     # A small JPEG of an image in memory, in base64, where one alone was captioned or explained.
     thumbnail: str = field(default="", compare=False, repr=False)
+    # Whether the image was in memory: a file of its name may be another one.
+    in_memory: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -161,6 +163,8 @@ class Match:
     log_ratio: float  # log P(s | I) - log P(s)
     # A small JPEG of an image in memory, in base64, of the first few.
     thumbnail: str = field(default="", compare=False, repr=False)
+    # Whether the image was in memory: a file of its name may be another one.
+    in_memory: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,8 @@ class Ranking:
     errors: tuple[tuple[str, ImageError], ...] = ()  # by path
     unknown: tuple[str, ...] = ()  # words of a sentence outside the vocabulary, which were left out
     items: Literal["image", "sentence"] = "image"  # what the matches are
+    # Whether the image that is the query was in memory: a file of its name may be another one.
+    in_memory: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
         unknown = unknown_line(self.unknown, bool(self.matches)) if self.unknown else ""

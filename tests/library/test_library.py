@@ -334,6 +334,16 @@ def test_patterns_are_remembered(library, photos):
     assert library.add(exclude=[""]).files == 8
 
 
+def test_a_single_pattern_is_one_and_not_its_letters(library, photos):
+    library.add([photos])
+    assert library.add([photos], exclude="bad.*").left_out == {"bad.*": 1}
+    assert library.catalogue.exclude() == ["bad.*"]
+    for wrong in (7, photos, [photos], b"*.png", [None]):
+        with pytest.raises(UsageError, match=r"a pattern is text, and \w+ is none: exclude="):
+            library.add([photos], exclude=wrong)
+    assert library.catalogue.exclude() == ["bad.*"]
+
+
 def test_a_pattern_that_is_a_path_from_here_is_remembered_elsewhere(library, photos, monkeypatch):
     monkeypatch.chdir(photos.parent)
     assert library.add([photos], exclude=[f"./{photos.name}/a"]).files == 5
@@ -865,7 +875,7 @@ def test_k(library, photos, k):
 def test_k_below_one(library, photos, k):
     library.add([photos])
     for use in (lambda: library.search(SENTENCE, k), lambda: library.like(photos / "a/0.png", k)):
-        with pytest.raises(UsageError, match=f"k must be 1 or more, not {k}"):
+        with pytest.raises(UsageError, match=f"k must be a whole number, 1 or more, not {k}"):
             use()
 
 

@@ -49,8 +49,8 @@ def given(picture: PictureLike, at_least: int | None = None, name: str = "<image
 
     What is decoded may be reduced to no less than `at_least` pixels a side.
     """
-    if isinstance(picture, str | os.PathLike):
-        path = os.fsdecode(picture)
+    if is_path(picture):
+        path = os.fsdecode(cast(str, picture))
         return Given(path, Path(path))
     name = _own_name(picture) or name
     try:
@@ -64,9 +64,9 @@ def each_given(pictures: Iterable[PictureLike], at_least: int | None = None) -> 
     return (given(picture, at_least, f"<images[{i}]>") for i, picture in enumerate(pictures))
 
 
-def is_file_name(name: str) -> bool:
-    """Whether the name of a picture is a path: not one that `given` made up."""
-    return name != "" and not (name.startswith("<") and name.endswith(">"))
+def is_path(picture: object) -> bool:
+    """Whether a picture is named, and not in memory."""
+    return isinstance(picture, str | os.PathLike)
 
 
 def require_one(picture: object, instead: str) -> None:
@@ -79,13 +79,19 @@ def require_one(picture: object, instead: str) -> None:
 
 
 def require_several(things: object, what: str) -> None:
-    """Raise UsageError for a single one, whose letters or rows would be taken for several."""
+    """Raise UsageError for a single one, whose letters or rows would be taken for several.
+
+    Also for what holds nothing at all, as None.
+    """
+    kind = type(things).__name__
     if _is_one(things):
         short = isinstance(things, str | os.PathLike) or (
             isinstance(things, bytes) and len(things) < 100
         )
         shown = f"give [{things!r}]" if short else "put it into a list"
-        raise UsageError(f"{what} are one {type(things).__name__}, not several: {shown}")
+        raise UsageError(f"{what} are one {kind}, not several: {shown}")
+    if not isinstance(things, Iterable):
+        raise UsageError(f"{what} are meant, not a {kind}: give a list")
 
 
 def _is_one(thing: object) -> bool:

@@ -32,6 +32,15 @@ class Seen:
     small: Image.Image | None  # the picture, where it was in memory: a file can be read again
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """A picture's feature, or the error that it met."""
+
+    name: str
+    in_memory: bool  # a file may have its name, and show something else
+    found: np.ndarray | ImageError  # (D,)
+
+
 def look(picture: PictureLike, how: Preprocessing, instead: str) -> Seen:
     """One picture, read; raises ImageError, and UsageError for several, which `instead` takes."""
     require_one(picture, instead)
@@ -61,19 +70,17 @@ def small(picture: PictureLike) -> Image.Image | None:
     return image
 
 
-def encode_given(
-    pictures: Iterable[PictureLike], encoder: Encoder
-) -> Iterator[tuple[str, np.ndarray | ImageError]]:
-    """The name and the feature (D,) of each picture, or the error that it met, in order."""
-    names: deque[str] = deque()  # and not the pictures, which may be large
+def encode_given(pictures: Iterable[PictureLike], encoder: Encoder) -> Iterator[Encoded]:
+    """The feature of each picture, or the error that it met, in order."""
+    known: deque[tuple[str, bool]] = deque()  # and not the pictures, which may be large
 
     def taken() -> Iterator[Path | InMemory | ImageError]:
         for one in each_given(pictures, encoder.preprocessing.least_side):
-            names.append(one.name)
+            known.append((one.name, isinstance(one.picture, InMemory)))
             yield one.picture
 
     for found in encode_images(taken(), encoder):
-        name = names.popleft()
+        one = Encoded(*known.popleft(), found)
         if isinstance(found, ImageError):
-            found.image = name
-        yield name, found
+            found.image = one.name
+        yield one

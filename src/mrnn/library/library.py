@@ -29,22 +29,17 @@ from ..images.given import PictureLike
 from ..images.looking import look
 from ..model.blocks import one_thread
 from ..model.chance import MatchRule
-from ..scoring.ranking import Stage
+from ..scoring.ranking import Stage, require_places
 from ..words.text import tokenise
 from .away import is_there
-from .catalogue import (
-    CATALOGUE,
-    VECTORS,
-    Catalogue,
-    open_catalogue,
-)
+from .catalogue import CATALOGUE, VECTORS, Catalogue, open_catalogue
 from .contents import Content, File
 from .describing import describe
 from .folder import require_indexed, require_own_folder
 from .found import Found, Results
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
 from .indexing import Describer, Indexed, update
-from .scanning import absolute, require_seen
+from .scanning import absolute, patterns, require_seen
 from .thumbnails import Thumbnails
 from .timeline import EVERY, Filter, Newest, Timeline
 from .vectors import Vectors, VectorStore
@@ -180,13 +175,13 @@ class Library:
         rebuild: bool = False,
         describer: Describer = describe,
         stage: Stage = lambda name, unit: nullcontext(lambda done, total: None),
-        exclude: Sequence[str] | None = None,
+        exclude: Iterable[str] | str | None = None,
         is_settled: Callable[[File], bool] = lambda file: True,
     ) -> Indexed:
         """Bring the library up to date with what lies under paths: folders, pictures, tar files.
 
-        `exclude` are patterns of names that are left out, or of paths below a folder where there is
-        a slash in them; the library remembers them until others are given.
+        `exclude` is a pattern, or several, of names that are left out, or of paths below a folder
+        where there is a slash in it; the library remembers them until others are given.
 
         Without paths, with all that was added so far. What looks unchanged is not opened. With
         `rebuild` all is read anew, maybe for another model. Interrupted at any moment, the next
@@ -199,7 +194,7 @@ class Library:
         ...     print(library.add("album/").new)
         1
         """
-        roots = absolute(paths)
+        roots, left_out = absolute(paths), None if exclude is None else patterns(exclude)
         if not roots:
             require_indexed(self.path)
         elif not self._is_there():
@@ -208,25 +203,15 @@ class Library:
             store = self._store(catalogue)
             with catalogue.transaction():
                 catalogue.add_roots(roots)
-                if exclude is not None:
-                    catalogue.put_exclude(anchored(exclude, [*roots, *catalogue.roots()]))
+                if left_out is not None:
+                    catalogue.put_exclude(anchored(left_out, [*roots, *catalogue.roots()]))
             _forget_lost(catalogue, store)
             if not roots or rebuild or catalogue.has_unread():
                 roots = catalogue.roots()
             else:  # what was named itself below them counts, too
                 roots += _below(catalogue.roots(), roots)
-            patterns = catalogue.exclude()
-            done = update(
-                catalogue,
-                store,
-                self.captioner,
-                roots,
-                captions,
-                describer,
-                stage,
-                patterns,
-                is_settled,
-            )
+            how = captions, describer, stage, catalogue.exclude(), is_settled
+            done = update(catalogue, store, self.captioner, roots, *how)
             self._make_codes(store.open(catalogue.next_row()), stage)
             if done.deleted or done.changed:
                 Thumbnails(self.path).keep_only(catalogue)
@@ -268,7 +253,7 @@ class Library:
         1 a ...
         2 a ...
         """
-        _require_places(k)
+        require_places(k)
         if not tokenise(sentence):
             raise UsageError(f"{sentence!r} has no words to search for")
         now = self._now(among)
@@ -317,7 +302,7 @@ class Library:
         self, query: str, term: np.ndarray, k: int = 10, among: Filter = EVERY
     ) -> Results:
         """What `like` gives for the image term (1, M) of another picture, which `query` names."""
-        _require_places(k)
+        require_places(k)
         now = self._now(among)
         rows, cosines = now.index.nearest(term[0], k)
         figures = {
@@ -481,11 +466,6 @@ def _forget_lost(catalogue: Catalogue, store: VectorStore) -> None:
         with catalogue.transaction():
             catalogue.forget_rows(lost)
         store.fill(lost)
-
-
-def _require_places(k: int) -> None:
-    if k < 1:
-        raise UsageError(f"k must be 1 or more, not {k}")
 
 
 def _require_sight(captioner: Captioner) -> None:

@@ -45,6 +45,17 @@ def absolute(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -
     return found
 
 
+def patterns(exclude: object) -> list[str]:
+    """Patterns, or a single one. Raises UsageError for what is none."""
+    is_one = isinstance(exclude, str) or not isinstance(exclude, Iterable)
+    found = [exclude] if is_one else list(cast(Iterable[object], exclude))
+    for pattern in found:
+        if not isinstance(pattern, str):
+            kind = type(pattern).__name__
+            raise UsageError(f"a pattern is text, and {kind} is none: exclude='*.png', say")
+    return cast(list[str], found)
+
+
 def scan(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Scan:
     """List what lies under absolute paths: folders, pictures, and tar files that are named.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from PIL import Image
 
 from ..errors import ImageError
 from ..images.finding import printable
-from ..images.given import PictureLike, is_file_name
+from ..images.given import PictureLike, is_path
 from ..images.looking import small
 from ..records import unknown_line
 from .heat_map import label, overlay, scales
@@ -44,7 +44,7 @@ def caption_html(caption: Caption) -> str:
         + (f'<ol start="2" style="margin:.5em 0 0;padding-left:1.5em">{others}</ol>')
         * bool(others)
     )
-    return _row(_picture(caption.thumbnail, caption.image, _THUMBNAIL), _block(text))
+    return _row(_of_caption(caption), _block(text))
 
 
 def ranking_html(ranking: Ranking) -> str:
@@ -53,7 +53,7 @@ def ranking_html(ranking: Ranking) -> str:
     if ranking.items == "image":
         found = tiles(
             (
-                _picture(match.thumbnail, match.item, TILE),
+                _picture(match.thumbnail, match.item, match.in_memory, TILE),
                 f"{match.rank}. {_name(match.item)}",
                 _fit(match),
             )
@@ -70,7 +70,7 @@ def ranking_html(ranking: Ranking) -> str:
         )
         head = '<tr><th></th><th style="text-align:left">sentence</th><th>log ratio</th></tr>'
         table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
-        body = _row(_picture("", ranking.query, _THUMBNAIL), _block(table))
+        body = _row(_picture("", ranking.query, ranking.in_memory, _THUMBNAIL), _block(table))
     notes = [str(error) for _, error in ranking.errors[:SHOWN]]
     if ranking.unknown:
         notes.append(unknown_line(ranking.unknown, bool(ranking.matches)))
@@ -80,17 +80,15 @@ def ranking_html(ranking: Ranking) -> str:
     return f"<div>{body}{notes_html(notes)}</div>"
 
 
-def with_thumbnails(
-    matches: Sequence[Match], pictures: Mapping[str, PictureLike]
-) -> tuple[Match, ...]:
-    """The matches, the first with their pictures where these are no files."""
+def with_thumbnails(matches: Sequence[Match], pictures: Sequence[PictureLike]) -> tuple[Match, ...]:
+    """Matches that know which of their pictures are in memory, with the first few of these."""
 
-    def kept(match: Match) -> str:
-        image = None if is_file_name(match.item) else small(pictures[match.item])
-        return "" if image is None else jpeg(image)
+    def kept(match: Match, picture: PictureLike) -> Match:
+        image = small(picture) if match.rank <= SHOWN else None
+        return replace(match, in_memory=True, thumbnail="" if image is None else jpeg(image))
 
-    first = (replace(match, thumbnail=kept(match)) for match in matches[:SHOWN])
-    return (*first, *matches[SHOWN:])
+    each = zip(matches, pictures, strict=True)
+    return tuple(match if is_path(picture) else kept(match, picture) for match, picture in each)
 
 
 def explanation_html(explanation: Explanation) -> str:
@@ -167,22 +165,26 @@ def _fit(match: Match) -> list[str]:
 
 
 def _name(item: str) -> str:
-    return printable(Path(item).name if is_file_name(item) else item)
+    return printable(Path(item).name)
 
 
-def _picture(kept: str, name: str, side: int) -> str:
+def _of_caption(caption: Caption) -> str:
+    return _picture(caption.thumbnail, caption.image, caption.in_memory, _THUMBNAIL)
+
+
+def _picture(kept: str, name: str, in_memory: bool, side: int) -> str:
     """A picture that was kept since it lay in memory, else the file's; nothing without either."""
     if kept:
         image = _kept(kept)
         image.thumbnail((side, side))
         return embedded(image, name)
-    return thumbnail(Path(name), _name(name), side) if is_file_name(name) else ""
+    return "" if in_memory or not name else thumbnail(Path(name), _name(name), side)
 
 
 def _small(caption: Caption) -> Image.Image:
     """The picture under heat maps; plain grey where it is not at hand."""
     photo = _kept(caption.thumbnail) if caption.thumbnail else Image.new("RGB", (TILE, TILE), 128)
-    if not caption.thumbnail and is_file_name(caption.image):
+    if not caption.thumbnail and not caption.in_memory and caption.image:
         with suppress(ImageError):
             photo = reduced(Path(caption.image), TILE)
     photo.thumbnail((TILE, TILE))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -52,6 +53,12 @@ class Rankings:
     likelihoods: np.ndarray | None  # log P(s | I), nats, as the first pass over all pairs has it
     first_images: np.ndarray  # as first-order scores order the images of a sentence
     first_sentences: np.ndarray  # and the sentences of an image
+
+
+def require_places(k: object) -> None:
+    """Raise UsageError for a number of best ones that cannot be; None is all."""
+    if k is not None and not (isinstance(k, Integral) and int(k) >= 1):
+        raise UsageError(f"k must be a whole number, 1 or more, not {k!r}")
 
 
 def require_memory(sentences: int, images: int, memory: float) -> None:
