@@ -28,7 +28,7 @@ check: .venv/installed-dev  ## format, lint, types, tests
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
-docs: .venv/installed-dev  ## docs/cli.md from the commands, docs/openapi.json from the routes, build/api from docstrings
+docs: .venv/installed-docs  ## docs/cli.md from the commands, docs/openapi.json from the routes, build/api from docstrings
 	$(BIN)/python tools/cli_reference.py
 	$(BIN)/python tools/openapi.py
 	$(BIN)/python tools/api_reference.py
@@ -48,6 +48,10 @@ clean:
 .venv/installed-dev: $(SOURCES) | .venv/bin/pip
 	$(BIN)/pip install -c constraints.txt '.[train,demo,serve,dev]'
 	touch $@ .venv/installed-demo
+
+.venv/installed-docs: $(SOURCES) | .venv/bin/pip
+	$(BIN)/pip install -c constraints.txt '.[docs,serve]'
+	touch $@
 
 .venv-inference/installed: $(SOURCES) | .venv-inference/bin/pip
 	$(INFERENCE)/pip install -c constraints.txt '.[test]'

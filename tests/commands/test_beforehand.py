@@ -140,6 +140,21 @@ def model(tiny_bundle, tmp_path):
     return tmp_path / "model"
 
 
+def test_a_model_of_ones_own_with_a_shipped_name_is_told_from_that(
+    tiny_bundle, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default").mkdir()  # no model: what else lies there is nobody's mistake
+    save_bundle(tiny_bundle, tmp_path / "plain")
+    code, shipped, told = run("words", "--list", "--model", "plain")
+    assert code == 0
+    assert "plain is the model that comes with mrnn; that in this folder is ./plain\n" in told
+    assert (code, shipped, "") == run("words", "--list", "--model", "plain", "-q")
+    assert run("words", "--list", "--model", "default")[2] == ""
+    code, own, told = run("words", "--list", "--model", "./plain")
+    assert (code, own != shipped, told) == (0, True, "")
+
+
 @pytest.mark.usefixtures("no_model")
 def test_files_that_cannot_be_read_are_told_as_ever(model, tmp_path):
     (tmp_path / "empty.jpg").touch()

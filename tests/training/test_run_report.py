@@ -136,13 +136,15 @@ def test_more_updates_than_planned_leave_no_time_below_zero():
 
 
 def test_a_run_that_is_over_says_why_and_has_no_time_left():
-    html = run_page("birds", [record(1), record(2)], [], [], ended="no better epoch in 2 <b>")
+    html = run_page(
+        "birds", [record(1), record(2)], [], [], ended="Training is over: no better epoch in 2 <b>."
+    )
     assert "Training is over: no better epoch in 2 <b>. The best epoch is 2." in text_of(html)
     assert "goes on" not in html
     assert tiles(html)["Epoch"] == "2"
     assert "Time left, about" not in tiles(html)
-    empty = text_of(run_page("birds", [], [], [], ended="interrupted"))
-    assert "Training is over: interrupted." in empty
+    empty = text_of(run_page("birds", [], [], [], ended="Training was stopped."))
+    assert "Training was stopped." in empty
 
 
 @pytest.mark.parametrize(

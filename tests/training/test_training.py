@@ -131,6 +131,10 @@ def test_ctrl_c_leaves_a_usable_bundle(flickr_layout, tmp_path, at):
     trained = run(flickr_layout, tmp_path / "model", on_progress=stopped_after(at + 1))
     assert trained.interrupted
     assert load_bundle(tmp_path / "model").training["dev_perplexity"] > 1
+    page = (training_folder(tmp_path / "model") / "report.html").read_text()
+    assert "Training was stopped; the same command with --resume goes on." in page
+    assert "Training goes on" not in page
+    assert "Time left" not in page
 
 
 def test_an_existing_output_is_left_alone(flickr_layout, tmp_path):
@@ -263,7 +267,10 @@ def test_interrupted_at_the_chances_it_ends_with_the_same(
         with pytest.raises(KeyboardInterrupt):
             run_seeing(well_described, tmp_path / "model")
     assert (load_bundle(tmp_path / "model").chance is None) == (moment == "before")
+    page = training_folder(tmp_path / "model") / "report.html"
+    assert ("Training was stopped" in page.read_text()) == (moment == "before")
     resumed = run_seeing(well_described, tmp_path / "model", resume=True)
+    assert "Training is over" in page.read_text()
     assert resumed.bundle.chance == whole.chance
     for name in ("config.json", "model.safetensors", "README.md"):
         found = [(tmp_path / folder / name).read_bytes() for folder in ("model", "whole")]

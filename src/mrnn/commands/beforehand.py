@@ -55,10 +55,16 @@ _CAPTIONS = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".tar")  # may be what a
 
 
 def require_model(model: str, device: str = "auto", precision: int | None = None) -> None:
-    """Raise BundleError where there is no such model, UsageError for no device or precision."""
+    """Raise BundleError where there is no such model, UsageError for no device or precision.
+
+    Says which one it is where a model of one's own has the name of a shipped one.
+    """
     require_device(device)
     require_precision(precision)
-    require_directory(find_bundle(model))
+    directory = find_bundle(model)
+    require_directory(directory)
+    if directory != Path(model) and (Path(model) / "config.json").is_file():
+        note(f"{model} is the model that comes with mrnn; that in this folder is ./{model}")
 
 
 def require_library(folder: Path) -> None:

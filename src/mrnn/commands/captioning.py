@@ -38,7 +38,7 @@ def caption(
     paths: Paths,
     beam: Beam = 1,
     n_best: Annotated[
-        int, typer.Option(help="Also show the N likeliest sentences of a beam.", metavar="N")
+        int, typer.Option(help="Also show the N best sentences of a beam.", metavar="N")
     ] = 0,
     consensus: Consensus = False,
     ratio: Ratio = None,

@@ -49,7 +49,8 @@ def run_demo(
         yield f"{printable(photo.name)}: {ranked[0][0]}  ({ranked[0][1]:+.1f})"
         articles.append(_article(photo, caption, ranked[:_SENTENCES]))
     try:
-        write_whole(output, page("mrnn: photos explained", _INTRODUCTION, articles))
+        introduction = _INTRODUCTION + (_BY_RATIO if captioner.bundle.ratio else "")
+        write_whole(output, page("mrnn: photos explained", introduction, articles))
     except OSError as error:
         raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
     yield f"\nOpen {printable(output)} to see them with their pictures."
@@ -63,6 +64,12 @@ _INTRODUCTION = (
     "caption stands whether it is sure of the word that the photo speaks for most, and how likely "
     "that one is right. The second table orders the captions "
     "of all photos by how much likelier this photo makes them.</p>"
+)
+_BY_RATIO = (
+    "<p class='dim'>Words are chosen by log P less a share of what it would be of any photo, a "
+    "larger one the stranger the photo is: so the best sentence suits this photo most, and the next "
+    "best may have a higher log P. <code>--ratio 0</code> of <code>mrnn caption</code> goes by "
+    "log P alone.</p>"
 )
 
 

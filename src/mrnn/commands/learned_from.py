@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import BundleError, UsageError
 from ..images.finding import printable
 from ..training.settings import Settings, read_toml
+from .beforehand import require_model
 from .console import leads, note, note_problems
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def beginning_of(start: str | None, settings: Settings) -> Captioner | None:
 
     if start is None:
         return None
+    require_model(start)
     captioner = load(start, "cpu")
     there = asdict(captioner.model.config)
     there |= {"encoder": captioner.encoder.name, "precision": captioner.encoder.precision}

@@ -74,7 +74,8 @@ def run_page(
 
     `examples` are those that the samples are of, found by `printable(example.image)`. `facts` are
     the configuration, each with its origin, and `counts` what there is to train on, such as
-    images. `ended` says why training is over; without it the page says that it goes on.
+    images. `ended` is a sentence that says that training is over, or was stopped; without it the
+    page says that it goes on.
     """
     records = latest(records)
     tiles = list(_tiles(records, counts or {}, ended))
@@ -108,7 +109,7 @@ def _file_name(image: str) -> str:
 def _state(records: Sequence[EpochRecord], ended: str) -> str:
     if not records and not ended:
         return "Training has begun; no epoch is done yet. Load the page again later."
-    parts = [f"Training is over: {ended}."]
+    parts = [ended]
     if not ended:
         last = records[-1]
         parts = [

@@ -54,6 +54,8 @@ from .words_phase import WordsPhase
 from .workers import Workers, joined
 
 _DIVERGED = "training diverged (no finite dev perplexity); lower the learning rate"
+_DONE = "Training is over: all that was planned is done."  # on the run's page
+_STOPPED = "Training was stopped; the same command with --resume goes on."
 _SHARED = 2  # one in so many images of the prior is real where words have stand-ins
 _DESCRIBED = 7000  # stand-ins that a consensus knows, too
 _SAMPLES = 6  # dev pictures that are captioned after every epoch
@@ -185,6 +187,21 @@ class _Run:
     def go(self, checkpoint: Checkpoint | None, wants_stop: Callable[[], bool]) -> bool:
         """Train from the checkpoint to the end; returns whether it was interrupted."""
         self._begin(checkpoint)
+        try:
+            is_done = self._through_phases(checkpoint, wants_stop)
+        except KeyboardInterrupt:  # a second one, or one while nothing waits for it
+            self._write_report(_STOPPED)
+            raise
+        if self._workers.leads:
+            self._write_report(_DONE if is_done else _STOPPED)
+            if is_done:
+                self._folder.finish(self._identity)
+        return not is_done
+
+    def _through_phases(
+        self, checkpoint: Checkpoint | None, wants_stop: Callable[[], bool]
+    ) -> bool:
+        """Train through all phases; returns False when interrupted."""
         first = checkpoint.values["phase"] if checkpoint else 0
         for number, make in enumerate(self._phases()[first:], first):
             is_restored = checkpoint is not None and number == first
@@ -195,13 +212,10 @@ class _Run:
             elif self._workers.leads:
                 self._save(number, fit, phase)
             if not self._through(number, fit, phase):
-                return True
-        if self._workers.leads:
-            if self._plan.output.exists():
-                self._complete()
-            self._write_report("all that was planned is done")
-            self._folder.finish(self._identity)
-        return False
+                return False
+        if self._workers.leads and self._plan.output.exists():
+            self._complete()
+        return True
 
     def _phases(self) -> list[Callable[[bool], Phase]]:
         """What makes each phase, in order: a later one starts from what came of an earlier.
