@@ -53,6 +53,4 @@ def test_nothing_is_written_into_a_library(library, photos, tmp_path):
     assert (code, "lies in the library" in err) == (2, True)
     code, _, err = run("evaluate", photos, "--report", library / "report")
     assert (code, "lies in the library" in err) == (2, True)
-    code, _, err = run("evaluate", photos, "--report", library / "report")
-    assert (code, "lies in the library" in err) == (2, True)
     assert sorted(library.rglob("*")) == before
