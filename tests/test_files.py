@@ -35,6 +35,18 @@ for _ in range(20):
 """
 
 
+_REWRITER = """
+import sys
+from pathlib import Path
+from mrnn.files import write_whole
+path = Path(sys.argv[1]) / "a"
+for number in range(150):
+    write_whole(path, str(number % 10) * 100_000)
+    content = path.read_text()
+    assert len(content) == 100_000 and len(set(content)) == 1
+"""
+
+
 def started(program: str, folder: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     command = [sys.executable, "-c", program, str(folder)]
@@ -147,3 +159,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
         write_whole(tmp_path / "a", content)
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_two_that_write_a_file_disturb_each_other_not(tmp_path):
+    writers = [started(_REWRITER, tmp_path) for _ in range(2)]
+    for writer in writers:
+        writer.communicate(timeout=60)
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_that_nobody_may_list_is_written_all_the_same(tmp_path, monkeypatch):
+    def closed(path, flags, *mode, **options):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", closed)
+    write_whole(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "new"

@@ -16,23 +16,47 @@ def write_whole(path: Path, content: str | bytes, keep: bool = False) -> None:
 
     Text is written as UTF-8. Bytes are on the disk before they get the name: those are the files
     that take long to make again. To `keep` is to give the file the mode, the dates, the owner and
-    the extended attributes that it had.
+    the extended attributes that it had. Who writes into the same folder waits.
     """
     fresh = path.with_name(f".{path.name}.new")
+    with _turn_in(path.parent):
+        try:
+            fresh.unlink(missing_ok=True)  # of a run that was killed
+            with fresh.open("xb") as file:  # never through a link
+                file.write(content.encode() if isinstance(content, str) else content)
+                if isinstance(content, bytes):
+                    file.flush()
+                    os.fsync(file.fileno())
+            if keep:
+                _copy_status(path, fresh)
+            fresh.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _turn_in(folder: Path) -> Iterator[None]:
+    """Let others wait who write into a folder; nobody waits where disk or system have no locks.
+
+    Two that write the same file would take each other's half of it away, or for their own.
+    """
     try:
-        fresh.unlink(missing_ok=True)  # of a run that was killed
-        with fresh.open("xb") as file:  # never through a link
-            file.write(content.encode() if isinstance(content, str) else content)
-            if isinstance(content, bytes):
-                file.flush()
-                os.fsync(file.fileno())
-        if keep:
-            _copy_status(path, fresh)
-        fresh.replace(path)
-    except BaseException:
+        import fcntl  # not on Windows
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
         with suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        raise
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        with suppress(OSError):  # closed alone it would stay with a process that was forked
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
 
 
 def _copy_status(source: Path, target: Path) -> None:
