@@ -551,6 +551,15 @@ def test_one_where_several_are_meant_is_refused(captioner, picture, one):
         captioner.rank_sentences(picture("a.jpg"), one)
 
 
+@pytest.mark.parametrize(
+    "options", [{"beam": "3"}, {"ratio": "x"}, {"seed": 1.5}, {"prefix": None}, {"n_best": None}]
+)
+def test_options_of_another_type_are_refused(options):
+    [(name, value)] = options.items()
+    with pytest.raises(UsageError, match=f"^{name} must be .*, not {value!r}$"):
+        Decoding(**options)
+
+
 class Series:
     """As pandas has it: by labels, in an order of its own, and neither true nor false."""
 

@@ -51,7 +51,7 @@ def given(picture: PictureLike, at_least: int | None = None, name: str = "<image
     """
     if is_path(picture):
         path = os.fsdecode(cast(str, picture))
-        return Given(path, Path(path))
+        return Given(path, _no_file(path) or Path(path))
     name = _own_name(picture) or name
     try:
         return Given(name, InMemory(name, _content(picture, at_least, name)))
@@ -99,6 +99,15 @@ def _is_one(thing: object) -> bool:
         return thing.ndim in (2, 3) and thing.dtype.kind != "O"
     kinds = (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)
     return isinstance(thing, kinds) or hasattr(thing, "read")
+
+
+def _no_file(path: str) -> ImageError | None:
+    """Why a name is none of a file, where `Path` would make another one of it."""
+    if not path:
+        return ImageError("missing", "'': an empty name is no file")
+    if path.startswith(("http://", "https://")):
+        return ImageError("missing", f"{printable(path)}: not fetched; save it, and give the file")
+    return None
 
 
 def _own_name(picture: object) -> str:
