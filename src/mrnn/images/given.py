@@ -152,8 +152,9 @@ def _of_pillow(image: Image.Image, at_least: int | None, name: str) -> Decoded:
     try:
         return decoded(image, at_least)
     except Exception as error:  # Pillow decodes only now, and raises nearly anything
+        why = str(error) or "perhaps it was closed before it was decoded"
         raise ImageError(
-            "damaged", f"{printable(name)}: the image cannot be decoded ({error}); get a fresh copy"
+            "damaged", f"{printable(name)}: the image cannot be decoded ({why}); get a fresh copy"
         ) from None
 
 
