@@ -159,14 +159,22 @@ def test_the_log_ratio_is_against_the_prior(captioner, picture):
 
 def test_log_ratios_of_many_are_those_of_score(captioner):
     features = np.random.default_rng(5).random((3, 1280)).astype(np.float32)
-    sentences = ["a dog runs", "the cat", ""]
+    sentences = ["a dog runs", "the cat", "dog"]
     ratios = captioner.log_ratios(features, sentences)
     for i, feature in enumerate(features):
         scores = captioner.score_feature(feature, sentences)
         assert ratios[:, i] == pytest.approx([s.log_ratio for s in scores], abs=1e-3)
 
 
-SENTENCES = ["a dog runs", "zebra quagga", "", "The cat sits!", "the cat sits", "snow " * 40, "a"]
+SENTENCES = [
+    "a dog runs",
+    "zebra quagga",
+    "dog",
+    "The cat sits!",
+    "the cat sits",
+    "snow " * 40,
+    "a",
+]
 
 
 def test_unknown_words(captioner):
@@ -179,6 +187,11 @@ def test_unknown_words(captioner):
     assert captioner.unknown_words("") == captioner.unknown_words("A dog runs.") == ()
 
 
+def content_all(captioner: Captioner) -> None:
+    """Have all known words tell pictures apart."""
+    vars(captioner.trust)["content_words"] = np.ones(len(captioner.vocabulary), dtype=bool)
+
+
 def known_part(captioner: Captioner, sentence: str) -> str:
     """A sentence without the words that the model lacks."""
     return " ".join(word for word in tokenise(sentence) if word in captioner.vocabulary)
@@ -186,12 +199,52 @@ def known_part(captioner: Captioner, sentence: str) -> str:
 
 def test_an_unknown_word_has_no_part_in_the_log_ratio(captioner, picture):
     photo = picture("a.jpg")
-    pairs = [("a zebra dog runs", "a dog runs"), ("quagga", ""), ("the zebra zebra", "the")]
+    content_all(captioner)
+    pairs = [("a zebra dog runs", "a dog runs"), ("the zebra zebra", "the")]
     for whole, known in pairs:
         given, alone = captioner.score(photo, [whole, known])
         assert given.log_ratio == pytest.approx(alone.log_ratio, abs=1e-4)
         assert given.logprob == pytest.approx(sum(w.logprob for w in given.words), rel=1e-5)
         assert given.logprob != pytest.approx(alone.logprob, abs=0.1)  # P(s|I) has all words
+
+
+def test_unknown_words_gain_nothing(captioner, picture):
+    """Nothing is known of how well a sentence fits that has no word which tells pictures apart."""
+    photo, said = picture("a.jpg"), ["zebra quagga", "a dog runs", "the zebra"]
+    vars(captioner.trust)["content_words"] = np.arange(len(captioner.vocabulary)) > 6
+    assert [score.log_ratio is None for score in captioner.score(photo, said)] == [
+        *(not captioner.understands(sentence) for sentence in said)
+    ]
+    assert captioner.score(photo, said)[0].log_ratio is None
+    ranking = captioner.rank_sentences(photo, said)
+    assert "zebra quagga" not in {match.item for match in ranking.matches}
+    assert ranking.unknown == ("zebra", "quagga")
+    alone = captioner.rank_sentences(photo, ["quagga"])
+    assert (alone.matches, alone.unknown) == ((), ("quagga",))
+    assert "quagga; left out, and so are sentences" in str(alone)
+
+
+def test_one_is_sure_of_no_unknown_word(picture):
+    captioner, photo = mrnn.load(device="cpu"), picture("a.jpg")
+    assert captioner.explain(photo, "zorglub", quick=True).caption.main_word is None
+    assert captioner.explain(photo, "zorglub", quick=True).caption.sure is None
+    assert captioner.explain(photo, "a zorglub dog", quick=True).caption.main_word in ("a", "dog")
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "?!"])
+def test_a_sentence_has_words(captioner, picture, tmp_path, empty):
+    said = pytest.raises(UsageError, match=r"is no sentence: it has no words$")
+    gone = tmp_path / "gone.jpg"  # the sentence is looked at first
+    with said:
+        captioner.score(gone, ["a dog", empty])
+    with said:
+        captioner.rank_sentences(gone, ["a dog", empty])
+    with said:
+        captioner.rank_images(empty, [gone])
+    with said:
+        captioner.explain(picture("a.jpg"), empty)
+    with said:
+        captioner.rank_features(empty, ["a"], [np.zeros(5)])
 
 
 def test_pictures_are_told_apart_by_words_that_say_something():
@@ -215,7 +268,9 @@ def test_nothing_is_ranked_by_words_that_say_nothing(picture):
 @pytest.mark.parametrize("k", [None, 1, 2, 7, 50])
 def test_ranked_sentences_are_in_the_order_of_their_scores(captioner, picture, k):
     photo = picture("a.jpg")
-    scores = captioner.score(photo, SENTENCES)
+    content_all(captioner)
+    scores = [score for score in captioner.score(photo, SENTENCES) if score.log_ratio is not None]
+    assert len(scores) == len(SENTENCES) - 1
     expected = sorted(scores, key=lambda score: -round(score.log_ratio, 3))[:k]
     ranking = captioner.rank_sentences(photo, SENTENCES, k)
     assert ranking.query == str(photo)
@@ -230,11 +285,12 @@ def test_ranked_sentences_are_in_the_order_of_their_scores(captioner, picture, k
 
 
 def test_equal_sentences_keep_their_order(captioner, picture):
-    again = ["A dog", "the snow", "a dog!", "a dog", "zebra", "quagga"]
+    content_all(captioner)
+    again = ["A dog", "the snow", "a dog!", "a dog", "snow zebra", "quagga snow"]
     items = [match.item for match in captioner.rank_sentences(picture("a.jpg"), again).matches]
     assert [item for item in items if "dog" in item] == ["A dog", "a dog!", "a dog"]
-    assert [item for item in items if item in ("zebra", "quagga")] == ["zebra", "quagga"]
-    many = [f"quagga{i}" for i in range(300)]  # all are unknown, so all are equal
+    assert [item for item in items if "snow " in f"{item} "][1:] == ["snow zebra", "quagga snow"]
+    many = [f"dog quagga{i}" for i in range(300)]  # these are unknown, so all are equal
     found = captioner.rank_sentences(picture("a.jpg"), many, 3).matches
     assert [match.item for match in found] == many[:3]
 
@@ -266,11 +322,11 @@ def test_nothing_to_rank(captioner, picture, tmp_path):
         captioner.rank_sentences(tmp_path / "gone.jpg", ["a dog"])
 
 
-@pytest.mark.parametrize("sentence", ["a dog runs", "", "a zebra dog"])
+@pytest.mark.parametrize("sentence", ["a dog runs", "a zebra dog"])
 @pytest.mark.parametrize("k", [None, 1, 3, 50])
 def test_ranked_images_are_in_the_order_of_perplexity(captioner, picture, sentence, k):
     photos = [picture(f"{i}.jpg", seed=i) for i in range(4)]
-    vars(captioner.trust)["content_words"] = np.ones(len(captioner.vocabulary), dtype=bool)
+    content_all(captioner)
     known = known_part(captioner, sentence)
     scores = {str(photo): captioner.score(photo, [known])[0] for photo in photos}
     expected = sorted(scores, key=lambda path: scores[path].perplexity)[:k]
@@ -320,7 +376,7 @@ def test_equal_pictures_keep_their_order(captioner, picture):
     assert [match.item for match in found] == [str(photo) for photo in photos]
 
 
-@pytest.mark.parametrize("sentence", ["", "zebra quagga", "a dog " * 100, "A DOG, runs!"])
+@pytest.mark.parametrize("sentence", ["zebra quagga", "a dog " * 100, "A DOG, runs!"])
 def test_any_sentence_can_be_scored(captioner, picture, sentence):
     [score] = captioner.score(picture("a.jpg"), [sentence])
     assert math.isfinite(score.logprob)
@@ -493,6 +549,15 @@ def test_one_where_several_are_meant_is_refused(captioner, picture, one):
         captioner.score(picture("a.jpg"), one)
     with said:
         captioner.rank_sentences(picture("a.jpg"), one)
+
+
+@pytest.mark.parametrize(
+    "options", [{"beam": "3"}, {"ratio": "x"}, {"seed": 1.5}, {"prefix": None}, {"n_best": None}]
+)
+def test_options_of_another_type_are_refused(options):
+    [(name, value)] = options.items()
+    with pytest.raises(UsageError, match=f"^{name} must be .*, not {value!r}$"):
+        Decoding(**options)
 
 
 class Series:

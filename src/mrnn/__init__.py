@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from .library.found import Found, Results
     from .library.library import Library
+    from .library.timeline import Filter
     from .results import (
         Caption,
         Contributions,
@@ -50,6 +51,7 @@ _HOMES = {
     ),
     **dict.fromkeys(("Found", "Results"), "library.found"),
     "Library": "library.library",
+    "Filter": "library.timeline",
     **dict.fromkeys(
         (
             *("Caption", "Contributions", "Evidence", "Explanation", "Match", "Ranking"),
@@ -68,6 +70,7 @@ __all__ = [
     "DependencyError",
     "Evidence",
     "Explanation",
+    "Filter",
     "Found",
     "ImageError",
     "Library",

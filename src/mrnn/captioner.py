@@ -164,13 +164,14 @@ class Captioner:
         """Score sentences against one image, in order; raises ImageError.
 
         Words outside the vocabulary count as the unknown word in log P(s | I), and not at all in
-        the log-ratio.
+        the log-ratio, which is None where nothing is left that tells pictures apart. Raises
+        UsageError for sentences without words.
 
         >>> scores = captioner.score("holiday.jpg", ["a dog in the snow", "two people on a beach"])
         >>> [len(score.words) for score in scores]
         [6, 6]
         """
-        sentences = _listed(sentences)
+        sentences = self._worded(sentences)
         return self.score_feature(self._feature(image), sentences)
 
     def score_feature(
@@ -180,13 +181,15 @@ class Captioner:
 
         With their `log_priors`, which are nearly all the work, if these are at hand.
         """
-        sentences = _listed(sentences)
+        sentences = self._worded(sentences)
         priors = self.log_priors(sentences) if priors is None else priors
-        return score_sentences(self.model, self.vocabulary, feature, sentences, priors)
+        scores = score_sentences(self.model, self.vocabulary, feature, sentences, priors)
+        return [s if self.understands(s.sentence) else replace(s, log_ratio=None) for s in scores]
 
     def log_priors(self, sentences: Iterable[str]) -> np.ndarray:
         """Log P(s) of the known words of each sentence, whatever the image is: (S,), nats."""
-        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in _listed(sentences)])
+        sentences = self._worded(sentences)
+        corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
         return log_prior(self.model, corpus, self.prior_terms)
 
     def explain(
@@ -227,6 +230,7 @@ class Captioner:
         """The same of a preprocessed picture (3, S, S), which shows this `area` of the whole."""
         if sentence is not None and how.prefix:
             raise UsageError("a sentence that is given has no prefix: leave out one of the two")
+        self._worded([] if sentence is None else [sentence])
         [feature] = self.encoder.encode(pixels[None])
         if sentence is None:
             [caption] = self.caption_features(feature[None], how)
@@ -265,15 +269,16 @@ class Captioner:
     ) -> Ranking:
         """The k sentences (or all) that fit an image best, by P(s|I)/P(s) (paper sec. 6).
 
-        Words outside the vocabulary are left out, of log P, too. Equals stay in the given order.
-        Raises ImageError if the image cannot be read.
+        Words outside the vocabulary are left out, of log P, too, and so are sentences where nothing
+        else tells pictures apart. Equals stay in the given order. Raises ImageError if the image
+        cannot be read, and UsageError for sentences without words.
 
         >>> sentences = ["a dog in the snow", "two people on a beach"]
         >>> [match.rank for match in captioner.rank_sentences("holiday.jpg", sentences).matches]
         [1, 2]
         """
         require_places(k)  # before the image is read
-        sentences = _listed(sentences)
+        sentences = self._worded(sentences)
         seen = self._look(image)
         terms = self.terms_of_features(self.encoder.encode(seen.pixels[None]))
         ranking = self.rank_sentences_for(seen.name, terms, sentences, k)
@@ -284,20 +289,18 @@ class Captioner:
     ) -> Ranking:
         """What `rank_sentences` gives for an image's terms (1, M); `query` names the image."""
         require_places(k)
-        sentences = _listed(sentences)
+        sentences = self._worded(sentences)
+        unknown = tuple(dict.fromkeys(w for s in sentences for w in self.unknown_words(s)))
+        sentences = list(filter(self.understands, sentences))
+        if not sentences:
+            return Ranking(query, (), unknown=unknown, items="sentence")
         corpus = Corpus([self.vocabulary.encode_known(sentence) for sentence in sentences])
         found = zip(*sentences_for(self.model, corpus, terms, self.prior_terms, k), strict=True)
-        matches = [
-            Match(
-                rank,
-                sentences[i],
-                logprob,
-                to_perplexity(logprob, corpus.lengths[i]),
-                logprob - prior,
-            )
-            for rank, (i, logprob, prior) in enumerate(found, 1)
-        ]
-        return Ranking(query, tuple(matches), items="sentence")
+        matches = tuple(
+            Match(rank, sentences[i], p, to_perplexity(p, corpus.lengths[i]), p - prior)
+            for rank, (i, p, prior) in enumerate(found, 1)
+        )
+        return Ranking(query, matches, unknown=unknown, items="sentence")
 
     def rank_images(
         self,
@@ -317,6 +320,7 @@ class Captioner:
         1
         """
         require_places(k)
+        self._worded([sentence])
         require_several(images, "images")
         images = list(images)
         names: list[str] = []
@@ -348,6 +352,7 @@ class Captioner:
 
         The images themselves are for matches that show them.
         """
+        self._worded([sentence])
         unknown = self.unknown_words(sentence)
         if not features or not self.understands(sentence):
             return Ranking(sentence, (), unknown=unknown)
@@ -396,6 +401,13 @@ class Captioner:
             lambda rows: (self.model.image_terms(rows),), features, size=NUMPYS_ROWS
         )
         return terms
+
+    def _worded(self, sentences: Iterable[str]) -> list[str]:
+        """Sentences of any kind of list; raises UsageError for one without words."""
+        for sentence in (found := _listed(sentences)):
+            if not self.vocabulary.tokenise(sentence):
+                raise UsageError(f"{sentence!r} is no sentence: it has no words")
+        return found
 
     def _feature(self, image: PictureLike) -> np.ndarray:
         return self.encoder.encode(self._look(image).pixels[None])[0]

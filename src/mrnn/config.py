@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 from .errors import UsageError
 
@@ -116,6 +117,7 @@ class Decoding:
     alternatives: int = 0  # runners-up to return a word
 
     def __post_init__(self) -> None:
+        self._require_types()
         if self.beam < 1 or self.max_length < 1:
             raise UsageError("beam and max length must be 1 or more")
         if min(self.n_best, self.alternatives, self.no_repeat) < 0:
@@ -136,6 +138,16 @@ class Decoding:
             raise UsageError(
                 f"n-best {self.n_best} needs a beam at least as wide, not {self.width}"
             )
+
+    def _require_types(self) -> None:
+        for name in ("beam", "n_best", "seed", "max_length", "no_repeat", "alternatives"):
+            if not isinstance(value := getattr(self, name), Integral):
+                raise UsageError(f"{name} must be a whole number, not {value!r}")
+        for name in ("ratio", "temperature"):
+            if not isinstance(value := getattr(self, name), Real | None):
+                raise UsageError(f"{name} must be a number, not {value!r}")
+        if not isinstance(value := getattr(self, "prefix"), str):  # noqa: B009 - of any type
+            raise UsageError(f"prefix must be text, not {value!r}")
 
     @staticmethod
     def at_least(beam: int, n_best: int, consensus: bool) -> int:

@@ -55,10 +55,9 @@ def explanation_document(image: str, explanation: Explanation, n_best: bool) -> 
 
 def ranking_document(ranking: Ranking, item: Literal["sentence", "image"]) -> dict[str, Any]:
     """The JSON object of the best sentences of an image, or images of a sentence."""
-    unknown = {"unknown": list(ranking.unknown)} if item == "image" else {}
     return {
         "query": ranking.query,
-        **unknown,
+        "unknown": list(ranking.unknown),
         "results": [
             {
                 "rank": m.rank,
@@ -75,9 +74,17 @@ def ranking_document(ranking: Ranking, item: Literal["sentence", "image"]) -> di
 
 def unknown_line(words: Sequence[str], has_found: bool) -> str:
     """What words outside the vocabulary mean for a search."""
-    named = ", ".join(map(printable, words))
     left = "left out" if has_found else "nothing else in the sentence tells pictures apart"
-    return f"not in the vocabulary (mrnn words --list): {named}; {left}"
+    return f"{_unknown(words)}; {left}"
+
+
+def _unknown(words: Sequence[str]) -> str:
+    named = ", ".join(map(printable, words[:_NAMED]))
+    more = f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else ""
+    return f"not in the vocabulary (mrnn words --list): {named}{more}"
+
+
+_NAMED = 20  # words at most
 
 
 def percent(chance: float) -> str:
@@ -156,15 +163,24 @@ SCORE_HEADER = f"{'log P':>9} {'perplexity':>11} {'log ratio':>10}"
 
 def score_line(score: Score | Match, item: str) -> str:
     """How well a sentence and an image fit, under `SCORE_HEADER`."""
-    return (
-        f"{score.logprob:9.2f} {score.perplexity:11.2f} {score.log_ratio:+10.2f}  {printable(item)}"
-    )
+    ratio = "-" if score.log_ratio is None else f"{score.log_ratio:+.2f}"
+    return f"{score.logprob:9.2f} {score.perplexity:11.2f} {ratio:>10}  {printable(item)}"
 
 
 def ranking_lines(ranking: Ranking) -> list[str]:
     """A ranking to read: a line a match, under a header; none without matches."""
     lines = [score_line(match, match.item) for match in ranking.matches]
     return [SCORE_HEADER, *lines] if lines else []
+
+
+def ranking_notes(ranking: Ranking) -> list[str]:
+    """What a person should know of a ranking beside its matches."""
+    if not ranking.unknown:
+        return []
+    if ranking.items == "image":
+        return [unknown_line(ranking.unknown, bool(ranking.matches))]
+    apart = "and so are sentences where nothing else tells pictures apart"
+    return [f"{_unknown(ranking.unknown)}; left out, {apart}"]
 
 
 def caption_lines(image: str | Path, caption: Caption) -> str:

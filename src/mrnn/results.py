@@ -16,8 +16,8 @@ from .records import (
     explanation_lines,
     ranking_document,
     ranking_lines,
+    ranking_notes,
     score_document,
-    unknown_line,
 )
 
 _STRANGE = 0.99  # the strangeness from which on it is said
@@ -137,8 +137,9 @@ class Score:
     sentence: str
     logprob: float  # log P(s | I), nats
     perplexity: float
-    # log P(s | I) - log P(s) of the known words: above 0, the image makes the sentence likelier
-    log_ratio: float
+    # log P(s | I) - log P(s) of the known words: above 0, the image makes the sentence likelier.
+    # None where it has unknown ones, and no other tells pictures apart.
+    log_ratio: float | None
     words: tuple[Word, ...]
     unknown: tuple[str, ...]  # words outside the vocabulary: the unknown word in log P(s | I)
 
@@ -182,14 +183,13 @@ class Ranking:
     query: str  # the sentence, or the path of the image
     matches: tuple[Match, ...]
     errors: tuple[tuple[str, ImageError], ...] = ()  # by path
-    unknown: tuple[str, ...] = ()  # words of a sentence outside the vocabulary, which were left out
+    unknown: tuple[str, ...] = ()  # words outside the vocabulary, which were left out
     items: Literal["image", "sentence"] = "image"  # what the matches are
     # Whether the image that is the query was in memory: a file of its name may be another one.
     in_memory: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
-        unknown = unknown_line(self.unknown, bool(self.matches)) if self.unknown else ""
-        return "\n".join(ranking_lines(self)) or unknown
+        return "\n".join(ranking_lines(self) or ranking_notes(self))
 
     def to_dict(self) -> dict[str, Any]:
         """What `mrnn rank-images --json`, or `rank-sentences`, writes of it."""

@@ -292,3 +292,17 @@ def test_mutated_bytes_are_a_picture_or_an_error(noise, at):
         except ImageError as error:
             found = str(error)
         assert found == 3 or found.startswith("<image>: ")
+
+
+@pytest.mark.parametrize("name", ["", "https://example.org/a.jpg", "http://example.org/a.jpg"])
+def test_what_is_no_name_of_a_file_is_told_as_it_was_given(name):
+    with pytest.raises(ImageError, match=r": (an empty name|not fetched; save it)") as found:
+        levels(name)
+    assert str(found.value).startswith(f"{name}: " if name else "'': ")
+
+
+def test_a_closed_image_is_told_as_such():
+    image = Image.open(io.BytesIO(FILES["jpeg"]))
+    image.close()
+    with pytest.raises(ImageError, match="closed"):
+        levels(image)

@@ -334,6 +334,22 @@ def test_patterns_are_remembered(library, photos):
     assert library.add(exclude=[""]).files == 8
 
 
+def test_what_is_no_filter_is_refused_and_an_empty_one_told(library, photos, picture):
+    library.add([photos])
+    for wrong in (None, {}, "a"):
+        with pytest.raises(UsageError, match=r"among is a mrnn\.Filter, not "):
+            library.search(SENTENCE, among=wrong)
+    for wrong in ({"since": "2025"}, {"until": 2025}, {"folder": Path("a")}):
+        with pytest.raises(UsageError, match=r"since and until are datetime|a folder is a name"):
+            Filter(**wrong)
+    nothing = library.search(SENTENCE, among=Filter(folder="nowhere"))
+    assert str(nothing) == "no picture of the library is of this folder and these days"
+    found = library.search(SENTENCE, 3)
+    assert len(found) == 3
+    assert list(found) == list(found.found)
+    assert [one.to_dict() for one in found] == found.to_dict()["results"]
+
+
 def test_a_single_pattern_is_one_and_not_its_letters(library, photos):
     library.add([photos])
     assert library.add([photos], exclude="bad.*").left_out == {"bad.*": 1}

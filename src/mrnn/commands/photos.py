@@ -107,7 +107,7 @@ def rank_sentences(
     json: Json = False,
 ) -> int:
     """Find the sentences that fit an image best, by P(s|I)/P(s)."""
-    from ..records import ranking_document, ranking_lines
+    from ..records import ranking_document, ranking_lines, ranking_notes
     from ..results import Ranking
 
     require_readable(sentences)
@@ -125,11 +125,15 @@ def rank_sentences(
             failed = Ranking(str(image), (), ((str(image), error),))
             emit(ranking_document(failed, "sentence"))
         raise
+    for line in ranking_notes(ranking):
+        note(line)
     if json:
         emit(ranking_document(ranking, "sentence"))
     else:
         for line in ranking_lines(ranking):
             print(line)
+    if not ranking.matches:  # of words that the model does not know
+        return FAILED
     return exit_code(len(lines), len(problems))
 
 
@@ -186,13 +190,13 @@ def _ranked(
     precision: int | None,
 ) -> Ranking:
     from ..captioner import load
-    from ..records import unknown_line
+    from ..records import ranking_notes
 
     captioner = load(model, device, precision)
     with progress("encoding") as on_progress:
         ranking = captioner.rank_images(sentence, images, k, on_progress)
-    if ranking.unknown:
-        note(unknown_line(ranking.unknown, bool(ranking.matches)))
+    for line in ranking_notes(ranking):
+        note(line)
     return ranking
 
 

@@ -51,7 +51,7 @@ def given(picture: PictureLike, at_least: int | None = None, name: str = "<image
     """
     if is_path(picture):
         path = os.fsdecode(cast(str, picture))
-        return Given(path, Path(path))
+        return Given(path, _no_file(path) or Path(path))
     name = _own_name(picture) or name
     try:
         return Given(name, InMemory(name, _content(picture, at_least, name)))
@@ -101,6 +101,15 @@ def _is_one(thing: object) -> bool:
     return isinstance(thing, kinds) or hasattr(thing, "read")
 
 
+def _no_file(path: str) -> ImageError | None:
+    """Why a name is none of a file, where `Path` would make another one of it."""
+    if not path:
+        return ImageError("missing", "'': an empty name is no file")
+    if path.startswith(("http://", "https://")):
+        return ImageError("missing", f"{printable(path)}: not fetched; save it, and give the file")
+    return None
+
+
 def _own_name(picture: object) -> str:
     """The name of the file that an object was opened from, where it knows one."""
     own = getattr(picture, "filename" if isinstance(picture, Image.Image) else "name", None)
@@ -143,8 +152,9 @@ def _of_pillow(image: Image.Image, at_least: int | None, name: str) -> Decoded:
     try:
         return decoded(image, at_least)
     except Exception as error:  # Pillow decodes only now, and raises nearly anything
+        why = str(error) or "perhaps it was closed before it was decoded"
         raise ImageError(
-            "damaged", f"{printable(name)}: the image cannot be decoded ({error}); get a fresh copy"
+            "damaged", f"{printable(name)}: the image cannot be decoded ({why}); get a fresh copy"
         ) from None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..images.finding import Picture
-from .records import search_document, search_html, search_lines, search_notes
+from .records import found_document, search_document, search_html, search_lines, search_notes
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Found:
     similarity: float | None = None  # cosine of the image terms, for a picture as the query
     digest: bytes = b""  # SHA-256 of the picture's file
 
+    def to_dict(self) -> dict[str, Any]:
+        """What `mrnn search --json` writes of it, one of its `results`."""
+        return found_document(self)
+
 
 @dataclass(frozen=True)
 class Results:
@@ -50,6 +55,13 @@ class Results:
     unknown: tuple[str, ...] = ()  # words that the model lacks, and that were left out
     note: str = ""  # what made the search slower than it could be
     from_text_only: tuple[str, ...] = ()  # words that no caption taught it: there are no chances
+    is_part: bool = False  # whether a filter left out some of the library
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __iter__(self) -> Iterator[Found]:
+        return iter(self.found)
 
     def __str__(self) -> str:
         return "\n".join(search_lines(self) if self.found else search_notes(self))

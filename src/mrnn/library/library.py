@@ -41,7 +41,7 @@ from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_i
 from .indexing import Describer, Indexed, update
 from .scanning import absolute, patterns, require_seen
 from .thumbnails import Thumbnails
-from .timeline import EVERY, Filter, Newest, Timeline
+from .timeline import EVERY, Filter, Newest, Timeline, require_filter
 from .vectors import Vectors, VectorStore
 
 _CODES = "codes.safetensors"
@@ -335,10 +335,12 @@ class Library:
                 place = Found(len(found) + 1, first, tuple(copies), caption, **values)
                 found.append(replace(place, digest=content.digest))
         told = absent, threshold, unknown, now.index.note
-        return Results(query, tuple(found), len(now.rows), *told)
+        is_part = self._snapshot is not None and len(self._snapshot.rows) > len(now.rows)
+        return Results(query, tuple(found), len(now.rows), *told, is_part=is_part)
 
     def _now(self, among: Filter = EVERY) -> _Snapshot:
         """The pictures of a filter as they are now."""
+        require_filter(among)
         now = self._all()
         if among == EVERY:
             return now

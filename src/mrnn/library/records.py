@@ -94,22 +94,24 @@ def search_document(results: Results) -> dict[str, Any]:
         "pictures": results.pictures,
         "threshold": results.threshold,
         "unknown": list(results.unknown),
-        "results": [
-            {
-                "rank": found.rank,
-                "image": str(found.picture),
-                "logprob": found.logprob,
-                "perplexity": found.perplexity,
-                "log_ratio": found.log_ratio,
-                "chance": found.chance,
-                "match": found.match,
-                "similarity": found.similarity,
-                "caption": found.caption,
-                "copies": [str(copy) for copy in found.copies],
-            }
-            for found in results.found
-        ],
+        "results": [found_document(found) for found in results.found],
         "errors": [],
+    }
+
+
+def found_document(found: Found) -> dict[str, Any]:
+    """The JSON object of a picture found."""
+    return {
+        "rank": found.rank,
+        "image": str(found.picture),
+        "logprob": found.logprob,
+        "perplexity": found.perplexity,
+        "log_ratio": found.log_ratio,
+        "chance": found.chance,
+        "match": found.match,
+        "similarity": found.similarity,
+        "caption": found.caption,
+        "copies": [str(copy) for copy in found.copies],
     }
 
 
@@ -138,7 +140,9 @@ def search_notes(results: Results) -> Iterator[str]:
     if results.from_text_only and results.found and results.found[0].match is None:
         named = ", ".join(map(printable, results.from_text_only))
         yield f"known from text only: {named}; how likely a picture is right cannot be told"
-    if not results.pictures:
+    if not results.pictures and results.is_part:
+        yield "no picture of the library is of this folder and these days"
+    elif not results.pictures:
         yield "the library has no pictures: mrnn index PATH... --library DIR takes some in"
     elif results.found and {found.match for found in results.found} == {False}:
         yield f"{_none_stands_out(results)}; the right one may still be among them"

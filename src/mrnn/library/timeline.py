@@ -13,6 +13,7 @@ from time import monotonic
 
 import numpy as np
 
+from ..errors import UsageError
 from ..images.finding import printable
 from .catalogue import Catalogue
 
@@ -21,11 +22,32 @@ _REST = 5  # times as long as it took to read a timeline, it is not read again
 
 @dataclass(frozen=True)
 class Filter:
-    """Which pictures are meant; what is None rules out none."""
+    """Which pictures are meant; what is None rules out none. Raises UsageError for other types.
+
+    >>> from datetime import date
+    >>> with mrnn.Library.open("photos.library", captioner) as library:
+    ...     library.search("a dog", among=mrnn.Filter(until=date(1900, 1, 1))).found
+    ()
+    """
 
     since: date | None = None  # the first day, and
     until: date | None = None  # the last one that count
     folder: str | None = None  # with what lies below it, as `Dated.folders` has it
+
+    def __post_init__(self) -> None:
+        days: tuple[object, ...] = self.since, self.until
+        for day in days:
+            if not (day is None or isinstance(day, date)):
+                raise UsageError(f"since and until are datetime.date, not {day!r}")
+        folder: object = self.folder
+        if not (folder is None or isinstance(folder, str)):
+            raise UsageError(f"a folder is a name, as '2024/Rome', not {folder!r}")
+
+
+def require_filter(among: object) -> None:
+    """Raise UsageError for what is none."""
+    if not isinstance(among, Filter):
+        raise UsageError(f"among is a mrnn.Filter, not {among!r}; leave it out for all pictures")
 
 
 EVERY = Filter()

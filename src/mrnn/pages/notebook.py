@@ -21,7 +21,7 @@ from ..errors import ImageError
 from ..images.finding import printable
 from ..images.given import PictureLike, is_path
 from ..images.looking import small
-from ..records import unknown_line
+from ..records import ranking_notes
 from .heat_map import label, overlay, scales
 from .html import embedded, escape, jpeg, reduced, thumbnail
 
@@ -72,8 +72,7 @@ def ranking_html(ranking: Ranking) -> str:
         table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
         body = _row(_picture("", ranking.query, ranking.in_memory, _THUMBNAIL), _block(table))
     notes = [str(error) for _, error in ranking.errors[:SHOWN]]
-    if ranking.unknown:
-        notes.append(unknown_line(ranking.unknown, bool(ranking.matches)))
+    notes += ranking_notes(ranking)
     if len(ranking.errors) > SHOWN:
         notes.append(f"and {len(ranking.errors) - SHOWN:,} more that cannot be read")
     notes += left_out(len(ranking.matches))

@@ -88,12 +88,15 @@ class Trust:
         return [self._with_sureness(caption) for caption in captions]
 
     def main_word(self, caption: Caption) -> tuple[Word, float] | None:
-        """The word that gains most from the image, and how much; None of no words."""
-        gains = self._gains(caption)
-        if not gains:
-            return None
-        place = main_word(gains)
-        return caption.words[place], gains[place]
+        """The known word that gains most from the image, and how much; None where there is none."""
+        vocabulary = self._bundle.vocabulary
+        said = [word for word in caption.words if word.text != SIGNS[END]]
+        known = [
+            (word, gain)
+            for word, gain in zip(said, self._gains(caption), strict=True)
+            if word.text in vocabulary
+        ]
+        return known[main_word([gain for _, gain in known])] if known else None
 
     def _gains(self, caption: Caption) -> list[float]:
         """What the log P of each word, END left out, gains from the image over the usual one."""

@@ -95,7 +95,10 @@ class ScoreAnswer(BaseModel):
     sentence: str
     logprob: float
     perplexity: float
-    log_ratio: float = Field(description="log P(s | I) - log P(s), nats")
+    log_ratio: float | None = Field(
+        description="log P(s | I) - log P(s), nats; null where words are unknown, and no other "
+        "tells pictures apart"
+    )
     words: list[WordAnswer]
     unknown: list[str]
 
@@ -120,7 +123,7 @@ class Ranked(BaseModel):
 
 class RankingAnswer(BaseModel):
     query: str
-    unknown: list[str] | None = None  # of a sentence that looks for images
+    unknown: list[str]
     results: list[Ranked]
     errors: list[Failed]
 

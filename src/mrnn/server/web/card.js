@@ -269,6 +269,9 @@ function figures(explanation) {
 }
 
 function scoreLine(scored) {
+  if (scored.log_ratio === null) {
+    return element("p", { class: "figures", text: "The model does not know what this is about" });
+  }
   return disclosed("figures scored",
     `${scored.log_ratio >= 0 ? "Likelier" : "Less likely"} with this photo`,
     "Than with photos in general.", [
