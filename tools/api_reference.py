@@ -42,6 +42,12 @@ def write_pages(folder: Path) -> None:
     )
     others = "|".join(MODULES)
     pdoc.pdoc(*MODULES, rf"!(?!({others})$)", output_directory=folder)
+    links = "".join(f'<li><a href="{m.replace(".", "/")}.html">{m}</a></li>' for m in MODULES)
+    (folder / "index.html").write_text(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>mrnn: the Python API</title>'
+        f"<h1>mrnn: the Python API</h1><ul>{links}</ul></html>\n",
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

@@ -122,6 +122,9 @@ def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(_figures("shuffled perplexity", [h["perplexity_shuffled"]]))
         lines += _recall("shuffled sentences", h["image_to_text_shuffled"], among)
         lines += _recall("shuffled images", h["text_to_image_shuffled"], among)
+        if h["sees_images"] is not None:
+            seen = "sees" if h["sees_images"] else "does not see"
+            lines.append(_line("does it look?", f"the model {seen} the pictures"))
     if d["faithfulness"]:
         f = d["faithfulness"]
         lines.append(

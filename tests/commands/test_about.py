@@ -19,6 +19,15 @@ def shipped():
     return document("info", run("info", "--json")[1]), run("info")[1].splitlines()
 
 
+def test_a_word_that_the_model_lacks_is_told_with_what_lists_them():
+    code, _, told = run("words", "quokka")
+    assert (code, "'quokka' is not a word" in told, "`mrnn words --list`" in told) == (
+        2,
+        True,
+        True,
+    )
+
+
 def leaves(value):
     if isinstance(value, dict):
         for one in value.values():

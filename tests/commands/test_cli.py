@@ -460,6 +460,7 @@ def test_the_reference_in_docs_is_the_parsers():
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     made = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert made.stdout == (ROOT / "docs" / "cli.md").read_text(), "type: make docs"
+    assert not re.search(r"^\* `.*\.\.\.$", made.stdout, re.MULTILINE)  # whole sentences
 
 
 def test_a_progress_bar_never_touches_the_data(model, picture):

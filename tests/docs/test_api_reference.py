@@ -33,6 +33,14 @@ def test_every_public_name_has_its_place(pages, module):
     assert set(import_module(module).__all__) <= anchors
 
 
+def test_the_index_has_a_title_and_leads_to_every_module(pages):
+    index = (pages / "index.html").read_text()
+    assert "<title>mrnn" in index
+    linked = re.findall(r'href="([^"]+)"', index)
+    assert len(linked) == len(MODULES)
+    assert all((pages / page).is_file() for page in linked)
+
+
 def test_fields_are_explained_by_their_comments(pages):
     page = (pages / "mrnn.html").read_text()
     explained = {

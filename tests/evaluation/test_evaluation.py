@@ -165,6 +165,7 @@ def test_one_image_is_its_own_best_match(run):
     assert shown["shuffled perplexity"].strip() == "-"
     assert shown["ROUGE-L, CIDEr-D"].endswith(" - (CIDEr-D needs two images)")
     assert "shuffled sentences" not in shown
+    assert "does it look?" not in shown
     among = f"  among 1 images, {found['sentences']} sentences"
     assert shown["images for a sentence"].endswith(among)
     assert shown["sentences for an image"].endswith(among)
@@ -263,6 +264,9 @@ def test_health_catches_a_model_that_ignores_the_pictures(run, captioner, tiny_b
     blind = Captioner(tiny_bundle, open_encoder("none"), captioner.device)
     found = run(Plan(health=True), who=blind).document
     assert not found["health"]["sees_images"]
+    assert check(found)["does it look?"].strip() == "the model does not see the pictures"
+    found["health"]["sees_images"] = True
+    assert check(found)["does it look?"].strip() == "the model sees the pictures"
     assert found["health"]["perplexity_shuffled"] == pytest.approx(found["perplexity"])
     assert found["text_to_image"]["r1"] == 0  # all pictures tie, and ties count against
     assert found["text_to_image"]["med_r"] == 3

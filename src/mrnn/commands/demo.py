@@ -67,7 +67,7 @@ _INTRODUCTION = (
 )
 _BY_RATIO = (
     "<p class='dim'>Words are chosen by log P less a share of what it would be of any photo, a "
-    "larger one the stranger the photo is: so the best sentence suits this photo most, and the next "
+    "larger one the stranger the photo is: the best sentence suits this photo most, and the next "
     "best may have a higher log P. <code>--ratio 0</code> of <code>mrnn caption</code> goes by "
     "log P alone.</p>"
 )

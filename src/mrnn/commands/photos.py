@@ -217,7 +217,11 @@ def words(
     model: Model = "default",
     json: Json = False,
 ) -> int:
-    """Nearest words in word embedding II, by Euclidean distance; or all words."""
+    """Nearest words in word embedding II, by Euclidean distance; or all words.
+
+    Words that are near are used alike in sentences: it shows what training made of a vocabulary.
+    Words known from text only were placed without a picture: their neighbours look odd at times.
+    """
     if everything == (word is not None):
         raise UsageError("give either a WORD or --list")
     require_model(model)

@@ -123,7 +123,8 @@ def search_lines(results: Results) -> Iterator[str]:
         yield f"{'similarity':>10}  image: caption"
         yield from (f"{found.similarity:10.3f}  {_named(found)}" for found in results.found)
         return
-    head = "match" if results.found[0].chance is None else "right"
+    first = results.found[0]  # a model of before 0.2.0 has matches and no chances
+    head = "match" if first.chance is None and first.match is not None else "right"
     yield f"{'log P':>9} {'perplexity':>11} {'log ratio':>10} {head:>6}  image: caption"
     for found in results.found:
         told = _yes(found.match) if found.chance is None else percent(found.chance)
@@ -248,4 +249,4 @@ def _none_stands_out(results: Results) -> str:
 
 
 def _yes(match: bool | None) -> str:
-    return "yes" if match else "-"
+    return "" if match is None else "yes" if match else "-"

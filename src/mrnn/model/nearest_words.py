@@ -17,7 +17,10 @@ def nearest_words(
     """The k nearest words with their Euclidean distances; raises UsageError for an unknown one."""
     tokens = vocabulary.tokenise(word)
     if len(tokens) != 1 or tokens[0] not in vocabulary:
-        raise UsageError(f"{word!r} is not a word of this model's vocabulary")
+        raise UsageError(
+            f"{word!r} is not a word that this model knows; `mrnn words --list`, with its "
+            "--model, lists those"
+        )
     index = vocabulary.index(tokens[0])
     w = model.word_representation(np.arange(len(vocabulary)))
     distances = np.linalg.norm(w - w[index], axis=1)

@@ -8,6 +8,7 @@ import { libraryView } from "./library.js";
 import { queue } from "./queue.js";
 import { uploadsView } from "./uploads.js";
 
+const SIGNS = 4; // begin, end and the like, which nobody would call words
 const TITLES = { explain: "mrnn: explain a photo", photos: "mrnn: photos" };
 
 let limits = {}; // the server's, as soon as it has told them
@@ -82,7 +83,7 @@ async function meetServer() {
     byId("no-library").hidden = hasLibrary;
     if (limits.characters) byId("query-text").maxLength = limits.characters;
     byId("model").textContent =
-      `mrnn ${model.version}, model “${model.name}” with ${counted(model.words, "word")}. ` +
+      `mrnn ${model.version}, model “${model.name}” with ${counted(model.words - SIGNS, "word")}. ` +
       "Photos are sent to this server and to nobody else.";
     byId("elsewhere").hidden = !model.address;
     byId("address").textContent = model.address ?? "";
