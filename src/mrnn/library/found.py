@@ -50,6 +50,7 @@ class Results:
     unknown: tuple[str, ...] = ()  # words that the model lacks, and that were left out
     note: str = ""  # what made the search slower than it could be
     from_text_only: tuple[str, ...] = ()  # words that no caption taught it: there are no chances
+    tells_apart: bool = True  # whether a word of the sentence says something of a picture
 
     def __str__(self) -> str:
         return "\n".join(search_lines(self) if self.found else search_notes(self))

@@ -295,7 +295,8 @@ class Library:
             for i, logprob, perplexity, ratio in ranked
         }
         results = self._results(sentence, now, figures, rule.threshold, unknown)
-        return replace(results, from_text_only=captioner.trust.from_text_only(sentence))
+        told = captioner.trust.from_text_only(sentence), captioner.trust.tells_apart(sentence)
+        return replace(results, from_text_only=told[0], tells_apart=told[1])
 
     def like(self, image: PictureLike, k: int = 10, among: Filter = EVERY) -> Results:
         """The k pictures most like another one, by the cosine of their image terms.

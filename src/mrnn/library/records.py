@@ -138,6 +138,8 @@ def search_notes(results: Results) -> Iterator[str]:
     if results.from_text_only and results.found and results.found[0].match is None:
         named = ", ".join(map(printable, results.from_text_only))
         yield f"known from text only: {named}; how likely a picture is right cannot be told"
+    elif not results.tells_apart and results.found:
+        yield "no word of it tells pictures apart; how likely one is right cannot be told"
     if not results.pictures:
         yield "the library has no pictures: mrnn index PATH... --library DIR takes some in"
     elif results.found and {found.match for found in results.found} == {False}:
