@@ -20,6 +20,7 @@ from mrnn.images.xmp import read_description
 from mrnn.library.library import Library
 from mrnn.library.thumbnails import SIDE
 from mrnn.server import Access, create_app, service
+from mrnn.server.gallery import LEFT_OUT
 
 HERE = "http://localhost"
 KEY = "a-key-of-the-tests"
@@ -160,6 +161,8 @@ def test_no_folder_above_what_was_indexed_is_told(client, tmp_path):
 def test_a_table_is_what_the_pages_tell_and_no_formula(client):
     rows = table(client)
     pages = client.get("/v1/pictures").json()["results"]
+    copy = rows.pop(3)  # a row a file
+    assert (copy["image"], copy["folder"], copy["caption"]) == ("b.png", "2024", rows[2]["caption"])
     assert [row["image"] for row in rows] == ["d.png", f"./{FORMULA}", "copy.png", HOSTILE]
     for row, page in zip(rows, pages, strict=True):
         assert {k: row[k] for k in ("folder", "date", "date_of", "caption")} == {
@@ -198,7 +201,8 @@ def test_photos_in_a_tar_file_have_its_folders(tmp_path, captioner):
         with TestClient(create_app(captioner, library), HERE) as client:
             answer = export(client, format="xmp")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        assert archive.namelist() == ["s.tar/2024/e.png.xmp"]
+        assert archive.namelist() == [LEFT_OUT]
+        assert archive.read(LEFT_OUT).startswith(b"s.tar/2024/e.png: it lies in a tar file")
 
 
 def test_small_copies_are_made_once(client, folder, tmp_path, monkeypatch):
@@ -287,3 +291,73 @@ def test_the_guard_stands_before_all_of_it(folder, tmp_path, captioner, method, 
 )
 def test_exports_that_cannot_be(client, body, status):
     assert client.post("/v1/export", **body).status_code == status
+
+
+def contents_of(answer) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_name_folder_and_copies_are_of_the_same_files(tmp_path, captioner):
+    """Of one content in three places the shown one is there, and in the folder that is meant."""
+    root = tmp_path / "c"
+    places = [root / name for name in ("aa/second.png", "third.png", "zz/first.png")]
+    draw(places[0], "olive")
+    for place in places[1:]:
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy2(places[0], place)
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([root])
+        with TestClient(create_app(captioner, library), HERE) as client:
+
+            def shown(folder: str) -> list[tuple[str, str, list[str]]]:
+                pages = client.get(f"/v1/pictures?folder={folder}").json()["results"]
+                found = client.post("/v1/search", json={"query": "a dog", "folder": folder})
+                both = [pages, found.json()["results"]]
+                told = [[(p["name"], p["folder"], p["copies"]) for p in some] for some in both]
+                assert told[0] == told[1]
+                return told[0]
+
+            assert shown("zz/") == [("first.png", "zz", ["second.png", "third.png"])]
+            assert [(row["image"], row["folder"]) for row in table(client)] == [
+                ("second.png", "aa"), ("third.png", ""), ("first.png", "zz")
+            ]  # fmt: skip
+            [row] = table(client, folder="zz")
+            assert (row["image"], row["folder"]) == ("first.png", "zz")
+            zipped = contents_of(export(client, format="xmp", folder="zz"))
+            assert list(zipped) == ["zz/first.png.xmp"]
+            places[0].unlink()
+            assert shown("") == [("third.png", "", ["first.png"])]
+
+
+def test_what_has_no_sidecar_in_a_zip_is_told_there(tmp_path, captioner):
+    content = io.BytesIO()
+    Image.new("RGB", (9, 9), "teal").save(content, "PNG")
+    photos = tmp_path / "photos"
+    for name, colour in (("good.png", "red"), ("two\nlines.png", "blue"), ("new\n/a.png", "pink")):
+        draw(photos / name, colour)
+    (photos / "s.tar").write_bytes(tar([("e.png", content.getvalue())]))
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([photos, photos / "s.tar"])
+        with TestClient(create_app(captioner, library), HERE) as client:
+            zipped = contents_of(export(client, format="xmp"))
+    told = sorted(zipped.pop(LEFT_OUT).decode().splitlines())
+    assert list(zipped) == ["good.png.xmp"]
+    assert [line.partition(": ")[0] for line in told] == [
+        r"new\n/a.png", "s.tar/e.png", r"two\nlines.png"
+    ]  # fmt: skip
+    assert "tar file" in told[1]
+    assert "mrnn caption --xmp" in told[0]
+
+
+def test_sidecars_without_captions_are_refused(folder, tmp_path, captioner):
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([folder], captions=False)
+        with TestClient(create_app(captioner, library), HERE) as client:
+            answer = client.post("/v1/export", json={"format": "xmp"})
+            assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+            assert "none of these pictures has a caption" in answer.json()["detail"]
+            draw(folder / "later.png", "teal")
+            library.add()
+            zipped = contents_of(export(client, format="xmp"))
+    assert LEFT_OUT not in zipped  # indexing has written what was lacking

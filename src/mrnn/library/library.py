@@ -63,6 +63,7 @@ class _Snapshot:
     vectors: Vectors
     rows: np.ndarray  # (N,) of the vectors, those that count
     index: ImageIndex
+    among: Filter = EVERY  # what they are left by
 
 
 class Library:
@@ -346,7 +347,10 @@ class Library:
                 content, places = known[row]
                 there = [place for place in places if is_there(place)]
                 absent += not there
-                first, *copies = there or places
+                places = there or places
+                if now.among.folder:
+                    places = self.timeline().places(places, now.among)
+                first, *copies = places
                 caption = content.caption[0] if content.caption else None
                 place = Found(len(found) + 1, first, tuple(copies), caption, **values)
                 found.append(replace(place, digest=content.digest))
@@ -362,7 +366,7 @@ class Library:
         if timeline.generation != now.generation:  # rebuilt just now
             now = self._all()
         rows = np.intersect1d(now.rows, timeline.rows(among), assume_unique=True)
-        return replace(now, rows=rows, index=now.index.among(rows))
+        return replace(now, rows=rows, index=now.index.among(rows), among=among)
 
     def _all(self) -> _Snapshot:
         """The library as it is now, read again where another process has changed it."""

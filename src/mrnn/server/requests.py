@@ -178,7 +178,7 @@ class ExportRequest(BaseModel):
 
 def filter_of(fields: SearchRequest | ExportRequest) -> Filter:
     """Which pictures of the library are meant."""
-    return Filter(fields.since, fields.until, fields.folder or None)
+    return Filter(fields.since, fields.until, (fields.folder or "").strip("/") or None)
 
 
 @dataclass(frozen=True)

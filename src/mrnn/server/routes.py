@@ -123,7 +123,7 @@ class Routes:
         folder: Folder = None,
     ) -> Response:
         """Pictures of the library, newest first."""
-        work = self._service.page(Filter(since, until, folder or None), start, k)
+        work = self._service.page(Filter(since, until, (folder or "").strip("/") or None), start, k)
         return JSONResponse(await self._in_time(request, work))
 
     async def contents(self, request: Request) -> Response:

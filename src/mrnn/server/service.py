@@ -30,6 +30,7 @@ from ..devices import processors
 from ..errors import ImageError
 from ..images.finding import printable
 from ..images.reading import decode_image, open_picture, preprocess, seen_area
+from ..library.contents import key_of
 from ..library.found import Results
 from ..library.library import Library
 from ..library.records import search_document
@@ -202,7 +203,9 @@ class Service:
         pictures = await self._in_pool(lambda: gallery.chosen(library, digests, which))
         if not pictures:
             raise Problem("not-found", "the library has no such pictures now")
-        return gallery.export(library, pictures, form)
+        if form == "xmp":
+            await self._in_pool(lambda: gallery.require_captions(library, pictures))
+        return gallery.export(library, pictures, which, form)
 
     async def thumbnail(self, identity: str, side: int) -> bytes:
         """A picture of the library as JPEG, its longer side at most so many pixels.
@@ -361,6 +364,7 @@ def _search_document(library: Library, results: Results) -> Document:
         shown["image"] = found.digest.hex()
         shown["name"] = gallery.file_name(found.picture)
         shown["copies"] = [gallery.file_name(copy) for copy in found.copies]
-        shown.update(gallery.dated_document(timeline.of(found.digest)))
+        dated = timeline.of(found.digest)
+        shown.update(gallery.dated_document(dated, timeline.folder_of(key_of(found.picture))))
     slow = "the search is slower than it could be; mrnn index makes it fast again"
     return {**document, "note": slow if results.note else ""}
