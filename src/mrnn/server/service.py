@@ -33,7 +33,7 @@ from ..images.reading import decode_image, open_picture, preprocess, seen_area
 from ..library.contents import key_of
 from ..library.found import Results
 from ..library.library import Library
-from ..library.records import search_document
+from ..library.records import search_document, why_no_chance
 from ..library.thumbnails import SIDE, Thumbnails
 from ..library.timeline import EVERY, Filter
 from ..records import caption_document, explanation_document, ranking_document, score_document
@@ -367,4 +367,5 @@ def _search_document(library: Library, results: Results) -> Document:
         dated = timeline.of(found.digest)
         shown.update(gallery.dated_document(dated, timeline.folder_of(key_of(found.picture))))
     slow = "the search is slower than it could be; mrnn index makes it fast again"
-    return {**document, "note": slow if results.note else ""}
+    notes = [why_no_chance(results), slow if results.note else ""]
+    return {**document, "note": "; ".join(filter(None, notes))}
