@@ -109,9 +109,34 @@ def test_pages_of_a_filter(client):
     assert names(client.get("/v1/pictures?folder=2023")) == ["copy.png", HOSTILE]
     assert names(client.get("/v1/pictures?folder=../..")) == []
     assert names(client.get("/v1/pictures?folder=")) == ["d.png", FORMULA, "copy.png", HOSTILE]
+    assert names(client.get("/v1/pictures?folder=2024/Rome/")) == ["d.png", FORMULA]
     for wrong in ("since=yesterday", "until=2024-02-30", "k=0", "k=201", "start=-1"):
         answer = client.get(f"/v1/pictures?{wrong}")
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("pictures?sicne=2024-05-31", "sicne: no such parameter; there are start, k, since,"),
+        ("pictures?k=5&k=6", "k: it is there more than once"),
+        ("contents?folder=2024", "folder: no such parameter; there are none here"),
+        (f"pictures/{'0' * 64}?sied=9", "sied: no such parameter; there are side"),
+        *((f"pictures?since={day}", "as 2024-05-31") for day in (0, 1717113600, "20240101")),
+        ("pictures?until=2024-05-31T10:00", "as 2024-05-31"),
+    ],
+)
+def test_wrong_parameters_are_refused(client, wrong, said):
+    answer = client.get(f"/v1/{wrong}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert said in answer.json()["detail"]
+
+
+def test_a_day_in_json_is_no_number(client):
+    answer = client.post("/v1/search", json={"query": "a dog", "since": 0})
+    assert answer.status_code == 422
+    assert "since: " in answer.json()["detail"]
+    assert "as 2024-05-31" in answer.json()["detail"]
 
 
 def test_what_there_is_to_filter_by(client):
@@ -172,6 +197,7 @@ def test_a_table_is_what_the_pages_tell_and_no_formula(client):
     chosen = [pages[3]["image"], pages[0]["image"], pages[3]["image"], "0" * 64]
     assert [row["image"] for row in table(client, picture=chosen)] == [HOSTILE, "d.png"]
     assert len(table(client, folder="2023", until="2023-12-31")) == 1
+    assert [r["image"] for r in table(client, picture=chosen, folder="2023")] == [HOSTILE]
     answer = client.post("/v1/export", json={"picture": []})
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
 

@@ -201,6 +201,9 @@ class Service:
         """The captions of pictures, as pieces; of those of a filter, if no digests are given."""
         library = self._library()
         pictures = await self._in_pool(lambda: gallery.chosen(library, digests, which))
+        if digests is not None and which != EVERY:
+            meant = {dated.digest for dated in library.timeline().among(which)}
+            pictures = [dated for dated in pictures if dated.digest in meant]
         if not pictures:
             raise Problem("not-found", "the library has no such pictures now")
         if form == "xmp":
