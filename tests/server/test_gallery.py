@@ -266,6 +266,31 @@ def test_a_library_that_cannot_be_written_has_no_small_copies(client, tmp_path):
     assert client.get(f"/v1/pictures/{picture}?side={SIDE}").status_code == 200
 
 
+def test_a_library_made_anew_or_moved_away_is_the_same_to_all_routes(client, folder, tmp_path):
+    def statuses() -> set[int]:
+        search, export = {"query": "a dog"}, {"format": "csv"}
+        return {
+            client.post("/v1/search", json=search).status_code,
+            client.post("/v1/export", json=export).status_code,
+            *(client.get(f"/v1/{path}").status_code for path in ("pictures", "contents")),
+            client.get("/readyz").status_code,
+        }
+
+    library = tmp_path / "library"
+    assert statuses() == {200}
+    library.rename(tmp_path / "away")
+    assert statuses() == {503}
+    (tmp_path / "away").rename(library)
+    assert statuses() == {200}
+    shutil.rmtree(library)
+    with Library.open(library, seeing()) as anew:
+        anew.add([folder / "2023"])
+    assert client.get("/v1/contents").json()["pictures"] == 2
+    assert client.post("/v1/search", json={"query": "a dog"}).json()["pictures"] == 2
+    assert len(names(client.get("/v1/pictures"))) == 2
+    assert statuses() == {200}
+
+
 def test_a_library_of_before_has_the_dates_of_files(folder, tmp_path, captioner):
     with Library.open(tmp_path / "library", captioner) as library:
         library.add([folder])

@@ -32,12 +32,7 @@ from ..model.chance import MatchRule
 from ..scoring.ranking import Stage
 from ..words.text import tokenise
 from .away import is_there
-from .catalogue import (
-    CATALOGUE,
-    VECTORS,
-    Catalogue,
-    open_catalogue,
-)
+from .catalogue import CATALOGUE, VECTORS, Catalogue, open_catalogue
 from .contents import Content, File
 from .describing import describe
 from .folder import require_indexed, require_own_folder
@@ -142,8 +137,9 @@ class Library:
     @property
     def catalogue(self) -> Catalogue:
         """What is known of the pictures, to read."""
-        if self._reader is None:
+        if self._reader is None or not self._reader.is_there():  # else the file is another one
             self._reader = open_catalogue(self.path / CATALOGUE)
+            self._snapshot, self._newest = None, Newest()
         return self._reader
 
     def files(self, root: Path | None = None) -> Iterator[tuple[File, Content | None]]:
@@ -167,7 +163,8 @@ class Library:
 
         Safe to call from any thread, once the catalogue is open.
         """
-        return self._newest.of(self.catalogue)
+        catalogue = self.catalogue  # may begin with another `_newest`
+        return self._newest.of(catalogue)
 
     def knows(self, path: ImagePath) -> bool:
         """Whether a path was added, or any file at or below it."""

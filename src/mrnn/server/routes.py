@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from ..errors import DataError
 from . import answers
 from .guard import Places
 from .limits import Limits
@@ -164,9 +165,14 @@ class Routes:
         return "ok"
 
     async def readyz(self) -> Response:
-        """Whether it has room for another request."""
-        is_full = self._places.is_full
-        return PlainTextResponse("full" if is_full else "ok", 503 if is_full else 200)
+        """Whether it has room for another request, and its library, if it has one."""
+        if self._places.is_full:
+            return PlainTextResponse("full", 503)
+        try:
+            await asyncio.to_thread(self._service.require_usable)
+        except DataError:
+            return PlainTextResponse("library-unusable", 503)
+        return PlainTextResponse("ok")
 
     async def metrics(self) -> Response:
         """Figures for Prometheus."""

@@ -263,8 +263,13 @@ class Service:
         blank = np.zeros((3, side, side), dtype=np.float32)
         await self._modelled(self.captioner.caption_pixels, [blank])
         if self.library is not None:
-            self.library.catalogue.facts()
+            self.require_usable()
             await self.search("a", 1, EVERY)
+
+    def require_usable(self) -> None:
+        """Raise DataError for a library that is not there any more, or damaged."""
+        if self.library is not None:
+            self.library.catalogue.facts()
 
     def _library(self) -> Library:
         if self.library is None:
