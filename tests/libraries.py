@@ -17,7 +17,7 @@ from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
 from mrnn.model.chance import MatchChance
 from mrnn.model.threshold import MatchThreshold
-from mrnn.words.text import SIGNS, Vocabulary
+from mrnn.words.text import SIGNS, UNKNOWN, Vocabulary
 from onnx_models import tiny
 
 SIDE = 4
@@ -73,6 +73,7 @@ def bundle(
 ) -> Bundle:
     model = tiny_model(len(VOCABULARY), dimension, seed, **SMOOTH)
     model.wo[:] *= 4  # an untrained model is flat; this one has opinions
+    model.wo[UNKNOWN] = 0  # and most of its words say something of a picture
     prior = np.random.default_rng(0).random((5, dimension)).astype(np.float16)
     file = encoder.file if encoder else None
     consensus = described(MULTIMODAL)

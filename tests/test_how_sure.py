@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from libraries import SIDE, seeing
+from mrnn.captioner import Captioner
+from mrnn.model.sureness import Sureness
 from mrnn.records import caption_document
 from mrnn.results import Caption, Word
 from mrnn.server.answers import Trust
@@ -44,3 +50,18 @@ def test_the_word_stands_before_the_figure():
 def test_lines_for_scripts_are_as_they_were():
     assert caption(0.42, 1.0).how_sure == "42% sure of cup; a strange photo"
     assert caption(None).how_sure == "perplexity 2.72"
+
+
+def test_no_figure_for_a_word_that_the_model_lacks():
+    """What a sentence says most of its picture may be a word that nothing is known of."""
+    known = seeing()
+    bundle = replace(known.bundle, sureness=Sureness(0.0, 1.0, 1.0))
+    captioner = Captioner(bundle, known.encoder)
+    pixels = np.random.default_rng(0).random((3, SIDE, SIDE), dtype=np.float32)
+    told = {
+        sentence: captioner.explain_pixels(pixels, sentence, quick=True).caption
+        for sentence in ("quokka", "dog")
+    }
+    assert (told["quokka"].main_word, told["quokka"].sure) == (None, None)
+    assert told["dog"].main_word == "dog"
+    assert told["dog"].sure is not None

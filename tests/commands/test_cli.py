@@ -162,6 +162,16 @@ def test_score_prints_a_row_a_sentence_and_names_unknown_words(model, picture):
     assert found["scores"][0]["unknown"] == ["zebra"]
 
 
+def test_that_no_chances_are_recorded_is_said(flickr_layout, tmp_path):
+    model = save_seeing(tmp_path / "sees")
+    arguments = ("evaluate", flickr_layout, "-m", model, "--split", "dev", "--record")
+    code, _, err = run(*arguments)
+    assert code == 0
+    assert "no chances of a match are recorded: the dev split has" in err
+    assert "and 20 distinct ones are needed" in err
+    assert load_bundle(model).chance is None
+
+
 def test_evaluate_info_and_words_work_together(flickr_layout, model):
     code, out, _ = run("evaluate", flickr_layout, "-m", model, "--json", "--record")
     found = document("evaluate", out)

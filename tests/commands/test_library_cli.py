@@ -440,6 +440,8 @@ def test_why_nothing_can_be_told_of_words_from_text_is_said(foretelling, tmp_pat
     _, out, err = run("search", "-l", foretelling, "a dog runs", "-o", page)
     said = "known from text only: runs; how likely a picture is right cannot be told"
     assert said in err
+    told = document("search", "-l", foretelling, "a dog runs")["from_text_only"]
+    assert told == ["runs"]
     assert said in page.read_text()
     assert "likely right<" not in page.read_text()
     header, *lines = out.splitlines()

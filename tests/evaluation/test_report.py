@@ -208,7 +208,7 @@ def test_other_ways_of_ranking_have_a_row_each(tmp_path, evaluation):
     assert others == [
         ["ours, by P(s | I) alone", "", "5.3", "12.0", "20.2", "95", *"––––"],
         [
-            "ours, of the 100 nearest images",
+            f"ours, of the {evaluation.document['images']} nearest images",  # there are no more
             "",
             "30.0",
             "40.0",

@@ -39,6 +39,7 @@ from mrnn.library.away import is_there
 from mrnn.library.describing import describe
 from mrnn.library.indexing import Indexed
 from mrnn.library.library import Library
+from mrnn.library.records import search_notes
 from mrnn.library.thumbnails import Thumbnails
 from mrnn.library.timeline import EVERY, Filter
 from mrnn.results import Caption
@@ -1005,9 +1006,27 @@ def test_words_that_no_caption_taught_have_no_chance(photos, tmp_path):
         for sentence, is_known in (("a dog", True), ("a dog runs", False), ("a zzzz dog", False)):
             results = library.search(sentence)
             told = {(one.chance is not None, one.match is not None) for one in results.found}
-            assert told == (set() if results.unknown else {(is_known, is_known)})
+            assert told == {(is_known, is_known)}
             assert (results.threshold is not None) == is_known
             assert results.from_text_only == (("runs",) if "runs" in sentence else ())
+
+
+@pytest.mark.parametrize("known", [{"chance": chances(99.0)}, {"match": threshold(-99.0)}])
+def test_words_that_tell_no_pictures_apart_have_no_chance(photos, tmp_path, known):
+    """A word that every picture has as much of is no reason to think one right."""
+    captioner = seeing()
+    captioner = Captioner(replace(captioner.bundle, **known), captioner.encoder)
+    says = captioner.trust.content_words
+    assert [bool(says[VOCABULARY.index(word)]) for word in ("snow", "dog")] == [False, True]
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([photos])
+        for sentence, is_told in (("a snow", False), ("a dog", True)):
+            results = library.search(sentence)
+            assert {one.match for one in results.found} == {True if is_told else None}
+            assert is_told or {one.chance for one in results.found} == {None}
+            assert (results.threshold is not None) == is_told
+            notes = "".join(search_notes(results))
+            assert ("no word of it tells pictures apart" in notes) != is_told
 
 
 def test_like_is_the_cosine_to_every_picture(library, photos, sight, picture):

@@ -20,6 +20,7 @@ from mrnn.images.xmp import read_description
 from mrnn.library.library import Library
 from mrnn.library.thumbnails import SIDE
 from mrnn.server import Access, create_app, service
+from mrnn.server.gallery import LEFT_OUT
 
 HERE = "http://localhost"
 KEY = "a-key-of-the-tests"
@@ -108,9 +109,34 @@ def test_pages_of_a_filter(client):
     assert names(client.get("/v1/pictures?folder=2023")) == ["copy.png", HOSTILE]
     assert names(client.get("/v1/pictures?folder=../..")) == []
     assert names(client.get("/v1/pictures?folder=")) == ["d.png", FORMULA, "copy.png", HOSTILE]
+    assert names(client.get("/v1/pictures?folder=2024/Rome/")) == ["d.png", FORMULA]
     for wrong in ("since=yesterday", "until=2024-02-30", "k=0", "k=201", "start=-1"):
         answer = client.get(f"/v1/pictures?{wrong}")
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("pictures?sicne=2024-05-31", "sicne: no such parameter; there are start, k, since,"),
+        ("pictures?k=5&k=6", "k: it is there more than once"),
+        ("contents?folder=2024", "folder: no such parameter; there are none here"),
+        (f"pictures/{'0' * 64}?sied=9", "sied: no such parameter; there are side"),
+        *((f"pictures?since={day}", "as 2024-05-31") for day in (0, 1717113600, "20240101")),
+        ("pictures?until=2024-05-31T10:00", "as 2024-05-31"),
+    ],
+)
+def test_wrong_parameters_are_refused(client, wrong, said):
+    answer = client.get(f"/v1/{wrong}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert said in answer.json()["detail"]
+
+
+def test_a_day_in_json_is_no_number(client):
+    answer = client.post("/v1/search", json={"query": "a dog", "since": 0})
+    assert answer.status_code == 422
+    assert "since: " in answer.json()["detail"]
+    assert "as 2024-05-31" in answer.json()["detail"]
 
 
 def test_what_there_is_to_filter_by(client):
@@ -160,6 +186,8 @@ def test_no_folder_above_what_was_indexed_is_told(client, tmp_path):
 def test_a_table_is_what_the_pages_tell_and_no_formula(client):
     rows = table(client)
     pages = client.get("/v1/pictures").json()["results"]
+    copy = rows.pop(3)  # a row a file
+    assert (copy["image"], copy["folder"], copy["caption"]) == ("b.png", "2024", rows[2]["caption"])
     assert [row["image"] for row in rows] == ["d.png", f"./{FORMULA}", "copy.png", HOSTILE]
     for row, page in zip(rows, pages, strict=True):
         assert {k: row[k] for k in ("folder", "date", "date_of", "caption")} == {
@@ -169,6 +197,7 @@ def test_a_table_is_what_the_pages_tell_and_no_formula(client):
     chosen = [pages[3]["image"], pages[0]["image"], pages[3]["image"], "0" * 64]
     assert [row["image"] for row in table(client, picture=chosen)] == [HOSTILE, "d.png"]
     assert len(table(client, folder="2023", until="2023-12-31")) == 1
+    assert [r["image"] for r in table(client, picture=chosen, folder="2023")] == [HOSTILE]
     answer = client.post("/v1/export", json={"picture": []})
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
 
@@ -198,7 +227,8 @@ def test_photos_in_a_tar_file_have_its_folders(tmp_path, captioner):
         with TestClient(create_app(captioner, library), HERE) as client:
             answer = export(client, format="xmp")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        assert archive.namelist() == ["s.tar/2024/e.png.xmp"]
+        assert archive.namelist() == [LEFT_OUT]
+        assert archive.read(LEFT_OUT).startswith(b"s.tar/2024/e.png: it lies in a tar file")
 
 
 def test_small_copies_are_made_once(client, folder, tmp_path, monkeypatch):
@@ -234,6 +264,31 @@ def test_a_library_that_cannot_be_written_has_no_small_copies(client, tmp_path):
     (tmp_path / "library/thumbnails").write_text("in the way")
     picture = client.get("/v1/pictures").json()["results"][0]["image"]
     assert client.get(f"/v1/pictures/{picture}?side={SIDE}").status_code == 200
+
+
+def test_a_library_made_anew_or_moved_away_is_the_same_to_all_routes(client, folder, tmp_path):
+    def statuses() -> set[int]:
+        search, export = {"query": "a dog"}, {"format": "csv"}
+        return {
+            client.post("/v1/search", json=search).status_code,
+            client.post("/v1/export", json=export).status_code,
+            *(client.get(f"/v1/{path}").status_code for path in ("pictures", "contents")),
+            client.get("/readyz").status_code,
+        }
+
+    library = tmp_path / "library"
+    assert statuses() == {200}
+    library.rename(tmp_path / "away")
+    assert statuses() == {503}
+    (tmp_path / "away").rename(library)
+    assert statuses() == {200}
+    shutil.rmtree(library)
+    with Library.open(library, seeing()) as anew:
+        anew.add([folder / "2023"])
+    assert client.get("/v1/contents").json()["pictures"] == 2
+    assert client.post("/v1/search", json={"query": "a dog"}).json()["pictures"] == 2
+    assert len(names(client.get("/v1/pictures"))) == 2
+    assert statuses() == {200}
 
 
 def test_a_library_of_before_has_the_dates_of_files(folder, tmp_path, captioner):
@@ -287,3 +342,73 @@ def test_the_guard_stands_before_all_of_it(folder, tmp_path, captioner, method, 
 )
 def test_exports_that_cannot_be(client, body, status):
     assert client.post("/v1/export", **body).status_code == status
+
+
+def contents_of(answer) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_name_folder_and_copies_are_of_the_same_files(tmp_path, captioner):
+    """Of one content in three places the shown one is there, and in the folder that is meant."""
+    root = tmp_path / "c"
+    places = [root / name for name in ("aa/second.png", "third.png", "zz/first.png")]
+    draw(places[0], "olive")
+    for place in places[1:]:
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy2(places[0], place)
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([root])
+        with TestClient(create_app(captioner, library), HERE) as client:
+
+            def shown(folder: str) -> list[tuple[str, str, list[str]]]:
+                pages = client.get(f"/v1/pictures?folder={folder}").json()["results"]
+                found = client.post("/v1/search", json={"query": "a dog", "folder": folder})
+                both = [pages, found.json()["results"]]
+                told = [[(p["name"], p["folder"], p["copies"]) for p in some] for some in both]
+                assert told[0] == told[1]
+                return told[0]
+
+            assert shown("zz/") == [("first.png", "zz", ["second.png", "third.png"])]
+            assert [(row["image"], row["folder"]) for row in table(client)] == [
+                ("second.png", "aa"), ("third.png", ""), ("first.png", "zz")
+            ]  # fmt: skip
+            [row] = table(client, folder="zz")
+            assert (row["image"], row["folder"]) == ("first.png", "zz")
+            zipped = contents_of(export(client, format="xmp", folder="zz"))
+            assert list(zipped) == ["zz/first.png.xmp"]
+            places[0].unlink()
+            assert shown("") == [("third.png", "", ["first.png"])]
+
+
+def test_what_has_no_sidecar_in_a_zip_is_told_there(tmp_path, captioner):
+    content = io.BytesIO()
+    Image.new("RGB", (9, 9), "teal").save(content, "PNG")
+    photos = tmp_path / "photos"
+    for name, colour in (("good.png", "red"), ("two\nlines.png", "blue"), ("new\n/a.png", "pink")):
+        draw(photos / name, colour)
+    (photos / "s.tar").write_bytes(tar([("e.png", content.getvalue())]))
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([photos, photos / "s.tar"])
+        with TestClient(create_app(captioner, library), HERE) as client:
+            zipped = contents_of(export(client, format="xmp"))
+    told = sorted(zipped.pop(LEFT_OUT).decode().splitlines())
+    assert list(zipped) == ["good.png.xmp"]
+    assert [line.partition(": ")[0] for line in told] == [
+        r"new\n/a.png", "s.tar/e.png", r"two\nlines.png"
+    ]  # fmt: skip
+    assert "tar file" in told[1]
+    assert "mrnn caption --xmp" in told[0]
+
+
+def test_sidecars_without_captions_are_refused(folder, tmp_path, captioner):
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([folder], captions=False)
+        with TestClient(create_app(captioner, library), HERE) as client:
+            answer = client.post("/v1/export", json={"format": "xmp"})
+            assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+            assert "none of these pictures has a caption" in answer.json()["detail"]
+            draw(folder / "later.png", "teal")
+            library.add()
+            zipped = contents_of(export(client, format="xmp"))
+    assert LEFT_OUT not in zipped  # indexing has written what was lacking

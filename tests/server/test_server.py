@@ -14,6 +14,7 @@ import sys
 import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from libraries import seeing, threshold
-from mrnn.captioner import load
+from libraries import chances, seeing, threshold
+from mrnn.captioner import Captioner, load
 from mrnn.commands.samples import sample_photos
 from mrnn.config import Decoding
 from mrnn.library.library import Library
@@ -204,6 +205,24 @@ def test_search_leaves_out_what_the_model_does_not_know(client):
     assert [r["match"] for r in found["results"]] == [None] * 3
     found = client.post("/v1/search", json={"query": "dogg", "k": 3}).json()
     assert (found["unknown"], found["results"]) == (["dogg"], [])
+
+
+def test_search_tells_why_there_is_no_chance(captioner, photos, tmp_path):
+    captions = tuple(int(word != "runs") for word in captioner.vocabulary.words)
+    vocabulary = replace(captioner.vocabulary, captions=captions)
+    bundle = replace(captioner.bundle, vocabulary=vocabulary, match=None, chance=chances())
+    knowing = Captioner(bundle, captioner.encoder)
+    with Library.open(tmp_path / "library", knowing) as library:
+        library.add(photos[:2])
+        with TestClient(create_app(knowing, library), HERE) as client:
+            for query, words, note in (
+                ("a dog", [], ""),
+                ("a dog runs", ["runs"], "known from text only: runs"),
+                ("a snow", [], "no word of it tells pictures apart"),
+            ):
+                found = client.post("/v1/search", json={"query": query}).json()
+                assert found["from_text_only"] == words
+                assert found["note"].partition(";")[0] == note
 
 
 def test_search_finds_ids_and_no_path(client, photos):

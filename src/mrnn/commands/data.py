@@ -245,15 +245,21 @@ def _with_chance(
     bundle: Bundle, captioner: Captioner, dev: Sequence[Example], source: FeatureSource
 ) -> Bundle:
     """The bundle with the chances of a match that these dev pictures give, if enough of them."""
-    from ..evaluation.match import fit_match
+    from ..evaluation.match import LEAST, fit_match
     from ..evaluation.reading import read_pairs
 
-    if not dev:
+    if not dev or bundle.model.config.feature == 0:
         return bundle
     pairs, _, _ = read_pairs(dev, captioner.vocabulary, source, lambda done, total: None)
     with progress("match", "sentences") as on_progress:
         chance = fit_match(bundle, pairs, on_progress=on_progress)
-    return bundle if chance is None else replace(bundle, chance=chance, match=None)
+    if chance is None:
+        note(
+            f"mrnn: no chances of a match are recorded: the dev split has {len(dev):,} pictures, "
+            f"and {LEAST} distinct ones are needed that tell right from wrong"
+        )
+        return bundle
+    return replace(bundle, chance=chance, match=None)
 
 
 def _split_seed(training: Mapping[str, Any]) -> int:

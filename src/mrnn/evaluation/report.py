@@ -107,6 +107,7 @@ def _headline(document: Document) -> str:
 def _retrieval_table(evaluation: Evaluation) -> str:
     document = evaluation.document
     tables, words = _published(document)
+    nearest = min(100, document["images"])
     among = f"{document['images']:,} images, {document['sentences']:,} sentences"
     ours = [
         _our_line(
@@ -115,7 +116,7 @@ def _retrieval_table(evaluation: Evaluation) -> str:
         for way, there, back in (
             ("", "image_to_text", "text_to_image"),
             ("by P(s | I) alone", "image_to_text_raw", ""),
-            ("of the 100 nearest images", "image_to_text_nearest_100", ""),
+            (f"of the {nearest} nearest images", "image_to_text_nearest_100", ""),
         )
     ]
     ours = [line for line in ours if set(line.figures) != {NONE}]

@@ -49,8 +49,9 @@ _SPAN = "path >= ? AND path < ?"
 class Catalogue:
     """An open catalogue; one process may write while others read. Its errors are DataErrors."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, opened: os.stat_result) -> None:
         self._path = path
+        self._opened = opened  # which file of the disk it is
         self._connection = connection
         self.is_upgraded = False  # whether it was of an older format when it was opened
         self._lock = threading.RLock()  # SQLite's own could wait for Python's, and Python's for it
@@ -58,6 +59,13 @@ class Catalogue:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def is_there(self) -> bool:
+        """Whether its file is still where it was opened, and not another one."""
+        try:
+            return os.path.samestat(self._path.stat(), self._opened)
+        except OSError:
+            return False
 
     def version(self) -> int:
         """A number that changes when another process has written."""
@@ -392,6 +400,7 @@ def _make(path: Path, facts: Mapping[str, str]) -> None:
 def _open(path: Path) -> Catalogue:
     """For readers as for writers: who comes after a killed writer takes back what it left half."""
     try:
+        opened = path.stat()
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw",
             uri=True,
@@ -401,7 +410,9 @@ def _open(path: Path) -> Catalogue:
         )
     except sqlite3.Error as error:
         raise _explained(path, error) from None
-    return Catalogue(path, connection)
+    except OSError as error:
+        raise DataError(f"{printable(path)}: cannot be opened ({error.strerror})") from None
+    return Catalogue(path, connection, opened)
 
 
 def _require_ours(catalogue: Catalogue, path: Path) -> None:

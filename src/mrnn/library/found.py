@@ -56,6 +56,7 @@ class Results:
     note: str = ""  # what made the search slower than it could be
     from_text_only: tuple[str, ...] = ()  # words that no caption taught it: there are no chances
     is_part: bool = False  # whether a filter left out some of the library
+    tells_apart: bool = True  # whether a word of the sentence says something of a picture
 
     def __len__(self) -> int:
         return len(self.found)

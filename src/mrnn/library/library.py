@@ -58,6 +58,7 @@ class _Snapshot:
     vectors: Vectors
     rows: np.ndarray  # (N,) of the vectors, those that count
     index: ImageIndex
+    among: Filter = EVERY  # what they are left by
 
 
 class Library:
@@ -136,8 +137,9 @@ class Library:
     @property
     def catalogue(self) -> Catalogue:
         """What is known of the pictures, to read."""
-        if self._reader is None:
+        if self._reader is None or not self._reader.is_there():  # else the file is another one
             self._reader = open_catalogue(self.path / CATALOGUE)
+            self._snapshot, self._newest = None, Newest()
         return self._reader
 
     def files(self, root: Path | None = None) -> Iterator[tuple[File, Content | None]]:
@@ -161,7 +163,8 @@ class Library:
 
         Safe to call from any thread, once the catalogue is open.
         """
-        return self._newest.of(self.catalogue)
+        catalogue = self.catalogue  # may begin with another `_newest`
+        return self._newest.of(catalogue)
 
     def knows(self, path: ImagePath) -> bool:
         """Whether a path was added, or any file at or below it."""
@@ -280,7 +283,8 @@ class Library:
             for i, logprob, perplexity, ratio in ranked
         }
         results = self._results(sentence, now, figures, rule.threshold, unknown)
-        return replace(results, from_text_only=captioner.trust.from_text_only(sentence))
+        told = captioner.trust.from_text_only(sentence), captioner.trust.tells_apart(sentence)
+        return replace(results, from_text_only=told[0], tells_apart=told[1])
 
     def like(self, image: PictureLike, k: int = 10, among: Filter = EVERY) -> Results:
         """The k pictures most like another one, by the cosine of their image terms.
@@ -330,7 +334,10 @@ class Library:
                 content, places = known[row]
                 there = [place for place in places if is_there(place)]
                 absent += not there
-                first, *copies = there or places
+                places = there or places
+                if now.among.folder:
+                    places = self.timeline().places(places, now.among)
+                first, *copies = places
                 caption = content.caption[0] if content.caption else None
                 place = Found(len(found) + 1, first, tuple(copies), caption, **values)
                 found.append(replace(place, digest=content.digest))
@@ -348,7 +355,7 @@ class Library:
         if timeline.generation != now.generation:  # rebuilt just now
             now = self._all()
         rows = np.intersect1d(now.rows, timeline.rows(among), assume_unique=True)
-        return replace(now, rows=rows, index=now.index.among(rows))
+        return replace(now, rows=rows, index=now.index.among(rows), among=among)
 
     def _all(self) -> _Snapshot:
         """The library as it is now, read again where another process has changed it."""

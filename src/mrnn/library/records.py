@@ -94,6 +94,7 @@ def search_document(results: Results) -> dict[str, Any]:
         "pictures": results.pictures,
         "threshold": results.threshold,
         "unknown": list(results.unknown),
+        "from_text_only": list(results.from_text_only),
         "results": [found_document(found) for found in results.found],
         "errors": [],
     }
@@ -138,9 +139,8 @@ def search_notes(results: Results) -> Iterator[str]:
     """What a person should know of a search beside its results."""
     if results.unknown:
         yield unknown_line(results.unknown, bool(results.found))
-    if results.from_text_only and results.found and results.found[0].match is None:
-        named = ", ".join(map(printable, results.from_text_only))
-        yield f"known from text only: {named}; how likely a picture is right cannot be told"
+    if told := why_no_chance(results):
+        yield told
     if not results.pictures and results.is_part:
         yield "no picture of the library is of this folder and these days"
     elif not results.pictures:
@@ -154,6 +154,18 @@ def search_notes(results: Results) -> Iterator[str]:
         )
     if results.note:
         yield results.note
+
+
+def why_no_chance(results: Results) -> str:
+    """Why it cannot be told how likely a picture is right; empty where it can, or for others."""
+    if not results.found or results.found[0].match is not None:
+        return ""
+    if results.from_text_only:
+        named = ", ".join(map(printable, results.from_text_only))
+        return f"known from text only: {named}; how likely a picture is right cannot be told"
+    if not results.tells_apart:
+        return "no word of it tells pictures apart; how likely one is right cannot be told"
+    return ""
 
 
 def contact_sheet(results: Results, roots: Sequence[Path], title: str) -> str:

@@ -14,8 +14,9 @@ from time import monotonic
 import numpy as np
 
 from ..errors import UsageError
-from ..images.finding import printable
+from ..images.finding import Picture, printable
 from .catalogue import Catalogue
+from .contents import key_of
 
 _REST = 5  # times as long as it took to read a timeline, it is not read again
 
@@ -92,9 +93,17 @@ class Timeline:
         if which.since or which.until:
             found = [picture for picture in found if first <= picture.when <= last]
         if which.folder:
-            there, below = which.folder, f"{which.folder}/"
-            found = [p for p in found if any(f == there or f.startswith(below) for f in p.folders)]
+            folder = which.folder
+            found = [p for p in found if any(_is_in(place, folder) for place in p.folders)]
         return found
+
+    def places(self, of_one: Sequence[Picture], which: Filter) -> list[Picture]:
+        """The places of one picture, those in the folder of a filter before the others."""
+        return sorted(of_one, key=lambda place: not self.is_in(place, which))
+
+    def is_in(self, place: Picture, which: Filter) -> bool:
+        """Whether a place of a picture lies in the folder of a filter."""
+        return not which.folder or _is_in(self.folder_of(key_of(place)), which.folder)
 
     def rows(self, which: Filter) -> np.ndarray:
         """Rows of the pictures that are meant, rising."""
@@ -201,6 +210,10 @@ def _parents(path: bytes) -> Iterator[bytes]:
     while (above := os.path.dirname(path)) != path:  # noqa: PTH120 - of bytes
         yield above
         path = above
+
+
+def _is_in(place: str, folder: str) -> bool:
+    return place == folder or place.startswith(f"{folder}/")
 
 
 def _and_above(folder: str) -> Iterator[str]:

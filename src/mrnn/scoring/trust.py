@@ -50,15 +50,21 @@ class Trust:
         known = vocabulary.encode_known(sentence)
         return tuple(vocabulary.decode(word for word in known if not self.is_taught(word)))
 
+    def tells_apart(self, sentence: str) -> bool:
+        """Whether any known word of a sentence says something of a picture."""
+        known = self._bundle.vocabulary.encode_known(sentence)
+        return bool(self.content_words[known].any())
+
     def match_rule(self, sentence: str, log_prior: float, pictures: int) -> MatchRule:
         """When a picture is a match that a sentence of this log P(s) finds among so many.
 
-        Nobody can tell for sentences with unknown words, and how likely a match is right not for
-        words that no caption has: what was measured says nothing of them.
+        Nobody can tell for sentences with unknown words or of none that says something, and how
+        likely a match is right not for words that no caption has: what was measured says nothing
+        of them.
         """
         bundle = self._bundle
         words = bundle.vocabulary.encode(sentence)
-        if UNKNOWN in words:
+        if UNKNOWN in words or not self.tells_apart(sentence):
             return MatchRule()
         if bundle.chance is None:
             return MatchRule(None if bundle.match is None else bundle.match.at(pictures))
@@ -124,5 +130,7 @@ class Trust:
         if self._bundle.sureness is None or (found := self.main_word(caption)) is None:
             return caption
         word, gain = found
+        if self._bundle.vocabulary.index(word.text) == UNKNOWN:  # what was measured says nothing
+            return caption
         sure = self._bundle.sureness.chance(word.logprob, gain)
         return replace(caption, main_word=word.text, sure=sure)

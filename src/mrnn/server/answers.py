@@ -184,6 +184,7 @@ class SearchAnswer(BaseModel):
     pictures: int
     threshold: float | None
     unknown: list[str]
+    from_text_only: list[str] = Field(description="Words that no caption taught the model.")
     results: list[FoundAnswer]
     errors: list[Failed]
     note: str

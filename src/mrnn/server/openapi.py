@@ -96,6 +96,8 @@ EXPORT: dict[str, Any] = {
     },
 }
 BROWSED: dict[str, Any] = {"responses": problems_of(401, 404, 422, 429, 503)}
-FULL: dict[str, Any] = {"responses": {503: {"description": "There is no room."}}}
+FULL: dict[str, Any] = {
+    "responses": {503: {"description": "There is no room, or the library is unusable."}}
+}
 KEYED: dict[str, Any] = {"responses": problems_of(401)}
 ASKED: dict[str, Any] = {"responses": problems_of(401, 429, 503)}

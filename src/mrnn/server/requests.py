@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -22,6 +23,7 @@ from .limits import Limits
 from .problems import Problem
 
 FORM, JSON = "multipart/form-data", "application/json"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _FIELDS = 32  # of a request, beside a form's sentences and pictures
 _MEANT = "should be base64, or a data URL of it (data:image/jpeg;base64,...)"
 _ALPHABET = bytes.maketrans(b"-_", b"+/")  # that of URLs as the usual one
@@ -30,6 +32,13 @@ _PUNCTUATION = 20_000  # of a JSON body: more would be parsed for seconds before
 
 def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
+
+
+def _day(value: object) -> object:
+    """A day as people write it, and no number of seconds."""
+    if value is not None and not (isinstance(value, str) and re.fullmatch(_DAY, value)):
+        raise ValueError("should be a day, as 2024-05-31")
+    return value
 
 
 def _decoded(value: object) -> object:
@@ -145,8 +154,8 @@ class RankRequest(ScoreRequest):
 _SINCE = "The first day that counts, as 2024-05-31."
 _UNTIL = "The last day that counts."
 _FOLDER = "A folder of the library, with what lies below it."
-Since = Annotated[date | None, Field(description=_SINCE)]
-Until = Annotated[date | None, Field(description=_UNTIL)]
+Since = Annotated[date | None, BeforeValidator(_day), Field(description=_SINCE)]
+Until = Annotated[date | None, BeforeValidator(_day), Field(description=_UNTIL)]
 Folder = Annotated[str | None, Field(max_length=4096, description=_FOLDER)]
 
 
@@ -161,7 +170,7 @@ class SearchRequest(Pictures):
 
 
 class ExportRequest(BaseModel):
-    """Captions of pictures of the library: of those that are named, or else of a filter."""
+    """Captions of pictures of the library: of those that are named, or of all, and of a filter."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -178,7 +187,22 @@ class ExportRequest(BaseModel):
 
 def filter_of(fields: SearchRequest | ExportRequest) -> Filter:
     """Which pictures of the library are meant."""
-    return Filter(fields.since, fields.until, fields.folder or None)
+    return filter_by(fields.since, fields.until, fields.folder)
+
+
+def filter_by(since: date | None, until: date | None, folder: str | None) -> Filter:
+    """The same of single fields; slashes around a folder mean nothing."""
+    return Filter(since, until, (folder or "").strip("/") or None)
+
+
+def require_parameters(query: QueryParams, known: Sequence[str]) -> None:
+    """Raise Problem for parameters of an address that do not count, or that come twice."""
+    for name in query:
+        if name not in known:
+            told = f"there are {', '.join(known)}" if known else "there are none here"
+            raise Problem("invalid", f"{name[:80]}: no such parameter; {told}")
+        if len(query.getlist(name)) > 1:
+            raise Problem("invalid", f"{name}: it is there more than once")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from ..library.timeline import Filter
+from ..errors import DataError
 from . import answers
 from .guard import Places
 from .limits import Limits
@@ -28,9 +28,11 @@ from .requests import (
     Since,
     Source,
     Until,
+    filter_by,
     filter_of,
     read_fields,
     read_json,
+    require_parameters,
 )
 from .service import Document, Service, no_picture
 from .telemetry import Telemetry
@@ -123,11 +125,13 @@ class Routes:
         folder: Folder = None,
     ) -> Response:
         """Pictures of the library, newest first."""
-        work = self._service.page(Filter(since, until, folder or None), start, k)
+        require_parameters(request.query_params, ("start", "k", "since", "until", "folder"))
+        work = self._service.page(filter_by(since, until, folder), start, k)
         return JSONResponse(await self._in_time(request, work))
 
     async def contents(self, request: Request) -> Response:
         """The months and folders of the library's pictures."""
+        require_parameters(request.query_params, ())
         return JSONResponse(await self._in_time(request, self._service.contents()))
 
     async def export(self, request: Request) -> Response:
@@ -147,6 +151,7 @@ class Routes:
         side: Annotated[int, Query(ge=16, le=2048, description="Pixels of the longer side.")] = 400,
     ) -> Response:
         """A picture of the library, as JPEG and without metadata."""
+        require_parameters(request.query_params, ("side",))
         content = await self._in_time(request, self._service.thumbnail(picture, side))
         keep = {"Cache-Control": "private, max-age=86400"}  # the id says what is in it
         return Response(content, media_type="image/jpeg", headers=keep)
@@ -160,9 +165,14 @@ class Routes:
         return "ok"
 
     async def readyz(self) -> Response:
-        """Whether it has room for another request."""
-        is_full = self._places.is_full
-        return PlainTextResponse("full" if is_full else "ok", 503 if is_full else 200)
+        """Whether it has room for another request, and its library, if it has one."""
+        if self._places.is_full:
+            return PlainTextResponse("full", 503)
+        try:
+            await asyncio.to_thread(self._service.require_usable)
+        except DataError:
+            return PlainTextResponse("library-unusable", 503)
+        return PlainTextResponse("ok")
 
     async def metrics(self) -> Response:
         """Figures for Prometheus."""

@@ -30,9 +30,10 @@ from ..devices import processors
 from ..errors import ImageError
 from ..images.finding import printable
 from ..images.reading import decode_image, open_picture, preprocess, seen_area
+from ..library.contents import key_of
 from ..library.found import Results
 from ..library.library import Library
-from ..library.records import search_document
+from ..library.records import search_document, why_no_chance
 from ..library.thumbnails import SIDE, Thumbnails
 from ..library.timeline import EVERY, Filter
 from ..records import caption_document, explanation_document, ranking_document, score_document
@@ -200,9 +201,14 @@ class Service:
         """The captions of pictures, as pieces; of those of a filter, if no digests are given."""
         library = self._library()
         pictures = await self._in_pool(lambda: gallery.chosen(library, digests, which))
+        if digests is not None and which != EVERY:
+            meant = {dated.digest for dated in library.timeline().among(which)}
+            pictures = [dated for dated in pictures if dated.digest in meant]
         if not pictures:
             raise Problem("not-found", "the library has no such pictures now")
-        return gallery.export(library, pictures, form)
+        if form == "xmp":
+            await self._in_pool(lambda: gallery.require_captions(library, pictures))
+        return gallery.export(library, pictures, which, form)
 
     async def thumbnail(self, identity: str, side: int) -> bytes:
         """A picture of the library as JPEG, its longer side at most so many pixels.
@@ -257,8 +263,13 @@ class Service:
         blank = np.zeros((3, side, side), dtype=np.float32)
         await self._modelled(self.captioner.caption_pixels, [blank])
         if self.library is not None:
-            self.library.catalogue.facts()
+            self.require_usable()
             await self.search("a", 1, EVERY)
+
+    def require_usable(self) -> None:
+        """Raise DataError for a library that is not there any more, or damaged."""
+        if self.library is not None:
+            self.library.catalogue.facts()
 
     def _library(self) -> Library:
         if self.library is None:
@@ -361,6 +372,8 @@ def _search_document(library: Library, results: Results) -> Document:
         shown["image"] = found.digest.hex()
         shown["name"] = gallery.file_name(found.picture)
         shown["copies"] = [gallery.file_name(copy) for copy in found.copies]
-        shown.update(gallery.dated_document(timeline.of(found.digest)))
+        dated = timeline.of(found.digest)
+        shown.update(gallery.dated_document(dated, timeline.folder_of(key_of(found.picture))))
     slow = "the search is slower than it could be; mrnn index makes it fast again"
-    return {**document, "note": slow if results.note else ""}
+    notes = [why_no_chance(results), slow if results.note else ""]
+    return {**document, "note": "; ".join(filter(None, notes))}
