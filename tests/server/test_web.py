@@ -196,7 +196,7 @@ def test_html_in_names_and_sentences_is_text(page, photos, tmp_path):
     page.go("#photos")
     page.one("#query-text").send_keys("<u>dog</u> zorb<s>" + Keys.ENTER)
     assert "<u>dog</u>" in page.until_text("#found-note", "the best")
-    assert page.run("return document.querySelectorAll('#photos :is(u, s)').length") == 0
+    assert page.run("return document.querySelectorAll('#photos-view :is(u, s)').length") == 0
 
 
 def test_an_unreadable_file_says_so_and_the_others_go_on(page, photos, tmp_path):

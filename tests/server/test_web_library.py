@@ -436,7 +436,7 @@ def test_a_key_is_asked_for_and_kept_and_search_needs_a_library(browser, servers
     assert "Most probable here" in point_at(browser, 1)
     assert heat(browser) == empty  # a model that sees nothing has no map
     browser.until_text("#model", "words")
-    assert not browser.one("#explain").find_elements("css selector", ".fault p")
+    assert not browser.one("#explain-view").find_elements("css selector", ".fault p")
     browser.go("#search")  # as the view was called before
     assert "mrnn serve --library DIR" in browser.text("#no-library")
     browser.open(keyed)  # the key is still known
@@ -456,3 +456,25 @@ def test_the_address_for_others_is_shown(browser, server):
     browser.one("header button").click()
     assert not browser.one("#about").find_elements("css selector", "#elsewhere:not([hidden])")
     assert focused(browser) == "About"
+
+
+def test_the_full_view_closes_where_it_was_opened(grid):
+    with grid.window(360, 300):
+        grid.run("document.querySelectorAll('.open')[3].focus()")
+        at = grid.until(lambda: grid.run("return scrollY"), "the page to scroll")
+        press(grid, Keys.ENTER)
+        grid.one("dialog[open]")
+        press(grid, Keys.ESCAPE)
+        closed(grid)
+        grid.until(lambda: address(grid) == "#photos", "the address to follow")
+        grid.run("return new Promise(requestAnimationFrame)")
+        assert grid.run("return scrollY") == at
+        place = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
+        assert grid.run(place) == 3
+
+
+def test_the_skip_link_leaves_the_address(page):
+    page.run("document.querySelector('.skip').focus()")
+    press(page, Keys.ENTER)
+    assert page.run("return document.activeElement.id") == "main"
+    assert address(page) == "#explain"

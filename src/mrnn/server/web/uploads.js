@@ -84,7 +84,7 @@ export function uploadsView(run, limits) {
 
   function arrange() {
     const some = cards.size > 0;
-    byId("explain").classList.toggle("started", some);
+    byId("explain-view").classList.toggle("started", some);
     byId("settings").hidden = !some;
     byId("explain-title").textContent = title(some);
     tell();
