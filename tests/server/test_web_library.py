@@ -11,7 +11,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from web_browser import Browser, focused, heat, point_at, said
-from web_scripts import COUNT, GIVE, KEPT, MANY, changing, refusing
+from web_scripts import COUNT, GIVE, KEPT, MANY, PAGES, changing, refusing
 from web_servers import KEY
 
 # Its fixtures are those of the tests here.
@@ -115,20 +115,7 @@ def test_filters_stand_in_the_address_and_count_for_a_search_too(grid, photos):
 
 
 def test_a_large_library_comes_page_by_page(browser, server):
-    pages = """
-      const real = fetch;
-      window.asked = [];
-      window.fetch = async (path, options) => {
-        const answer = await real(path, options);
-        const [, start, k] = path.match(/^v1\\/pictures\\?start=(\\d+)&k=(\\d+)$/) ?? [];
-        if (k === undefined) return answer;
-        window.asked.push(Number(start));
-        const [first] = (await (await real("v1/pictures?k=1")).json()).results;
-        const some = Math.min(k, 200 - start);
-        return Response.json({ pictures: 200, results: Array(some).fill(first) });
-      };
-    """  # 200 photos of one day
-    with browser.before(pages):
+    with browser.before(PAGES):
         browser.open(server + "#photos")
         tiles(browser, 60)
         assert len(browser.all(".day")) == 1
@@ -136,12 +123,82 @@ def test_a_large_library_comes_page_by_page(browser, server):
             browser.run("scrollTo(0, document.body.scrollHeight)")
             tiles(browser, number)
         assert browser.run("return window.asked") == [0, 60, 120, 180]
+        assert not browser.seen("#photos-view")[0].find_elements("css selector", "#found-note p")
         assert browser.all("#more[hidden]")
         held = "return [...document.querySelectorAll('.open img')].filter((i) => i.src).length"
         browser.until(lambda: browser.run(held) < 120, "far pictures to be let go")
         with browser.window(2560, 2400):
             browser.open(server + "#photos")
             tiles(browser, 200)  # a large window is filled without a scroll
+
+
+def test_a_library_that_changes_under_the_grid_is_told_of(browser, server):
+    with browser.before(PAGES):
+        browser.open(server + "#photos")
+        tiles(browser, 60)
+        browser.run("window.added = 5")  # newer ones, above those that are there
+        browser.run("more.scrollIntoView()")
+        browser.until_text("#found-note", "The library has changed")
+        while not browser.all("#more[hidden]"):
+            browser.run("more.scrollIntoView()")
+        tiles(browser, 200)
+        ids = (
+            "return new Set([...document.querySelectorAll('.pick input')].map((i) => i.ariaLabel))"
+        )
+        assert browser.run(f"{ids}.size") == 200
+        assert "has changed" in browser.text("#notice")  # where it is seen
+        browser.one("#found-note button").send_keys(Keys.ENTER)
+        browser.until(lambda: "new 4" in shown(browser), "the new ones")
+        assert not browser.texts("#found-note p")
+
+
+def test_all_but_some_are_selected_whatever_is_loaded_or_searched_for(browser, server):
+    with browser.before(PAGES):
+        browser.open(server + "#photos")
+        tiles(browser, 60)
+        browser.run("document.querySelector('.pick input').click()")
+        browser.one("#select-all").click()
+        browser.until_text("#selected", "200 photos selected")
+        browser.run("document.querySelector('.pick input').click()")
+        assert browser.text("#selected") == "199 photos selected"
+        ask(browser, "a dog")
+        assert browser.text("#selected") == "199 photos selected"
+        browser.driver.back()
+        tiles(browser, 60)
+        assert browser.text("#selected") == "199 photos selected"
+        boxes = "return [...document.querySelectorAll('.pick input')].map((one) => one.checked)"
+        assert browser.run(boxes) == [False] + 59 * [True]
+        with browser.window(1280, 900):
+            browser.one("#export-csv").click()  # of ids that this server does not have
+            browser.until_text("#notice", "no such pictures now")
+        browser.one("#select-none").click()
+    with browser.before(changing("search", MANY)):
+        browser.open(server + "#photos?q=a+dog")
+        tiles(browser, 60)
+        browser.run("document.querySelector('.pick input').click()")
+        browser.one("#select-all").click()
+        tiles(browser, 100)
+        browser.until_text("#selected", "100 photos selected")
+        assert browser.all("#select-all[hidden]")
+
+
+def test_a_file_of_fewer_photos_than_were_selected_says_so(browser, server):
+    with browser.before(KEPT):
+        browser.open(server + "#photos")
+        tiles(browser, 4)
+        browser.run("""
+          const real = fetch;
+          window.fetch = async (path, options) => {
+            if (path !== "v1/export") return real(path, options);
+            const [first] = JSON.parse(options.body).picture;
+            return real(path, { ...options, body: JSON.stringify({ picture: [first] }) });
+          };
+        """)  # as if the others were gone
+        browser.run("document.querySelector('.pick input').click()")
+        browser.one("#select-all").click()
+        browser.until_text("#selected", "4 photos selected")
+        browser.one("#export-csv").click()
+        browser.until_text("#notice", "The file has 1 of the 4 photos")
 
 
 def test_a_library_of_before_says_what_dates_it_lacks(browser, server):
@@ -200,8 +257,6 @@ def test_more_pictures_come_below_those_that_are_there(browser, server):
         tiles(browser, 100)  # as many as the server gives
         assert first.is_displayed()  # still the same element
         assert browser.all("#more[hidden]")
-        one_each = "return new Set(asked.filter((path) => path.includes('pictures/'))).size"
-        assert browser.run(one_each) == 4
         browser.one("#query-text").send_keys(" at us" + Keys.ENTER)
         tiles(browser, 60)
 
@@ -341,11 +396,11 @@ def test_a_range_is_selected_and_exported(browser, server, photos):
         name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
         assert name == "captions.csv"
         rows = base64.b64decode(content).decode("utf-8-sig").splitlines()
-        assert rows[0] == "image,folder,date,date_of,caption"
+        assert rows[0] == "image,folder,date,date_of,caption,copies"
         assert [row.split(",")[0] for row in rows[1:]] == [names[0], names[2]]
         browser.run("window.kept = null")
         browser.one("#select-all").click()
-        assert browser.text("#selected") == "4 photos selected"
+        browser.until_text("#selected", "4 photos selected")
         browser.one("#export-xmp").click()
         name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
         with zipfile.ZipFile(io.BytesIO(base64.b64decode(content))) as archive:

@@ -70,8 +70,7 @@ class Timeline:
         if which.since or which.until:
             found = [picture for picture in found if first <= picture.when <= last]
         if which.folder:
-            there, below = which.folder, f"{which.folder}/"
-            found = [p for p in found if any(f == there or f.startswith(below) for f in p.folders)]
+            found = [p for p in found if any(lies_in(f, which.folder) for f in p.folders)]
         return found
 
     def rows(self, which: Filter) -> np.ndarray:
@@ -92,6 +91,11 @@ class Timeline:
             for folder in {above for place in picture.folders for above in _and_above(place)}
         )
         return {folder: counts[folder] for folder in sorted(counts, key=lambda f: f.split("/"))}
+
+
+def lies_in(folder: str, above: str) -> bool:
+    """Whether a folder is another one, or lies below it."""
+    return folder == above or folder.startswith(f"{above}/")
 
 
 def read_timeline(catalogue: Catalogue) -> Timeline:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import IO, Any, Literal, cast
 
 from ..errors import ImageError
-from ..images.finding import Picture, printable
+from ..images.finding import Member, Picture, printable
 from ..images.xmp import with_description
 from ..library.contents import Content, key_of
 from ..library.library import Library
-from ..library.timeline import EVERY, Dated, Filter
+from ..library.timeline import EVERY, Dated, Filter, Timeline, lies_in
 
 Format = Literal["csv", "xmp"]
-COLUMNS = ("image", "folder", "date", "date_of", "caption")
+Known = tuple[Dated, Content, list[Picture]]  # and where it lies
+COLUMNS = ("image", "folder", "date", "date_of", "caption", "copies")
+ABOUT = "about-these-files.txt"  # in a zip: what else there is to say
 _AT_ONCE = 500  # pictures
 _PIECE = 1 << 18  # bytes of an export that are sent together
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin what a spreadsheet would compute
@@ -28,28 +31,64 @@ def file_name(picture: Picture) -> str:
     return printable(PurePath(picture.name).name)
 
 
-def dated_document(dated: Dated | None) -> dict[str, Any]:
-    """When and where a picture was, as all answers tell it."""
+def shown_document(
+    timeline: Timeline, digest: bytes, places: Sequence[Picture], which: Filter
+) -> dict[str, Any]:
+    """The name, folder and copies of a picture, and its date, as all answers tell them."""
+    first, *copies = placed(timeline, places, which)
+    names = {"name": file_name(first), "copies": [file_name(copy) for copy in copies]}
+    dated = timeline.of(digest)
     if dated is None:  # it came just now
-        return {"date": None, "date_of": None, "folder": None}
+        return {**names, "date": None, "date_of": None, "folder": None}
     date_of = "exif" if dated.is_taken else "file"
-    return {"date": dated.when, "date_of": date_of, "folder": dated.folders[0]}
+    folder = timeline.folder_of(key_of(first))
+    return {**names, "date": dated.when, "date_of": date_of, "folder": folder}
 
 
-def page_document(library: Library, which: Filter, start: int, k: int) -> dict[str, Any]:
-    """Some pictures of a filter, newest first, from a place on."""
-    found = library.timeline().among(which)
+def placed(timeline: Timeline, places: Sequence[Picture], which: Filter) -> list[Picture]:
+    """The places of a picture, first those in the folder of a filter."""
+    return sorted(places, key=lambda place: not _is_meant(timeline, place, which))
+
+
+def _is_meant(timeline: Timeline, place: Picture, which: Filter) -> bool:
+    return not which.folder or lies_in(timeline.folder_of(key_of(place)), which.folder)
+
+
+def page_document(
+    library: Library, which: Filter, start: int, k: int, after: str | None = None
+) -> dict[str, Any]:
+    """Some pictures of a filter, newest first, from a place on: behind the `next` of a page."""
+    timeline = library.timeline()
+    found = timeline.among(which)
+    start += _behind(found, after) if after else 0
+    page = found[start : start + k]
+    is_last = start + k >= len(found)
     results = [
         {
             "image": dated.digest.hex(),
-            "name": file_name(places[0]),
-            "copies": [file_name(copy) for copy in places[1:]],
             "caption": content.caption[0] if content.caption else None,
-            **dated_document(dated),
+            **shown_document(timeline, dated.digest, places, which),
         }
-        for dated, content, places in _known(library, found[start : start + k])
+        for dated, content, places in _known(library, page)
     ]
-    return {"pictures": len(found), "results": results}
+    following = None if is_last else f"{page[-1].when},{page[-1].digest.hex()}"
+    return {"pictures": len(found), "next": following, "results": results}
+
+
+def _behind(found: Sequence[Dated], last: str) -> int:
+    """The place behind a picture, whatever came before it meanwhile.
+
+    Where it is gone, that of the first one as old: some of its second may come twice, none is lost.
+    """
+    when, _, identity = last.rpartition(",")
+    digest = bytes.fromhex(identity)
+    older = len(found)
+    for i, picture in enumerate(found):
+        if picture.digest == digest:
+            return i + 1
+        if picture.when <= when:
+            older = min(older, i)
+    return older
 
 
 def contents_document(library: Library) -> dict[str, Any]:
@@ -72,18 +111,15 @@ def chosen(library: Library, digests: Sequence[bytes] | None, which: Filter) -> 
     return [dated for dated in found if dated is not None]
 
 
-def export(library: Library, pictures: Sequence[Dated], form: Format) -> Iterator[bytes]:
+def export(
+    library: Library, pictures: Sequence[Dated], which: Filter, form: Format
+) -> Iterator[bytes]:
     """Captions, piece by piece: a table, or a zip of XMP sidecars, one for each file."""
-    known = _known(library, pictures)
-    if form == "csv":
-        yield from _table(known)
-    else:
-        yield from _sidecars(known, library.timeline().folder_of)
+    make = _table if form == "csv" else _sidecars
+    yield from make(_known(library, pictures), library.timeline(), which)
 
 
-def _known(
-    library: Library, pictures: Sequence[Dated]
-) -> Iterator[tuple[Dated, Content, list[Picture]]]:
+def _known(library: Library, pictures: Sequence[Dated]) -> Iterator[Known]:
     """What the catalogue knows of pictures, in their order, but for those that went meanwhile."""
     for start in range(0, len(pictures), _AT_ONCE):
         part = pictures[start : start + _AT_ONCE]
@@ -94,17 +130,19 @@ def _known(
                 yield dated, content, places
 
 
-def _table(known: Iterable[tuple[Dated, Content, list[Picture]]]) -> Iterator[bytes]:
+def _table(known: Iterable[Known], timeline: Timeline, which: Filter) -> Iterator[bytes]:
     """A row a picture, in UTF-8 with the mark by which spreadsheets know it."""
     text = io.StringIO(newline="")
     text.write("\ufeff")
     rows = csv.writer(text)
     rows.writerow(COLUMNS)
     for dated, content, places in known:
-        told = dated_document(dated)
+        told = shown_document(timeline, dated.digest, places, which)
         caption = content.caption[0] if content.caption else ""
-        paths = [_inert(path, "./") for path in (file_name(places[0]), told["folder"])]
-        rows.writerow([*paths, told["date"], told["date_of"], _inert(caption, "'")])
+        _, *copies = (_place(timeline, place) for place in placed(timeline, places, which))
+        paths = [_inert(path or "", "./") for path in (told["name"], told["folder"])]
+        row = [*paths, told["date"], told["date_of"], _inert(caption, "'")]
+        rows.writerow([*row, _inert("; ".join(copies), "./")])
         if text.tell() >= _PIECE:
             yield text.getvalue().encode()
             text.seek(0)
@@ -117,29 +155,51 @@ def _inert(cell: str, mark: str) -> str:
     return f"{mark}{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _sidecars(
-    known: Iterable[tuple[Dated, Content, list[Picture]]], folder_of: Callable[[bytes], str]
-) -> Iterator[bytes]:
-    """`photo.jpg.xmp` in the folders of the photos: unpacked there, they lie beside them."""
+def _place(timeline: Timeline, picture: Picture) -> str:
+    return "/".join(filter(None, (timeline.folder_of(key_of(picture)), file_name(picture))))
+
+
+def _sidecars(known: Iterable[Known], timeline: Timeline, which: Filter) -> Iterator[bytes]:
+    """`photo.jpg.xmp` in the folders of the photos: unpacked there, they lie beside them.
+
+    Where that is not so, a text in the zip says it.
+    """
     names: set[str] = set()
+    told: list[str] = []
     sink = _Sink()
     with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_DEFLATED) as archive:
         for _, content, places in known:
-            if content.caption is None:
-                continue
-            try:
-                document = with_description(None, content.caption[0], file_name(places[0]))
-            except ImageError:  # XML cannot hold it; the table has it
-                continue
             for picture in places:
-                name = f"{file_name(picture)}.xmp"
-                place = "/".join(filter(None, (folder_of(key_of(picture)), name)))
-                if place not in names:
-                    names.add(place)
-                    archive.writestr(place, document)
+                place = _place(timeline, picture)
+                if place in names or not _is_meant(timeline, picture, which):
+                    continue
+                names.add(place)
+                document = _document(content, picture)
+                if isinstance(document, str):
+                    told.append(f"{place}: left out, {document}")
+                    continue
+                archive.writestr(f"{place}.xmp", document)
+                if not key_of(picture).endswith(os.fsencode(f"/{place}")):
+                    told.append(f"{place}.xmp: to be moved, the photo's folder has another name")
             if len(sink.written) >= _PIECE:
                 yield sink.taken()
+        if told:
+            archive.writestr(ABOUT, "".join(f"{line}\n" for line in told))
     yield sink.taken()
+
+
+def _document(content: Content, picture: Picture) -> bytes | str:
+    """The sidecar of a file, or why there can be none."""
+    if content.caption is None:
+        return "it has no caption (mrnn index without --no-captions writes one)"
+    if isinstance(picture, Member):
+        return "it lies in a tar file, where nothing can lie beside it"
+    if not picture.name.isprintable():
+        return "its name cannot be written into a zip as it is"
+    try:
+        return with_description(None, content.caption[0], file_name(picture))
+    except ImageError:
+        return "XML cannot hold its caption (the table has it)"
 
 
 class _Sink:

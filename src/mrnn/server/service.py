@@ -169,7 +169,7 @@ class Service:
         """Pictures of the library that a sentence fits."""
         library = self._library()
         [results] = await self._modelled(lambda _: [library.search(query, k, among)], [query])
-        return await self._in_pool(lambda: _search_document(library, results))
+        return await self._in_pool(lambda: _search_document(library, results, among))
 
     async def like(self, source: Source, k: int, among: Filter) -> Document:
         """Pictures of the library like another one."""
@@ -177,17 +177,18 @@ class Service:
 
         def work(seen: _Seen) -> Document:
             term = self.captioner.terms_of_features(self._feature(seen)[None])
-            return _search_document(library, library.like_term(seen.name, term, k, among))
+            found = library.like_term(seen.name, term, k, among)
+            return _search_document(library, found, among)
 
         [document] = await self._each([source], work)
         if "error" in document:
             raise no_picture([document])
         return document
 
-    async def page(self, which: Filter, start: int, k: int) -> Document:
+    async def page(self, which: Filter, start: int, k: int, after: str | None) -> Document:
         """Some pictures of the library, newest first, from a place on."""
         library = self._library()
-        return await self._in_pool(lambda: gallery.page_document(library, which, start, k))
+        return await self._in_pool(lambda: gallery.page_document(library, which, start, k, after))
 
     async def contents(self) -> Document:
         """The months and folders of the library."""
@@ -196,13 +197,14 @@ class Service:
 
     async def export(
         self, digests: Sequence[bytes] | None, which: Filter, form: gallery.Format
-    ) -> Iterator[bytes]:
-        """The captions of pictures, as pieces; of those of a filter, if no digests are given."""
+    ) -> tuple[int, Iterator[bytes]]:
+        """How many pictures these digests name, or else a filter, and their captions as pieces."""
         library = self._library()
         pictures = await self._in_pool(lambda: gallery.chosen(library, digests, which))
         if not pictures:
             raise Problem("not-found", "the library has no such pictures now")
-        return gallery.export(library, pictures, form)
+        which = EVERY if digests is not None else which
+        return len(pictures), gallery.export(library, pictures, which, form)
 
     async def thumbnail(self, identity: str, side: int) -> bytes:
         """A picture of the library as JPEG, its longer side at most so many pixels.
@@ -354,13 +356,12 @@ def _name(source: Source) -> str:
     return printable(source.name)[:200]
 
 
-def _search_document(library: Library, results: Results) -> Document:
+def _search_document(library: Library, results: Results, among: Filter) -> Document:
     """The document of `mrnn search`, with ids and names in the place of paths, and dates."""
     document, timeline = search_document(results), library.timeline()
     for found, shown in zip(results.found, document["results"], strict=True):
         shown["image"] = found.digest.hex()
-        shown["name"] = gallery.file_name(found.picture)
-        shown["copies"] = [gallery.file_name(copy) for copy in found.copies]
-        shown.update(gallery.dated_document(timeline.of(found.digest)))
+        places = found.picture, *found.copies
+        shown.update(gallery.shown_document(timeline, found.digest, places, among))
     slow = "the search is slower than it could be; mrnn index makes it fast again"
     return {**document, "note": slow if results.note else ""}

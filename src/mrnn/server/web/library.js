@@ -10,6 +10,7 @@ import { selection } from "./selection.js";
 import { viewer } from "./viewer.js";
 
 const PAGE = 60; // pictures at a time
+const LARGEST = 200; // of which only the ids are wanted
 const MINE = "yours"; // in the address: like a photo that was dropped
 const FURTHEST = 3000; // pictures that are looked through for one that the address names
 
@@ -21,6 +22,9 @@ export function libraryView(run, limits) {
   let state = {}; // as in the address
   let shown = ""; // what is in the grid: a question, as text
   let total = 0; // pictures that can be shown
+  let isEnd = false; // whether all of them are
+  let hasChanged = false; // whether the library has since
+  let following = null; // what the next page of the library is asked for by
   let loading = null; // a promise
   let asking = new AbortController();
   let contents = null; // a promise of what there is to filter by
@@ -29,11 +33,12 @@ export function libraryView(run, limits) {
 
   const filter = () => ({ since: state.since, until: state.until, folder: state.folder });
   const isBrowsed = () => !state.q && !state.like;
-  const selected = selection(() => grid.draw(), () => ({
-    ids: grid.items.map((item) => item.image),
-    count: isBrowsed() ? total : grid.items.length,
-    filter: isBrowsed() ? filter() : null,
-  }));
+  const shownIds = () => grid.items.map((item) => item.image);
+  const selected = selection(() => grid.draw(), {
+    shown: shownIds,
+    isAll: () => isEnd,
+    all: (most) => (isBrowsed() ? idsOf(filter(), most) : reach(Infinity).then(shownIds)),
+  });
   const grid = photoGrid({ selected, onOpen: (i) => {
     isPushed = true;
     address.go({ ...state, photo: grid.items[i].image });
@@ -115,9 +120,11 @@ export function libraryView(run, limits) {
     asking.abort();
     asking = new AbortController();
     loading = null;
-    selected.clear();
     grid.empty();
     total = 0;
+    isEnd = hasChanged = false;
+    following = null;
+    selected.draw();
     more.hidden = true;
     note.replaceChildren();
     scrollTo({ top: 0 });
@@ -150,20 +157,29 @@ export function libraryView(run, limits) {
 
   async function next(signal) {
     const before = grid.items.length;
-    if (before && before >= total) return false;
+    if (isEnd) return false;
     byId("grid").setAttribute("aria-busy", "true");
     const onWait = (seconds) => tell(`The server is busy; trying again in ${seconds} s …`);
     try {
-      const { answer, count } = await ask(before, { signal, onWait });
+      const { answer, count, isLast } = await ask(before, { signal, onWait });
       if (signal.aborted) return false;
+      const known = new Set(shownIds());
+      grid.append(answer.results.filter((item) => !known.has(item.image)), isBrowsed());
+      const isOther = before && count !== total; // somebody added photos, or took some out
       total = count;
-      const fresh = isBrowsed() ? answer.results : answer.results.slice(before);
-      grid.append(fresh, isBrowsed());
+      isEnd = isLast;
+      if (!hasChanged && isBrowsed() && (isOther || (isEnd && grid.items.length !== total))) {
+        hasChanged = true;
+        notify("The library has changed since its photos were shown. Above them you can have " +
+          "them anew.");
+      }
       tell(...summary(state, answer, grid.items));
-      more.hidden = !fresh.length || grid.items.length >= total;
+      if (hasChanged) note.append(changed());
+      more.hidden = isEnd;
+      selected.draw();
       watch.unobserve(more);
       watch.observe(more); // it may still be in sight, and is to be told of again
-      return fresh.length > 0;
+      return grid.items.length > before || !isEnd;
     } catch (error) {
       if (signal.aborted) return false;
       const hadFocus = note.contains(document.activeElement);
@@ -181,17 +197,35 @@ export function libraryView(run, limits) {
   /** The answer of the server, and how many pictures it can show of it in all. */
   async function ask(before, how) {
     if (isBrowsed()) {
-      const answer = await api.pictures(before, PAGE, filter(), how);
-      return { answer, count: answer.pictures };
+      const answer = await api.pictures(following, PAGE, filter(), how);
+      following = answer.next;
+      return { answer, count: answer.pictures, isLast: !following };
     }
     const most = limits().results ?? 100;
     const liked = state.like === MINE ? api.fromFile(dropped) : api.fromLibrary(state.like, "");
     const query = state.like ? liked : state.q;
     const k = Math.min(before + PAGE, most);
     const answer = await run(() => api.search(query, k, filter(), how), true);
-    const isLast = answer.results.length < k;
-    return { answer, count: isLast ? answer.results.length : Math.min(answer.pictures, most) };
+    const isShort = answer.results.length < k;
+    const count = isShort ? answer.results.length : Math.min(answer.pictures, most);
+    return { answer, count, isLast: isShort || k >= count };
   }
+
+  /** All pictures of a filter. */
+  async function idsOf(which, most) {
+    const ids = [];
+    for (let after = null; ids.length < most;) {
+      const answer = await api.pictures(after, LARGEST, which);
+      ids.push(...answer.results.map((item) => item.image));
+      after = answer.next;
+      if (!after) break;
+    }
+    return ids;
+  }
+
+  const changed = () => element("p", {},
+    "The library has changed since its photos were shown. ",
+    button("Show them anew", begin, { class: "link" }));
 
   function tell(said, look = "", ...more) {
     note.replaceChildren(...(said ? [element("p", { text: said, class: look }), ...more] : []));
