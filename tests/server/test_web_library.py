@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from web_browser import Browser, focused, heat, point_at, said
+from web_browser import Browser, beyond, focused, heat, point_at, said
 from web_scripts import COUNT, GIVE, KEPT, MANY, PAGES, changing, refusing
 from web_servers import KEY
 
@@ -102,9 +102,9 @@ def test_filters_stand_in_the_address_and_count_for_a_search_too(grid, photos):
     assert "the best 2 of 2 photos" in grid.text("#found-note")
     assert address(grid) == "#photos?q=a woman smiles&folder=2024/Rome"
     grid.run("month.value = '2023-02'; month.dispatchEvent(new Event('change'))")
-    grid.until_text("#found-note", "No photos of that time and folder.")
+    grid.until_text("#found-note", "No photos in “2024/Rome” since")
     grid.driver.refresh()
-    grid.until_text("#found-note", "No photos of that time and folder.")
+    grid.until_text("#found-note", "No photos in “2024/Rome” since")
     assert grid.all("#folder")[0].get_attribute("value") == "2024/Rome"
     assert grid.all("#since")[0].get_attribute("value") == "2023-02-01"
     assert grid.all("#until")[0].get_attribute("value") == "2023-02-28"
@@ -112,6 +112,59 @@ def test_filters_stand_in_the_address_and_count_for_a_search_too(grid, photos):
     grid.one("#clear").click()
     tiles(grid, 4)
     assert address(grid) == "#photos?q=a woman smiles"
+
+
+def test_a_date_counts_when_it_was_typed_to_its_end(grid):
+    grid.one("#filters").click()
+    before = grid.run("return history.length")
+    typed = grid.one("#since")
+    typed.send_keys("05312024")
+    assert typed.get_attribute("value") == "2024-05-31"
+    assert address(grid) == "#photos"
+    typed.send_keys(Keys.ENTER)
+    tiles(grid, 3)
+    grid.one("#until").send_keys("05312024")
+    grid.one("#query-text").click()
+    tiles(grid, 2)
+    assert address(grid) == "#photos?since=2024-05-31&until=2024-05-31"
+    assert grid.run("return history.length") == before + 2
+
+
+def test_an_address_that_no_longer_holds_says_so(grid):
+    grid.go(f"#photos?photo={'0' * 64}")
+    grid.until_text("#notice", "is not in the library now")
+    grid.until(lambda: address(grid) == "#photos", "the address to follow")
+    picture = grid.run("return (await (await fetch('v1/pictures')).json()).results[3].image")
+    grid.go(f"#photos?folder=2024&photo={picture}")
+    grid.until_text("#notice", "not among those that are shown")
+    grid.go("#photos?folder=gone")
+    grid.until_text("#found-note", "No photos in “gone”.")
+    grid.go("#photos?since=2024-06-01&until=2024-05-01")
+    grid.until_text("#found-note", "its last day comes first")
+    grid.go("#photos?like=xyz")
+    grid.until_text("#found-note", "names no photo")
+    assert not grid.all("#found-note button")
+    grid.go(f"#photos?q=a+dog&like={picture}")
+    tiles(grid, 4)
+    grid.until_text("#found-note", "Like ")
+    assert grid.one("#query-text").get_attribute("value") == ""
+
+
+def test_a_photo_that_is_gone_is_not_tried_again(browser, server):
+    gone = refusing(422, "a.jpg: not where it was", "search")
+    with browser.before(gone):
+        browser.open(server + "#photos?q=a+dog")
+        browser.until_text("#found-note", "a.jpg: not where it was")
+        assert not browser.all("#found-note button")
+
+
+def test_of_many_photos_one_is_looked_for_and_the_others_are_told_of(grid, photos):
+    data = base64.b64encode(photos[3].read_bytes()).decode()
+    add = "transfer.items.add("
+    two = GIVE.replace(add, f"{add}new File([bytes], 'second.png', {{ type: 'image/png' }}));{add}")
+    grid.run(two.replace("kind +", "'first' +"), data, "x", "dataTransfer", "drop")
+    grid.until_text("#notice", "Explain takes all 2")
+    grid.until_text("#found-note", "Like second.png")
 
 
 def test_a_large_library_comes_page_by_page(browser, server):
@@ -353,13 +406,29 @@ def test_the_full_view_by_keys(grid, photos):
     facts = grid.text(".facts")
     assert "Taken" in facts
     assert "2024/Rome" in facts
-    assert grid.text(".facts-caption")
+    assert grid.text(".facts-caption").endswith("(the model’s guess)")
     grid.one("dialog .word").click()
     press(grid, Keys.ARROW_RIGHT)  # goes to the next word, not to the next photo
     assert grid.texts("#viewer-name") == [names[1]]
     press(grid, Keys.ESCAPE, Keys.ESCAPE)
     closed(grid)
     assert grid.text("#selected") == "1 photo selected"
+
+
+def test_the_full_view_on_a_phone_says_which_photo_it_is(grid):
+    names = shown(grid)
+    with grid.window(390, 844, mobile=True):
+        grid.one(".open").click()
+        opened(grid, names[0])
+        assert grid.text("#viewer-name") == names[0]
+        assert grid.text("#viewer-place") == "1 of 4"
+        place = "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()"
+        name = grid.run(place, "#viewer-name")
+        assert name["width"] > 100
+        assert name["bottom"] <= grid.run(place, "#viewer-card")["top"]
+        assert beyond(grid) == []
+        press(grid, Keys.ESCAPE)
+        closed(grid)
 
 
 def test_html_in_what_a_library_tells_is_text(browser, server):

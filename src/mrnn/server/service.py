@@ -324,12 +324,19 @@ class Service:
             if not source.content:
                 raise ImageError("empty", f"{_name(source)}: the file is empty")
             return source.content
-        for place in self._library().catalogue.places(bytes.fromhex(source.name)):
+        places = self._library().catalogue.places(bytes.fromhex(source.name))
+        for place in places:
             with suppress(ImageError, OSError), open_picture(place) as file:
                 content = file.read()
                 if hashlib.sha256(content).hexdigest() == source.name:
                     return content
-        raise ImageError("missing", f"{source.name}: the library has no such picture now")
+        if not places:
+            raise ImageError("missing", f"{source.name}: the library has no such picture now")
+        raise ImageError(
+            "missing",
+            f"{gallery.file_name(places[0])}: not where it was; mrnn index finds it again where it "
+            "was moved, and takes it out where it is gone",
+        )
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

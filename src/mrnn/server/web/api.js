@@ -12,6 +12,7 @@ export class Problem extends Error {
     super(detail);
     this.status = status; // 0: no answer
     this.code = code;
+    this.isPassing = status === 0 || status >= 500; // so that it may help to ask again
   }
 }
 

@@ -2,11 +2,13 @@
 
 import * as address from "./address.js";
 import * as api from "./api.js";
+import { day } from "./days.js";
 import { button, byId, element, notify } from "./dom.js";
 import { filtersRow } from "./filters.js";
 import { counted, tooLarge } from "./format.js";
 import { photoGrid } from "./grid.js";
 import { selection } from "./selection.js";
+import { SIDE } from "./thumbnails.js";
 import { viewer } from "./viewer.js";
 
 const PAGE = 60; // pictures at a time
@@ -82,8 +84,12 @@ export function libraryView(run, limits) {
     { rootMargin: "100% 0px" });
 
   /** Find the pictures most like the first of these files. */
-  function like([file]) {
+  function like([file, ...others]) {
     if (!file) return;
+    if (others.length) {
+      notify(`Photos like the first one, ${file.name}. Explain takes all ` +
+        `${others.length + 1}: go there to have them captioned, and drop them once more.`);
+    }
     const refusal = tooLarge(file, limits());
     if (refusal) {
       tell(refusal, "fault");
@@ -135,10 +141,26 @@ export function libraryView(run, limits) {
   async function openPhoto(id) {
     const { signal } = asking;
     const find = () => grid.items.findIndex((item) => item.image === id);
-    while (find() < 0 && grid.items.length < FURTHEST && (await load()));
+    const isHere = find() >= 0 || await isThere(id);
+    while (isHere && find() < 0 && grid.items.length < FURTHEST && (await load()));
     if (signal.aborted || state.photo !== id) return;
-    if (find() >= 0) full.open(find(), state.q || null);
-    else address.go({ ...state, photo: "" }, true);
+    if (find() >= 0) {
+      full.open(find(), state.q || null);
+      return;
+    }
+    address.go({ ...state, photo: "" }, true);
+    notify(isHere ? "The photo of this address is not among those that are shown here."
+      : "The photo of this address is not in the library now.");
+  }
+
+  /** Whether the library has a picture of this id, as far as the server says. */
+  async function isThere(id) {
+    try {
+      await api.picture(id, SIDE);
+    } catch (error) {
+      return error.isPassing;
+    }
+    return true;
   }
 
   async function reach(i) {
@@ -184,9 +206,10 @@ export function libraryView(run, limits) {
       if (signal.aborted) return false;
       const hadFocus = note.contains(document.activeElement);
       tell(error.message, "fault");
+      more.hidden = true;
+      if (!error.isPassing) return false;
       const retry = button("Try again", load, { class: "quiet" });
       note.append(retry);
-      more.hidden = true;
       if (hadFocus) retry.focus();
       return false;
     } finally {
@@ -202,6 +225,9 @@ export function libraryView(run, limits) {
       return { answer, count: answer.pictures, isLast: !following };
     }
     const most = limits().results ?? 100;
+    if (state.like && state.like !== MINE && !/^[0-9a-f]{64}$/.test(state.like)) {
+      throw new api.Problem(404, "This address names no photo: it was cut off, or mistyped.");
+    }
     const liked = state.like === MINE ? api.fromFile(dropped) : api.fromLibrary(state.like, "");
     const query = state.like ? liked : state.q;
     const k = Math.min(before + PAGE, most);
@@ -245,17 +271,26 @@ export function libraryView(run, limits) {
 /** What was found, as arguments of `tell`. */
 function summary(state, answer, items) {
   const { pictures, note, unknown } = answer;
-  const isFiltered = Boolean(state.since || state.until || state.folder);
+  const { since, until } = state;
+  const which = filterSaid(state);
   if (!pictures) {
-    return [isFiltered ? "No photos of that time and folder." : "The library has no photos yet."];
+    if (since && until && since > until) return [`No photos${which}: its last day comes first.`];
+    return [which ? `No photos${which}.` : "The library has no photos yet."];
   }
-  if (!state.q && !state.like) return [isFiltered ? counted(pictures, "photo") : ""];
+  if (!state.q && !state.like) return [which ? counted(pictures, "photo") : ""];
   const first = items[0]?.image === state.like ? items[0].name : "that photo";
   const of = state.like ? `Like ${state.like === MINE ? answer.query : first}` : `“${state.q}”`;
   const line = `${of}: the best ${items.length} of ${counted(pictures, "photo")}.`;
   const said = items.length ? line : `${of}: nothing found.`;
   return [note ? `${said} ${note}` : said, "", ...unknownLine(unknown, items)];
 }
+
+/** A filter in words, " in “2024/Rome” since Fri, 31 May 2024"; "" of none. */
+const filterSaid = ({ since, until, folder }) => [
+  ...(folder ? [` in “${folder}”`] : []),
+  ...(since ? [` since ${day(since)}`] : []),
+  ...(until ? [` until ${day(until)}`] : []),
+].join("");
 
 /** Words that the model does not know, and what that meant for the search. */
 function unknownLine(unknown, items) {
