@@ -40,7 +40,7 @@ export async function search(query, k, filter, how) {
   return (await request("v1/search", { method: "POST", body }, how)).json();
 }
 
-/** k pictures of the library, newest first: the first ones, or those behind the `next` of others. */
+/** k pictures of the library, newest first: the first ones, or those after a `next` of others. */
 export async function pictures(after, k, filter, how) {
   const fields = new URLSearchParams({ k, ...(after ? { after } : {}), ...given(filter) });
   return (await request(`v1/pictures?${fields}`, {}, how)).json();
