@@ -87,8 +87,31 @@ GIVE_TEXT = """
 MANY = """
   const best = told.results;
   told.pictures = 150;
-  told.results = Array.from({ length: options.body.get("k") }, (_, i) => best[i % best.length]);
+  told.results = Array.from({ length: options.body.get("k") }, (_, i) =>
+    ({ ...best[i % best.length], image: i.toString(16).padStart(64, "0") }));
 """  # the answer to a search, as from a library of 150 pictures
+
+PAGES = """
+  const real = fetch;
+  window.asked = [];
+  window.added = 0;
+  const photo = (i) => ({ image: (i + 8).toString(16).padStart(64, "0"), copies: [],
+    name: i < 0 ? `new ${-1 - i}` : `photo ${i}`, caption: "a dog", date: "2024-05-31T10:00:00",
+    date_of: "exif", folder: "" });
+  window.fetch = async (path, options) => {
+    if (path.startsWith("v1/pictures/")) {
+      const { results: [first] } = await (await real("v1/pictures?k=1")).json();
+      return real(`v1/pictures/${first.image}?side=512`, options);
+    }
+    if (!path.startsWith("v1/pictures?")) return real(path, options);
+    const said = new URLSearchParams(path.split("?")[1]);
+    const start = said.has("after") ? Number(said.get("after")) : -window.added;
+    const end = Math.min(start + Number(said.get("k")), 200);
+    if (said.get("k") === "60") window.asked.push(start);
+    return Response.json({ pictures: 200 + window.added, next: end < 200 ? String(end) : null,
+      results: Array.from({ length: end - start }, (_, i) => photo(start + i)) });
+  };
+"""  # 200 photos of one day, and `added` newer ones
 
 KEPT = """
   window.kept = null;

@@ -20,7 +20,7 @@ from mrnn.images.xmp import read_description
 from mrnn.library.library import Library
 from mrnn.library.thumbnails import SIDE
 from mrnn.server import Access, create_app, service
-from mrnn.server.gallery import LEFT_OUT
+from mrnn.server.gallery import ABOUT
 
 HERE = "http://localhost"
 KEY = "a-key-of-the-tests"
@@ -217,7 +217,7 @@ def test_sidecars_lie_where_the_photos_do(client, folder):
             assert told.text == pages[photo if photo in pages else "copy.png"]
 
 
-def test_photos_in_a_tar_file_have_its_folders(tmp_path, captioner):
+def test_photos_in_a_tar_file_have_its_folders_and_no_sidecars(tmp_path, captioner):
     content = io.BytesIO()
     Image.new("RGB", (9, 9), "teal").save(content, "PNG")
     shard = tar([("2024/./e.png", content.getvalue())])
@@ -226,9 +226,96 @@ def test_photos_in_a_tar_file_have_its_folders(tmp_path, captioner):
         library.add([tmp_path / "s.tar"])
         with TestClient(create_app(captioner, library), HERE) as client:
             answer = export(client, format="xmp")
+            [row] = table(client)
+    assert (row["folder"], row["image"]) == ("s.tar/2024", "e.png")
+    assert unpacked(answer) == {
+        ABOUT: "s.tar/2024/e.png: left out, it lies in a tar file, where nothing can lie beside it"
+    }
+
+
+def unpacked(answer) -> dict[str, str]:
+    """The last line of every file of a zip."""
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        assert archive.namelist() == [LEFT_OUT]
-        assert archive.read(LEFT_OUT).startswith(b"s.tar/2024/e.png: it lies in a tar file")
+        return {n: archive.read(n).decode().splitlines()[-1] for n in archive.namelist()}
+
+
+def test_the_zip_says_what_it_lacks_and_what_lies_elsewhere(tmp_path, captioner):
+    draw(tmp_path / "a/photos/a.png", "red")
+    draw(tmp_path / "b/photos/b.png", "blue")
+    draw(tmp_path / "a/photos/new\nline.png", "green")
+    roots = [tmp_path / "a/photos", tmp_path / "b/photos"]
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add(roots)
+        with TestClient(create_app(captioner, library), HERE) as client:
+            files = unpacked(export(client, format="xmp"))
+            assert files.keys() == {"photos/a.png.xmp", "photos (2)/b.png.xmp", ABOUT}
+            red = next(p for p in client.get("/v1/pictures").json()["results"]
+                       if p["name"] == "a.png")  # fmt: skip
+            assert ABOUT not in unpacked(export(client, format="xmp", picture=[red["image"]]))
+            other = unpacked(export(client, format="xmp", folder="photos (2)"))
+            assert other[ABOUT].startswith("photos (2)/b.png.xmp: to be moved")
+            assert unpacked(export(client, format="xmp", folder="photos"))[ABOUT].startswith(
+                "photos/new\\nline.png: left out, its name"
+            )
+    with Library.open(tmp_path / "bare", captioner) as library:
+        library.add(roots[1:], captions=False)
+        with TestClient(create_app(captioner, library), HERE) as client:
+            told = unpacked(export(client, format="xmp"))
+    assert told.keys() == {ABOUT}
+    assert told[ABOUT].startswith("b.png: left out, it has no caption")
+
+
+def test_name_folder_and_copies_are_of_one_file(tmp_path, captioner):
+    photos = tmp_path / "c"
+    draw(photos / "zz/first.png", "red")
+    for copy in ("aa/second.png", "third.png"):
+        (photos / copy).parent.mkdir(exist_ok=True)
+        shutil.copy2(photos / "zz/first.png", photos / copy)
+    with Library.open(tmp_path / "library", captioner) as library:
+        library.add([photos])
+        with TestClient(create_app(captioner, library), HERE) as client:
+            of_zz = "/v1/pictures?folder=zz"
+            search = {"query": "a dog", "folder": "zz"}
+            for answer in (client.get(of_zz), client.post("/v1/search", json=search)):
+                [told] = answer.json()["results"]
+                assert (told["name"], told["folder"]) == ("first.png", "zz")
+                assert sorted(told["copies"]) == ["second.png", "third.png"]
+            [row] = table(client, folder="zz")
+            assert (row["image"], row["folder"]) == ("first.png", "zz")
+            assert row["copies"] == "aa/second.png; third.png"
+            assert unpacked(export(client, format="xmp", folder="zz")).keys() == {
+                "zz/first.png.xmp"
+            }
+            (photos / "aa/second.png").unlink()
+            [told] = client.post("/v1/search", json={"query": "a dog"}).json()["results"]
+            assert (told["name"], told["folder"]) == ("third.png", "")
+
+
+def test_no_photo_is_lost_or_doubled_where_the_library_changes(client, folder, tmp_path, captioner):
+    first = client.get("/v1/pictures?k=2").json()
+    assert (first["pictures"], len(first["next"].split(","))) == (4, 2)
+    draw(folder / "2024/new.png", "white", "2025:01:01 00:00:00")
+    with Library.open(tmp_path / "library", captioner) as writer:
+        writer.add([folder])
+
+    def rest() -> list[str]:
+        return names(client.get("/v1/pictures", params={"k": 2, "after": first["next"]}))
+
+    assert rest() == ["copy.png", HOSTILE]
+    with Library.open(tmp_path / "library", captioner) as writer:
+        (folder / PHOTOS[2][0]).unlink()  # that the next page comes behind
+        writer.add([folder])
+    assert rest() == ["copy.png", HOSTILE]
+    last = client.get("/v1/pictures", params={"k": 4}).json()
+    assert last["next"] is None
+    assert client.get("/v1/pictures?after=nothing").json()["code"] == "invalid"
+
+
+def test_an_export_says_how_many_pictures_there_still_were(client):
+    pages = client.get("/v1/pictures").json()["results"]
+    wanted = [pages[0]["image"], "0" * 64]
+    assert export(client, picture=wanted).headers["X-Pictures"] == "1"
+    assert export(client, format="xmp").headers["X-Pictures"] == "4"
 
 
 def test_small_copies_are_made_once(client, folder, tmp_path, monkeypatch):
@@ -342,73 +429,3 @@ def test_the_guard_stands_before_all_of_it(folder, tmp_path, captioner, method, 
 )
 def test_exports_that_cannot_be(client, body, status):
     assert client.post("/v1/export", **body).status_code == status
-
-
-def contents_of(answer) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def test_name_folder_and_copies_are_of_the_same_files(tmp_path, captioner):
-    """Of one content in three places the shown one is there, and in the folder that is meant."""
-    root = tmp_path / "c"
-    places = [root / name for name in ("aa/second.png", "third.png", "zz/first.png")]
-    draw(places[0], "olive")
-    for place in places[1:]:
-        place.parent.mkdir(exist_ok=True)
-        shutil.copy2(places[0], place)
-    with Library.open(tmp_path / "library", captioner) as library:
-        library.add([root])
-        with TestClient(create_app(captioner, library), HERE) as client:
-
-            def shown(folder: str) -> list[tuple[str, str, list[str]]]:
-                pages = client.get(f"/v1/pictures?folder={folder}").json()["results"]
-                found = client.post("/v1/search", json={"query": "a dog", "folder": folder})
-                both = [pages, found.json()["results"]]
-                told = [[(p["name"], p["folder"], p["copies"]) for p in some] for some in both]
-                assert told[0] == told[1]
-                return told[0]
-
-            assert shown("zz/") == [("first.png", "zz", ["second.png", "third.png"])]
-            assert [(row["image"], row["folder"]) for row in table(client)] == [
-                ("second.png", "aa"), ("third.png", ""), ("first.png", "zz")
-            ]  # fmt: skip
-            [row] = table(client, folder="zz")
-            assert (row["image"], row["folder"]) == ("first.png", "zz")
-            zipped = contents_of(export(client, format="xmp", folder="zz"))
-            assert list(zipped) == ["zz/first.png.xmp"]
-            places[0].unlink()
-            assert shown("") == [("third.png", "", ["first.png"])]
-
-
-def test_what_has_no_sidecar_in_a_zip_is_told_there(tmp_path, captioner):
-    content = io.BytesIO()
-    Image.new("RGB", (9, 9), "teal").save(content, "PNG")
-    photos = tmp_path / "photos"
-    for name, colour in (("good.png", "red"), ("two\nlines.png", "blue"), ("new\n/a.png", "pink")):
-        draw(photos / name, colour)
-    (photos / "s.tar").write_bytes(tar([("e.png", content.getvalue())]))
-    with Library.open(tmp_path / "library", captioner) as library:
-        library.add([photos, photos / "s.tar"])
-        with TestClient(create_app(captioner, library), HERE) as client:
-            zipped = contents_of(export(client, format="xmp"))
-    told = sorted(zipped.pop(LEFT_OUT).decode().splitlines())
-    assert list(zipped) == ["good.png.xmp"]
-    assert [line.partition(": ")[0] for line in told] == [
-        r"new\n/a.png", "s.tar/e.png", r"two\nlines.png"
-    ]  # fmt: skip
-    assert "tar file" in told[1]
-    assert "mrnn caption --xmp" in told[0]
-
-
-def test_sidecars_without_captions_are_refused(folder, tmp_path, captioner):
-    with Library.open(tmp_path / "library", captioner) as library:
-        library.add([folder], captions=False)
-        with TestClient(create_app(captioner, library), HERE) as client:
-            answer = client.post("/v1/export", json={"format": "xmp"})
-            assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
-            assert "none of these pictures has a caption" in answer.json()["detail"]
-            draw(folder / "later.png", "teal")
-            library.add()
-            zipped = contents_of(export(client, format="xmp"))
-    assert LEFT_OUT not in zipped  # indexing has written what was lacking

@@ -10,8 +10,8 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from web_browser import Browser, focused, heat, point_at, said
-from web_scripts import COUNT, GIVE, KEPT, MANY, changing, refusing
+from web_browser import Browser, beyond, focused, heat, point_at, said
+from web_scripts import COUNT, GIVE, KEPT, MANY, PAGES, changing, refusing
 from web_servers import KEY
 
 # Its fixtures are those of the tests here.
@@ -102,9 +102,9 @@ def test_filters_stand_in_the_address_and_count_for_a_search_too(grid, photos):
     assert "the best 2 of 2 photos" in grid.text("#found-note")
     assert address(grid) == "#photos?q=a woman smiles&folder=2024/Rome"
     grid.run("month.value = '2023-02'; month.dispatchEvent(new Event('change'))")
-    grid.until_text("#found-note", "No photos of that time and folder.")
+    grid.until_text("#found-note", "No photos in “2024/Rome” since")
     grid.driver.refresh()
-    grid.until_text("#found-note", "No photos of that time and folder.")
+    grid.until_text("#found-note", "No photos in “2024/Rome” since")
     assert grid.all("#folder")[0].get_attribute("value") == "2024/Rome"
     assert grid.all("#since")[0].get_attribute("value") == "2023-02-01"
     assert grid.all("#until")[0].get_attribute("value") == "2023-02-28"
@@ -114,21 +114,61 @@ def test_filters_stand_in_the_address_and_count_for_a_search_too(grid, photos):
     assert address(grid) == "#photos?q=a woman smiles"
 
 
+def test_a_date_counts_when_it_was_typed_to_its_end(grid):
+    grid.one("#filters").click()
+    before = grid.run("return history.length")
+    typed = grid.one("#since")
+    typed.send_keys("05312024")
+    assert typed.get_attribute("value") == "2024-05-31"
+    assert address(grid) == "#photos"
+    typed.send_keys(Keys.ENTER)
+    tiles(grid, 3)
+    grid.one("#until").send_keys("05312024")
+    grid.one("#query-text").click()
+    tiles(grid, 2)
+    assert address(grid) == "#photos?since=2024-05-31&until=2024-05-31"
+    assert grid.run("return history.length") == before + 2
+
+
+def test_an_address_that_no_longer_holds_says_so(grid):
+    grid.go(f"#photos?photo={'0' * 64}")
+    grid.until_text("#notice", "is not in the library now")
+    grid.until(lambda: address(grid) == "#photos", "the address to follow")
+    picture = grid.run("return (await (await fetch('v1/pictures')).json()).results[3].image")
+    grid.go(f"#photos?folder=2024&photo={picture}")
+    grid.until_text("#notice", "not among those that are shown")
+    grid.go("#photos?folder=gone")
+    grid.until_text("#found-note", "No photos in “gone”.")
+    grid.go("#photos?since=2024-06-01&until=2024-05-01")
+    grid.until_text("#found-note", "its last day comes first")
+    grid.go("#photos?like=xyz")
+    grid.until_text("#found-note", "names no photo")
+    assert not grid.all("#found-note button")
+    grid.go(f"#photos?q=a+dog&like={picture}")
+    tiles(grid, 4)
+    grid.until_text("#found-note", "Like ")
+    assert grid.one("#query-text").get_attribute("value") == ""
+
+
+def test_a_photo_that_is_gone_is_not_tried_again(browser, server):
+    gone = refusing(422, "a.jpg: not where it was", "search")
+    with browser.before(gone):
+        browser.open(server + "#photos?q=a+dog")
+        browser.until_text("#found-note", "a.jpg: not where it was")
+        assert not browser.all("#found-note button")
+
+
+def test_of_many_photos_one_is_looked_for_and_the_others_are_told_of(grid, photos):
+    data = base64.b64encode(photos[3].read_bytes()).decode()
+    add = "transfer.items.add("
+    two = GIVE.replace(add, f"{add}new File([bytes], 'second.png', {{ type: 'image/png' }}));{add}")
+    grid.run(two.replace("kind +", "'first' +"), data, "x", "dataTransfer", "drop")
+    grid.until_text("#notice", "Explain takes all 2")
+    grid.until_text("#found-note", "Like second.png")
+
+
 def test_a_large_library_comes_page_by_page(browser, server):
-    pages = """
-      const real = fetch;
-      window.asked = [];
-      window.fetch = async (path, options) => {
-        const answer = await real(path, options);
-        const [, start, k] = path.match(/^v1\\/pictures\\?start=(\\d+)&k=(\\d+)$/) ?? [];
-        if (k === undefined) return answer;
-        window.asked.push(Number(start));
-        const [first] = (await (await real("v1/pictures?k=1")).json()).results;
-        const some = Math.min(k, 200 - start);
-        return Response.json({ pictures: 200, results: Array(some).fill(first) });
-      };
-    """  # 200 photos of one day
-    with browser.before(pages):
+    with browser.before(PAGES):
         browser.open(server + "#photos")
         tiles(browser, 60)
         assert len(browser.all(".day")) == 1
@@ -136,12 +176,82 @@ def test_a_large_library_comes_page_by_page(browser, server):
             browser.run("scrollTo(0, document.body.scrollHeight)")
             tiles(browser, number)
         assert browser.run("return window.asked") == [0, 60, 120, 180]
+        assert not browser.seen("#photos-view")[0].find_elements("css selector", "#found-note p")
         assert browser.all("#more[hidden]")
         held = "return [...document.querySelectorAll('.open img')].filter((i) => i.src).length"
         browser.until(lambda: browser.run(held) < 120, "far pictures to be let go")
         with browser.window(2560, 2400):
             browser.open(server + "#photos")
             tiles(browser, 200)  # a large window is filled without a scroll
+
+
+def test_a_library_that_changes_under_the_grid_is_told_of(browser, server):
+    with browser.before(PAGES):
+        browser.open(server + "#photos")
+        tiles(browser, 60)
+        browser.run("window.added = 5")  # newer ones, above those that are there
+        browser.run("more.scrollIntoView()")
+        browser.until_text("#found-note", "The library has changed")
+        while not browser.all("#more[hidden]"):
+            browser.run("more.scrollIntoView()")
+        tiles(browser, 200)
+        ids = (
+            "return new Set([...document.querySelectorAll('.pick input')].map((i) => i.ariaLabel))"
+        )
+        assert browser.run(f"{ids}.size") == 200
+        assert "has changed" in browser.text("#notice")  # where it is seen
+        browser.one("#found-note button").send_keys(Keys.ENTER)
+        browser.until(lambda: "new 4" in shown(browser), "the new ones")
+        assert not browser.texts("#found-note p")
+
+
+def test_all_but_some_are_selected_whatever_is_loaded_or_searched_for(browser, server):
+    with browser.before(PAGES):
+        browser.open(server + "#photos")
+        tiles(browser, 60)
+        browser.run("document.querySelector('.pick input').click()")
+        browser.one("#select-all").click()
+        browser.until_text("#selected", "200 photos selected")
+        browser.run("document.querySelector('.pick input').click()")
+        assert browser.text("#selected") == "199 photos selected"
+        ask(browser, "a dog")
+        assert browser.text("#selected") == "199 photos selected"
+        browser.driver.back()
+        tiles(browser, 60)
+        assert browser.text("#selected") == "199 photos selected"
+        boxes = "return [...document.querySelectorAll('.pick input')].map((one) => one.checked)"
+        assert browser.run(boxes) == [False] + 59 * [True]
+        with browser.window(1280, 900):
+            browser.one("#export-csv").click()  # of ids that this server does not have
+            browser.until_text("#notice", "no such pictures now")
+        browser.one("#select-none").click()
+    with browser.before(changing("search", MANY)):
+        browser.open(server + "#photos?q=a+dog")
+        tiles(browser, 60)
+        browser.run("document.querySelector('.pick input').click()")
+        browser.one("#select-all").click()
+        tiles(browser, 100)
+        browser.until_text("#selected", "100 photos selected")
+        assert browser.all("#select-all[hidden]")
+
+
+def test_a_file_of_fewer_photos_than_were_selected_says_so(browser, server):
+    with browser.before(KEPT):
+        browser.open(server + "#photos")
+        tiles(browser, 4)
+        browser.run("""
+          const real = fetch;
+          window.fetch = async (path, options) => {
+            if (path !== "v1/export") return real(path, options);
+            const [first] = JSON.parse(options.body).picture;
+            return real(path, { ...options, body: JSON.stringify({ picture: [first] }) });
+          };
+        """)  # as if the others were gone
+        browser.run("document.querySelector('.pick input').click()")
+        browser.one("#select-all").click()
+        browser.until_text("#selected", "4 photos selected")
+        browser.one("#export-csv").click()
+        browser.until_text("#notice", "The file has 1 of the 4 photos")
 
 
 def test_a_library_of_before_says_what_dates_it_lacks(browser, server):
@@ -200,8 +310,6 @@ def test_more_pictures_come_below_those_that_are_there(browser, server):
         tiles(browser, 100)  # as many as the server gives
         assert first.is_displayed()  # still the same element
         assert browser.all("#more[hidden]")
-        one_each = "return new Set(asked.filter((path) => path.includes('pictures/'))).size"
-        assert browser.run(one_each) == 4
         browser.one("#query-text").send_keys(" at us" + Keys.ENTER)
         tiles(browser, 60)
 
@@ -298,13 +406,29 @@ def test_the_full_view_by_keys(grid, photos):
     facts = grid.text(".facts")
     assert "Taken" in facts
     assert "2024/Rome" in facts
-    assert grid.text(".facts-caption")
+    assert grid.text(".facts-caption").endswith("(the model’s guess)")
     grid.one("dialog .word").click()
     press(grid, Keys.ARROW_RIGHT)  # goes to the next word, not to the next photo
     assert grid.texts("#viewer-name") == [names[1]]
     press(grid, Keys.ESCAPE, Keys.ESCAPE)
     closed(grid)
     assert grid.text("#selected") == "1 photo selected"
+
+
+def test_the_full_view_on_a_phone_says_which_photo_it_is(grid):
+    names = shown(grid)
+    with grid.window(390, 844, mobile=True):
+        grid.one(".open").click()
+        opened(grid, names[0])
+        assert grid.text("#viewer-name") == names[0]
+        assert grid.text("#viewer-place") == "1 of 4"
+        place = "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()"
+        name = grid.run(place, "#viewer-name")
+        assert name["width"] > 100
+        assert name["bottom"] <= grid.run(place, "#viewer-card")["top"]
+        assert beyond(grid) == []
+        press(grid, Keys.ESCAPE)
+        closed(grid)
 
 
 def test_html_in_what_a_library_tells_is_text(browser, server):
@@ -341,11 +465,11 @@ def test_a_range_is_selected_and_exported(browser, server, photos):
         name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
         assert name == "captions.csv"
         rows = base64.b64decode(content).decode("utf-8-sig").splitlines()
-        assert rows[0] == "image,folder,date,date_of,caption"
+        assert rows[0] == "image,folder,date,date_of,caption,copies"
         assert [row.split(",")[0] for row in rows[1:]] == [names[0], names[2]]
         browser.run("window.kept = null")
         browser.one("#select-all").click()
-        assert browser.text("#selected") == "4 photos selected"
+        browser.until_text("#selected", "4 photos selected")
         browser.one("#export-xmp").click()
         name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
         with zipfile.ZipFile(io.BytesIO(base64.b64decode(content))) as archive:
@@ -436,7 +560,7 @@ def test_a_key_is_asked_for_and_kept_and_search_needs_a_library(browser, servers
     assert "Most probable here" in point_at(browser, 1)
     assert heat(browser) == empty  # a model that sees nothing has no map
     browser.until_text("#model", "words")
-    assert not browser.one("#explain").find_elements("css selector", ".fault p")
+    assert not browser.one("#explain-view").find_elements("css selector", ".fault p")
     browser.go("#search")  # as the view was called before
     assert "mrnn serve --library DIR" in browser.text("#no-library")
     browser.open(keyed)  # the key is still known
@@ -457,3 +581,25 @@ def test_the_address_for_others_is_shown(browser, server):
     browser.one("header button").click()
     assert not browser.one("#about").find_elements("css selector", "#elsewhere:not([hidden])")
     assert focused(browser) == "About"
+
+
+def test_the_full_view_closes_where_it_was_opened(grid):
+    with grid.window(360, 300):
+        grid.run("document.querySelectorAll('.open')[3].focus()")
+        at = grid.until(lambda: grid.run("return scrollY"), "the page to scroll")
+        press(grid, Keys.ENTER)
+        grid.one("dialog[open]")
+        press(grid, Keys.ESCAPE)
+        closed(grid)
+        grid.until(lambda: address(grid) == "#photos", "the address to follow")
+        grid.run("return new Promise(requestAnimationFrame)")
+        assert grid.run("return scrollY") == at
+        place = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
+        assert grid.run(place) == 3
+
+
+def test_the_skip_link_leaves_the_address(page):
+    page.run("document.querySelector('.skip').focus()")
+    press(page, Keys.ENTER)
+    assert page.run("return document.activeElement.id") == "main"
+    assert address(page) == "#explain"

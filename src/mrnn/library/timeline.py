@@ -93,8 +93,7 @@ class Timeline:
         if which.since or which.until:
             found = [picture for picture in found if first <= picture.when <= last]
         if which.folder:
-            folder = which.folder
-            found = [p for p in found if any(_is_in(place, folder) for place in p.folders)]
+            found = [p for p in found if any(lies_in(f, which.folder) for f in p.folders)]
         return found
 
     def places(self, of_one: Sequence[Picture], which: Filter) -> list[Picture]:
@@ -103,7 +102,7 @@ class Timeline:
 
     def is_in(self, place: Picture, which: Filter) -> bool:
         """Whether a place of a picture lies in the folder of a filter."""
-        return not which.folder or _is_in(self.folder_of(key_of(place)), which.folder)
+        return not which.folder or lies_in(self.folder_of(key_of(place)), which.folder)
 
     def rows(self, which: Filter) -> np.ndarray:
         """Rows of the pictures that are meant, rising."""
@@ -123,6 +122,11 @@ class Timeline:
             for folder in {above for place in picture.folders for above in _and_above(place)}
         )
         return {folder: counts[folder] for folder in sorted(counts, key=lambda f: f.split("/"))}
+
+
+def lies_in(folder: str, above: str) -> bool:
+    """Whether a folder is another one, or lies below it."""
+    return folder == above or folder.startswith(f"{above}/")
 
 
 def read_timeline(catalogue: Catalogue) -> Timeline:
@@ -210,10 +214,6 @@ def _parents(path: bytes) -> Iterator[bytes]:
     while (above := os.path.dirname(path)) != path:  # noqa: PTH120 - of bytes
         yield above
         path = above
-
-
-def _is_in(place: str, folder: str) -> bool:
-    return place == folder or place.startswith(f"{folder}/")
 
 
 def _and_above(folder: str) -> Iterator[str]:

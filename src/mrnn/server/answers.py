@@ -146,6 +146,7 @@ class PictureAnswer(BaseModel):
 
 class PicturesAnswer(BaseModel):
     pictures: int = Field(description="How many there are of the filter.")
+    next: str | None = Field(description="`after` of the next page; null: there is none.")
     results: list[PictureAnswer]
 
 

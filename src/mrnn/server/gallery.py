@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
 from typing import IO, Any, Literal, cast
 
 from ..errors import ImageError
-from ..images.finding import Picture, printable
+from ..images.finding import Member, Picture, printable
 from ..images.xmp import with_description
-from ..library.away import is_there
 from ..library.contents import Content, key_of
 from ..library.library import Library
-from ..library.timeline import EVERY, Dated, Filter
-from .problems import Problem
+from ..library.timeline import EVERY, Dated, Filter, Timeline
 
 Format = Literal["csv", "xmp"]
 Known = tuple[Dated, Content, list[Picture]]  # and where it lies
-FolderOf = Callable[[bytes], str]  # of a file, by its key
-COLUMNS = ("image", "folder", "date", "date_of", "caption")
-LEFT_OUT = "left-out.txt"  # of a zip, where photos have no sidecar in it
+COLUMNS = ("image", "folder", "date", "date_of", "caption", "copies")
+ABOUT = "about-these-files.txt"  # in a zip: what else there is to say
 _AT_ONCE = 500  # pictures
 _PIECE = 1 << 18  # bytes of an export that are sent together
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin what a spreadsheet would compute
@@ -33,29 +31,55 @@ def file_name(picture: Picture) -> str:
     return printable(PurePath(picture.name).name)
 
 
-def dated_document(dated: Dated | None, folder: str) -> dict[str, Any]:
-    """When a picture was, and where its file is, as all answers tell it."""
+def shown_document(
+    timeline: Timeline, digest: bytes, places: Sequence[Picture], which: Filter
+) -> dict[str, Any]:
+    """The name, folder and copies of a picture, and its date, as all answers tell them."""
+    first, *copies = timeline.places(places, which)
+    names = {"name": file_name(first), "copies": [file_name(copy) for copy in copies]}
+    dated = timeline.of(digest)
     if dated is None:  # it came just now
-        return {"date": None, "date_of": None, "folder": folder}
+        return {**names, "date": None, "date_of": None, "folder": None}
     date_of = "exif" if dated.is_taken else "file"
-    return {"date": dated.when, "date_of": date_of, "folder": folder}
+    folder = timeline.folder_of(key_of(first))
+    return {**names, "date": dated.when, "date_of": date_of, "folder": folder}
 
 
-def page_document(library: Library, which: Filter, start: int, k: int) -> dict[str, Any]:
-    """Some pictures of a filter, newest first, from a place on."""
+def page_document(
+    library: Library, which: Filter, start: int, k: int, after: str | None = None
+) -> dict[str, Any]:
+    """Some pictures of a filter, newest first, from a place on: behind the `next` of a page."""
     timeline = library.timeline()
     found = timeline.among(which)
+    start += _behind(found, after) if after else 0
+    page = found[start : start + k]
+    is_last = start + k >= len(found)
     results = [
         {
             "image": dated.digest.hex(),
-            "name": file_name(places[0]),
-            "copies": [file_name(copy) for copy in places[1:]],
             "caption": content.caption[0] if content.caption else None,
-            **dated_document(dated, timeline.folder_of(key_of(places[0]))),
+            **shown_document(timeline, dated.digest, places, which),
         }
-        for dated, content, places in _known(library, found[start : start + k], which)
+        for dated, content, places in _known(library, page)
     ]
-    return {"pictures": len(found), "results": results}
+    following = None if is_last else f"{page[-1].when},{page[-1].digest.hex()}"
+    return {"pictures": len(found), "next": following, "results": results}
+
+
+def _behind(found: Sequence[Dated], last: str) -> int:
+    """The place behind a picture, whatever came before it meanwhile.
+
+    Where it is gone, that of the first one as old: some of its second may come twice, none is lost.
+    """
+    when, _, identity = last.rpartition(",")
+    digest = bytes.fromhex(identity)
+    older = len(found)
+    for i, picture in enumerate(found):
+        if picture.digest == digest:
+            return i + 1
+        if picture.when <= when:
+            older = min(older, i)
+    return older
 
 
 def contents_document(library: Library) -> dict[str, Any]:
@@ -81,53 +105,35 @@ def chosen(library: Library, digests: Sequence[bytes] | None, which: Filter) -> 
 def export(
     library: Library, pictures: Sequence[Dated], which: Filter, form: Format
 ) -> Iterator[bytes]:
-    """Captions, piece by piece: a table, or a zip of XMP sidecars; of each file of a filter."""
-    timeline = library.timeline()
-    files = (
-        (dated, content, [place for place in places if timeline.is_in(place, which)])
-        for dated, content, places in _known(library, pictures, which)
-    )
-    yield from (_table if form == "csv" else _sidecars)(files, timeline.folder_of)
+    """Captions, piece by piece: a table, or a zip of XMP sidecars, one for each file."""
+    make = _table if form == "csv" else _sidecars
+    yield from make(_known(library, pictures), library.timeline(), which)
 
 
-def require_captions(library: Library, pictures: Sequence[Dated]) -> None:
-    """Raise Problem where there is nothing that sidecars could hold."""
-    if not any(content.caption for _, content, _ in _known(library, pictures, EVERY)):
-        raise Problem(
-            "not-found",
-            "none of these pictures has a caption; mrnn index without --no-captions writes them",
-        )
-
-
-def _known(library: Library, pictures: Sequence[Dated], which: Filter) -> Iterator[Known]:
-    """What the catalogue knows of pictures, in their order, but for those that went meanwhile.
-
-    Of the places of each come first those that the filter means, and of these those that are there.
-    """
-    timeline = library.timeline()
+def _known(library: Library, pictures: Sequence[Dated]) -> Iterator[Known]:
+    """What the catalogue knows of pictures, in their order, but for those that went meanwhile."""
     for start in range(0, len(pictures), _AT_ONCE):
         part = pictures[start : start + _AT_ONCE]
         known = library.catalogue.pictures([dated.row for dated in part])
         for dated in part:
             content, places = known.get(dated.row, (None, []))
             if content is not None and content.digest == dated.digest:  # else it was rebuilt
-                if len(places) > 1:
-                    places = [*filter(is_there, places)] or places
-                yield dated, content, timeline.places(places, which)
+                yield dated, content, places
 
 
-def _table(known: Iterable[Known], folder_of: FolderOf) -> Iterator[bytes]:
-    """A row a file, in UTF-8 with the mark by which spreadsheets know it."""
+def _table(known: Iterable[Known], timeline: Timeline, which: Filter) -> Iterator[bytes]:
+    """A row a picture, in UTF-8 with the mark by which spreadsheets know it."""
     text = io.StringIO(newline="")
     text.write("\ufeff")
     rows = csv.writer(text)
     rows.writerow(COLUMNS)
     for dated, content, places in known:
+        told = shown_document(timeline, dated.digest, places, which)
         caption = content.caption[0] if content.caption else ""
-        for place in places:
-            told = dated_document(dated, folder_of(key_of(place)))
-            paths = [_inert(path, "./") for path in (file_name(place), told["folder"])]
-            rows.writerow([*paths, told["date"], told["date_of"], _inert(caption, "'")])
+        _, *copies = (_place(timeline, place) for place in timeline.places(places, which))
+        paths = [_inert(path or "", "./") for path in (told["name"], told["folder"])]
+        row = [*paths, told["date"], told["date_of"], _inert(caption, "'")]
+        rows.writerow([*row, _inert("; ".join(copies), "./")])
         if text.tell() >= _PIECE:
             yield text.getvalue().encode()
             text.seek(0)
@@ -140,50 +146,51 @@ def _inert(cell: str, mark: str) -> str:
     return f"{mark}{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _sidecars(known: Iterable[Known], folder_of: FolderOf) -> Iterator[bytes]:
+def _place(timeline: Timeline, picture: Picture) -> str:
+    return "/".join(filter(None, (timeline.folder_of(key_of(picture)), file_name(picture))))
+
+
+def _sidecars(known: Iterable[Known], timeline: Timeline, which: Filter) -> Iterator[bytes]:
     """`photo.jpg.xmp` in the folders of the photos: unpacked there, they lie beside them.
 
-    A text tells which photos have none, and why.
+    Where that is not so, a text in the zip says it.
     """
     names: set[str] = set()
-    left_out: list[str] = []
+    told: list[str] = []
     sink = _Sink()
     with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_DEFLATED) as archive:
         for _, content, places in known:
-            document, why = _sidecar(content)
             for picture in places:
-                place = "/".join(filter(None, (folder_of(key_of(picture)), file_name(picture))))
-                fault = why or _hindrance(picture, place)
-                if fault:
-                    left_out.append(f"{place}: {fault}\n")
-                elif place not in names:
-                    names.add(place)
-                    archive.writestr(f"{place}.xmp", document)
+                place = _place(timeline, picture)
+                if place in names or not timeline.is_in(picture, which):
+                    continue
+                names.add(place)
+                document = _document(content, picture)
+                if isinstance(document, str):
+                    told.append(f"{place}: left out, {document}")
+                    continue
+                archive.writestr(f"{place}.xmp", document)
+                if not key_of(picture).endswith(os.fsencode(f"/{place}")):
+                    told.append(f"{place}.xmp: to be moved, the photo's folder has another name")
             if len(sink.written) >= _PIECE:
                 yield sink.taken()
-        if left_out:
-            archive.writestr(LEFT_OUT, "".join(left_out))
+        if told:
+            archive.writestr(ABOUT, "".join(f"{line}\n" for line in told))
     yield sink.taken()
 
 
-def _sidecar(content: Content) -> tuple[bytes, str]:
-    """The sidecar of a picture, or why there is none."""
+def _document(content: Content, picture: Picture) -> bytes | str:
+    """The sidecar of a file, or why there can be none."""
     if content.caption is None:
-        return b"", "it has no caption; mrnn index without --no-captions writes one"
+        return "it has no caption (mrnn index without --no-captions writes one)"
+    if isinstance(picture, Member):
+        return "it lies in a tar file, where nothing can lie beside it"
+    if not picture.name.isprintable():
+        return "its name cannot be written into a zip as it is"
     try:
-        return with_description(None, content.caption[0], ""), ""
+        return with_description(None, content.caption[0], file_name(picture))
     except ImageError:
-        return b"", "XML cannot hold its caption; the table of captions has it"
-
-
-def _hindrance(picture: Picture, place: str) -> str:
-    """Why nothing can lie beside a picture, when it is unpacked from a zip at its place."""
-    if not isinstance(picture, Path):
-        return "it lies in a tar file, beside which no sidecar is read"
-    name = "/".join(picture.parts[-place.count("/") - 1 :])
-    if printable(name) != name:
-        return "a zip cannot have its name as it is; mrnn caption --xmp writes beside it"
-    return ""
+        return "XML cannot hold its caption (the table has it)"
 
 
 class _Sink:

@@ -80,7 +80,15 @@ JPEG: dict[str, Any] = {
 EXPORT: dict[str, Any] = {
     "response_class": Response,
     "responses": {
-        200: {"content": {kind: {} for kind in ("text/csv", "application/zip")}},
+        200: {
+            "content": {kind: {} for kind in ("text/csv", "application/zip")},
+            "headers": {
+                "X-Pictures": {
+                    "description": "Of how many pictures: of those asked for, some may be gone.",
+                    "schema": {"type": "integer"},
+                }
+            },
+        },
         **problems_of(400, 401, 404, 408, 413, 415, 422, 429, 503),
     },
     "openapi_extra": {

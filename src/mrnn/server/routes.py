@@ -120,13 +120,21 @@ class Routes:
             int, Query(ge=0, lt=2**31, description="The first one's place, from 0.")
         ] = 0,
         k: Annotated[int, Query(ge=1, le=MOST, description="How many.")] = 60,
+        after: Annotated[
+            str | None,
+            Query(
+                pattern="^[^,]{1,40},[0-9a-f]{64}$",
+                description="The `next` of the page before; `start` counts from there.",
+            ),
+        ] = None,
         since: Since = None,
         until: Until = None,
         folder: Folder = None,
     ) -> Response:
         """Pictures of the library, newest first."""
-        require_parameters(request.query_params, ("start", "k", "since", "until", "folder"))
-        work = self._service.page(filter_by(since, until, folder), start, k)
+        allowed = ("start", "k", "after", "since", "until", "folder")
+        require_parameters(request.query_params, allowed)
+        work = self._service.page(filter_by(since, until, folder), start, k, after)
         return JSONResponse(await self._in_time(request, work))
 
     async def contents(self, request: Request) -> Response:
@@ -139,9 +147,10 @@ class Routes:
         fields = await read_json(request, ExportRequest)
         digests = None if fields.picture is None else [*map(bytes.fromhex, fields.picture)]
         work = self._service.export(digests, filter_of(fields), fields.format)
-        pieces = await self._in_time(request, work)
+        count, pieces = await self._in_time(request, work)
         kind, name = _EXPORTED[fields.format]
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        disposition = f'attachment; filename="{name}"'
+        headers = {"Content-Disposition": disposition, "X-Pictures": str(count)}
         return StreamingResponse(pieces, media_type=kind, headers=headers)
 
     async def thumbnail(

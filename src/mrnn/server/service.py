@@ -30,7 +30,6 @@ from ..devices import processors
 from ..errors import ImageError
 from ..images.finding import printable
 from ..images.reading import decode_image, open_picture, preprocess, seen_area
-from ..library.contents import key_of
 from ..library.found import Results
 from ..library.library import Library
 from ..library.records import search_document, why_no_chance
@@ -170,7 +169,7 @@ class Service:
         """Pictures of the library that a sentence fits."""
         library = self._library()
         [results] = await self._modelled(lambda _: [library.search(query, k, among)], [query])
-        return await self._in_pool(lambda: _search_document(library, results))
+        return await self._in_pool(lambda: _search_document(library, results, among))
 
     async def like(self, source: Source, k: int, among: Filter) -> Document:
         """Pictures of the library like another one."""
@@ -178,17 +177,18 @@ class Service:
 
         def work(seen: _Seen) -> Document:
             term = self.captioner.terms_of_features(self._feature(seen)[None])
-            return _search_document(library, library.like_term(seen.name, term, k, among))
+            found = library.like_term(seen.name, term, k, among)
+            return _search_document(library, found, among)
 
         [document] = await self._each([source], work)
         if "error" in document:
             raise no_picture([document])
         return document
 
-    async def page(self, which: Filter, start: int, k: int) -> Document:
+    async def page(self, which: Filter, start: int, k: int, after: str | None) -> Document:
         """Some pictures of the library, newest first, from a place on."""
         library = self._library()
-        return await self._in_pool(lambda: gallery.page_document(library, which, start, k))
+        return await self._in_pool(lambda: gallery.page_document(library, which, start, k, after))
 
     async def contents(self) -> Document:
         """The months and folders of the library."""
@@ -197,8 +197,8 @@ class Service:
 
     async def export(
         self, digests: Sequence[bytes] | None, which: Filter, form: gallery.Format
-    ) -> Iterator[bytes]:
-        """The captions of pictures, as pieces; of those of a filter, if no digests are given."""
+    ) -> tuple[int, Iterator[bytes]]:
+        """How many pictures these digests name, or else a filter, and their captions as pieces."""
         library = self._library()
         pictures = await self._in_pool(lambda: gallery.chosen(library, digests, which))
         if digests is not None and which != EVERY:
@@ -206,9 +206,7 @@ class Service:
             pictures = [dated for dated in pictures if dated.digest in meant]
         if not pictures:
             raise Problem("not-found", "the library has no such pictures now")
-        if form == "xmp":
-            await self._in_pool(lambda: gallery.require_captions(library, pictures))
-        return gallery.export(library, pictures, which, form)
+        return len(pictures), gallery.export(library, pictures, which, form)
 
     async def thumbnail(self, identity: str, side: int) -> bytes:
         """A picture of the library as JPEG, its longer side at most so many pixels.
@@ -333,12 +331,19 @@ class Service:
             if not source.content:
                 raise ImageError("empty", f"{_name(source)}: the file is empty")
             return source.content
-        for place in self._library().catalogue.places(bytes.fromhex(source.name)):
+        places = self._library().catalogue.places(bytes.fromhex(source.name))
+        for place in places:
             with suppress(ImageError, OSError), open_picture(place) as file:
                 content = file.read()
                 if hashlib.sha256(content).hexdigest() == source.name:
                     return content
-        raise ImageError("missing", f"{source.name}: the library has no such picture now")
+        if not places:
+            raise ImageError("missing", f"{source.name}: the library has no such picture now")
+        raise ImageError(
+            "missing",
+            f"{gallery.file_name(places[0])}: not where it was; mrnn index finds it again where it "
+            "was moved, and takes it out where it is gone",
+        )
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -365,15 +370,13 @@ def _name(source: Source) -> str:
     return printable(source.name)[:200]
 
 
-def _search_document(library: Library, results: Results) -> Document:
+def _search_document(library: Library, results: Results, among: Filter) -> Document:
     """The document of `mrnn search`, with ids and names in the place of paths, and dates."""
     document, timeline = search_document(results), library.timeline()
     for found, shown in zip(results.found, document["results"], strict=True):
         shown["image"] = found.digest.hex()
-        shown["name"] = gallery.file_name(found.picture)
-        shown["copies"] = [gallery.file_name(copy) for copy in found.copies]
-        dated = timeline.of(found.digest)
-        shown.update(gallery.dated_document(dated, timeline.folder_of(key_of(found.picture))))
+        places = found.picture, *found.copies
+        shown.update(gallery.shown_document(timeline, found.digest, places, among))
     slow = "the search is slower than it could be; mrnn index makes it fast again"
     notes = [why_no_chance(results), slow if results.note else ""]
     return {**document, "note": "; ".join(filter(None, notes))}

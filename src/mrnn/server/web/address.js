@@ -10,7 +10,8 @@ export function read() {
   const said = new URLSearchParams(rest);
   const fields = FIELDS.map((field) => [field, said.get(field) ?? ""]);
   const view = name === "search" ? "photos" : name; // its name of before
-  return { view: VIEWS.includes(view) ? view : "", ...Object.fromEntries(fields) };
+  const state = { view: VIEWS.includes(view) ? view : "", ...Object.fromEntries(fields) };
+  return state.like ? { ...state, q: "" } : state; // one question at a time
 }
 
 /** Show something else of the Photos view; Back leads here again, unless it takes its place. */

@@ -12,6 +12,7 @@ export class Problem extends Error {
     super(detail);
     this.status = status; // 0: no answer
     this.code = code;
+    this.isPassing = status === 0 || status >= 500; // so that it may help to ask again
   }
 }
 
@@ -39,9 +40,9 @@ export async function search(query, k, filter, how) {
   return (await request("v1/search", { method: "POST", body }, how)).json();
 }
 
-/** Pictures of the library, newest first, k of them from a place on. */
-export async function pictures(start, k, filter, how) {
-  const fields = new URLSearchParams({ start, k, ...given(filter) });
+/** k pictures of the library, newest first: the first ones, or those after a `next` of others. */
+export async function pictures(after, k, filter, how) {
+  const fields = new URLSearchParams({ k, ...(after ? { after } : {}), ...given(filter) });
   return (await request(`v1/pictures?${fields}`, {}, how)).json();
 }
 
@@ -50,11 +51,12 @@ export async function contents(how) {
   return (await request("v1/contents", {}, how)).json();
 }
 
-/** Captions as a file, "csv" or "xmp": of these ids, or of all pictures of a filter. */
-export async function exported(format, ids, filter, how) {
-  const body = JSON.stringify({ format, ...(ids ? { picture: ids } : given(filter)) });
+/** Captions of pictures as a file, "csv" or "xmp", and of how many there still were. */
+export async function exported(format, ids) {
+  const body = JSON.stringify({ format, picture: ids });
   const headers = { "Content-Type": "application/json" };
-  return (await request("v1/export", { method: "POST", body, headers }, how)).blob();
+  const answer = await request("v1/export", { method: "POST", body, headers });
+  return { file: await answer.blob(), count: Number(answer.headers.get("X-Pictures")) };
 }
 
 /** What of a filter says something: `since`, `until` and `folder`. */

@@ -11,13 +11,13 @@ const ABOUT = "Perplexity: between how many words the model hesitated on average
 const STRANGE = 0.99; // the strangeness from which on it is said
 
 /** How far a caption can be trusted, as the command line says it. */
-function howSure({ sure, main_word: word, strangeness, words, perplexity }) {
+function howSure({ sure, certainty, main_word: word, strangeness, words, perplexity }) {
   if (sure === undefined) return `Perplexity ${perplexity.toFixed(1)}`;
   const captions = words.find((each) => each.word === word)?.captions;
   return [
-    `${percent(sure)} sure of ${word}`,
+    `${certainty[0].toUpperCase()}${certainty.slice(1)}: ${word}, ${percent(sure)}`,
     ...(captions === 0 ? ["known from text only"] : []),
-    ...(strangeness >= STRANGE ? ["a strange photo"] : []),
+    ...(strangeness >= STRANGE && certainty === "sure" ? ["a strange photo"] : []),
   ].join("; ");
 }
 

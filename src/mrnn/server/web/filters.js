@@ -6,6 +6,26 @@ import { counted } from "./format.js";
 
 const FIELDS = ["since", "until", "folder"];
 
+/** Call `act` when a date is chosen, or typed to its end: until then each digit makes another. */
+function settled(field, act) {
+  let isTyped = false;
+  let isOther = false;
+  const end = () => {
+    isTyped = false;
+    if (isOther) act();
+    isOther = false;
+  };
+  field.addEventListener("keydown", ({ key }) => {
+    if (key === "Enter") end();
+    else isTyped = key !== "Tab";
+  });
+  field.addEventListener("change", () => {
+    isOther = true;
+    if (!isTyped) end();
+  });
+  field.addEventListener("blur", end);
+}
+
 /** `onChange` is called with `since`, `until` and `folder` when a person has chosen others. */
 export function filtersRow(onChange) {
   const opener = byId("filters");
@@ -21,7 +41,8 @@ export function filtersRow(onChange) {
     fields.until.value = months.value && lastDay(months.value);
     changed();
   });
-  for (const field of Object.values(fields)) field.addEventListener("change", changed);
+  fields.folder.addEventListener("change", changed);
+  for (const field of [fields.since, fields.until]) settled(field, changed);
   opener.addEventListener("click", () => expand(byId("filter-row").hidden));
   clear.addEventListener("click", () => {
     onChange({});

@@ -2,14 +2,17 @@
 
 import * as address from "./address.js";
 import * as api from "./api.js";
+import { day } from "./days.js";
 import { button, byId, element, notify } from "./dom.js";
 import { filtersRow } from "./filters.js";
 import { counted, tooLarge } from "./format.js";
 import { photoGrid } from "./grid.js";
 import { selection } from "./selection.js";
+import { SIDE } from "./thumbnails.js";
 import { viewer } from "./viewer.js";
 
 const PAGE = 60; // pictures at a time
+const LARGEST = 200; // of which only the ids are wanted
 const MINE = "yours"; // in the address: like a photo that was dropped
 const FURTHEST = 3000; // pictures that are looked through for one that the address names
 
@@ -21,6 +24,9 @@ export function libraryView(run, limits) {
   let state = {}; // as in the address
   let shown = ""; // what is in the grid: a question, as text
   let total = 0; // pictures that can be shown
+  let isEnd = false; // whether all of them are
+  let hasChanged = false; // whether the library has since
+  let following = null; // what the next page of the library is asked for by
   let loading = null; // a promise
   let asking = new AbortController();
   let contents = null; // a promise of what there is to filter by
@@ -29,11 +35,12 @@ export function libraryView(run, limits) {
 
   const filter = () => ({ since: state.since, until: state.until, folder: state.folder });
   const isBrowsed = () => !state.q && !state.like;
-  const selected = selection(() => grid.draw(), () => ({
-    ids: grid.items.map((item) => item.image),
-    count: isBrowsed() ? total : grid.items.length,
-    filter: isBrowsed() ? filter() : null,
-  }));
+  const shownIds = () => grid.items.map((item) => item.image);
+  const selected = selection(() => grid.draw(), {
+    shown: shownIds,
+    isAll: () => isEnd,
+    all: (most) => (isBrowsed() ? idsOf(filter(), most) : reach(Infinity).then(shownIds)),
+  });
   const grid = photoGrid({ selected, onOpen: (i) => {
     isPushed = true;
     address.go({ ...state, photo: grid.items[i].image });
@@ -77,8 +84,12 @@ export function libraryView(run, limits) {
     { rootMargin: "100% 0px" });
 
   /** Find the pictures most like the first of these files. */
-  function like([file]) {
+  function like([file, ...others]) {
     if (!file) return;
+    if (others.length) {
+      notify(`Photos like the first one, ${file.name}. Explain takes all ` +
+        `${others.length + 1}: go there to have them captioned, and drop them once more.`);
+    }
     const refusal = tooLarge(file, limits());
     if (refusal) {
       tell(refusal, "fault");
@@ -115,9 +126,11 @@ export function libraryView(run, limits) {
     asking.abort();
     asking = new AbortController();
     loading = null;
-    selected.clear();
     grid.empty();
     total = 0;
+    isEnd = hasChanged = false;
+    following = null;
+    selected.draw();
     more.hidden = true;
     note.replaceChildren();
     scrollTo({ top: 0 });
@@ -128,10 +141,26 @@ export function libraryView(run, limits) {
   async function openPhoto(id) {
     const { signal } = asking;
     const find = () => grid.items.findIndex((item) => item.image === id);
-    while (find() < 0 && grid.items.length < FURTHEST && (await load()));
+    const isHere = find() >= 0 || await isThere(id);
+    while (isHere && find() < 0 && grid.items.length < FURTHEST && (await load()));
     if (signal.aborted || state.photo !== id) return;
-    if (find() >= 0) full.open(find(), state.q || null);
-    else address.go({ ...state, photo: "" }, true);
+    if (find() >= 0) {
+      full.open(find(), state.q || null);
+      return;
+    }
+    address.go({ ...state, photo: "" }, true);
+    notify(isHere ? "The photo of this address is not among those that are shown here."
+      : "The photo of this address is not in the library now.");
+  }
+
+  /** Whether the library has a picture of this id, as far as the server says. */
+  async function isThere(id) {
+    try {
+      await api.picture(id, SIDE);
+    } catch (error) {
+      return error.isPassing;
+    }
+    return true;
   }
 
   async function reach(i) {
@@ -150,27 +179,37 @@ export function libraryView(run, limits) {
 
   async function next(signal) {
     const before = grid.items.length;
-    if (before && before >= total) return false;
+    if (isEnd) return false;
     byId("grid").setAttribute("aria-busy", "true");
     const onWait = (seconds) => tell(`The server is busy; trying again in ${seconds} s …`);
     try {
-      const { answer, count } = await ask(before, { signal, onWait });
+      const { answer, count, isLast } = await ask(before, { signal, onWait });
       if (signal.aborted) return false;
+      const known = new Set(shownIds());
+      grid.append(answer.results.filter((item) => !known.has(item.image)), isBrowsed());
+      const isOther = before && count !== total; // somebody added photos, or took some out
       total = count;
-      const fresh = isBrowsed() ? answer.results : answer.results.slice(before);
-      grid.append(fresh, isBrowsed());
+      isEnd = isLast;
+      if (!hasChanged && isBrowsed() && (isOther || (isEnd && grid.items.length !== total))) {
+        hasChanged = true;
+        notify("The library has changed since its photos were shown. Above them you can have " +
+          "them anew.");
+      }
       tell(...summary(state, answer, grid.items));
-      more.hidden = !fresh.length || grid.items.length >= total;
+      if (hasChanged) note.append(changed());
+      more.hidden = isEnd;
+      selected.draw();
       watch.unobserve(more);
       watch.observe(more); // it may still be in sight, and is to be told of again
-      return fresh.length > 0;
+      return grid.items.length > before || !isEnd;
     } catch (error) {
       if (signal.aborted) return false;
       const hadFocus = note.contains(document.activeElement);
       tell(error.message, "fault");
+      more.hidden = true;
+      if (!error.isPassing) return false;
       const retry = button("Try again", load, { class: "quiet" });
       note.append(retry);
-      more.hidden = true;
       if (hadFocus) retry.focus();
       return false;
     } finally {
@@ -181,17 +220,38 @@ export function libraryView(run, limits) {
   /** The answer of the server, and how many pictures it can show of it in all. */
   async function ask(before, how) {
     if (isBrowsed()) {
-      const answer = await api.pictures(before, PAGE, filter(), how);
-      return { answer, count: answer.pictures };
+      const answer = await api.pictures(following, PAGE, filter(), how);
+      following = answer.next;
+      return { answer, count: answer.pictures, isLast: !following };
     }
     const most = limits().results ?? 100;
+    if (state.like && state.like !== MINE && !/^[0-9a-f]{64}$/.test(state.like)) {
+      throw new api.Problem(404, "This address names no photo: it was cut off, or mistyped.");
+    }
     const liked = state.like === MINE ? api.fromFile(dropped) : api.fromLibrary(state.like, "");
     const query = state.like ? liked : state.q;
     const k = Math.min(before + PAGE, most);
     const answer = await run(() => api.search(query, k, filter(), how), true);
-    const isLast = answer.results.length < k;
-    return { answer, count: isLast ? answer.results.length : Math.min(answer.pictures, most) };
+    const isShort = answer.results.length < k;
+    const count = isShort ? answer.results.length : Math.min(answer.pictures, most);
+    return { answer, count, isLast: isShort || k >= count };
   }
+
+  /** All pictures of a filter. */
+  async function idsOf(which, most) {
+    const ids = [];
+    for (let after = null; ids.length < most;) {
+      const answer = await api.pictures(after, LARGEST, which);
+      ids.push(...answer.results.map((item) => item.image));
+      after = answer.next;
+      if (!after) break;
+    }
+    return ids;
+  }
+
+  const changed = () => element("p", {},
+    "The library has changed since its photos were shown. ",
+    button("Show them anew", begin, { class: "link" }));
 
   function tell(said, look = "", ...more) {
     note.replaceChildren(...(said ? [element("p", { text: said, class: look }), ...more] : []));
@@ -211,17 +271,26 @@ export function libraryView(run, limits) {
 /** What was found, as arguments of `tell`. */
 function summary(state, answer, items) {
   const { pictures, note, unknown } = answer;
-  const isFiltered = Boolean(state.since || state.until || state.folder);
+  const { since, until } = state;
+  const which = filterSaid(state);
   if (!pictures) {
-    return [isFiltered ? "No photos of that time and folder." : "The library has no photos yet."];
+    if (since && until && since > until) return [`No photos${which}: its last day comes first.`];
+    return [which ? `No photos${which}.` : "The library has no photos yet."];
   }
-  if (!state.q && !state.like) return [isFiltered ? counted(pictures, "photo") : ""];
+  if (!state.q && !state.like) return [which ? counted(pictures, "photo") : ""];
   const first = items[0]?.image === state.like ? items[0].name : "that photo";
   const of = state.like ? `Like ${state.like === MINE ? answer.query : first}` : `“${state.q}”`;
   const line = `${of}: the best ${items.length} of ${counted(pictures, "photo")}.`;
   const said = items.length ? line : `${of}: nothing found.`;
   return [note ? `${said} ${note}` : said, "", ...unknownLine(unknown, items)];
 }
+
+/** A filter in words, " in “2024/Rome” since Fri, 31 May 2024"; "" of none. */
+const filterSaid = ({ since, until, folder }) => [
+  ...(folder ? [` in “${folder}”`] : []),
+  ...(since ? [` since ${day(since)}`] : []),
+  ...(until ? [` until ${day(until)}`] : []),
+].join("");
 
 /** Words that the model does not know, and what that meant for the search. */
 function unknownLine(unknown, items) {

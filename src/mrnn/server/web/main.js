@@ -28,7 +28,8 @@ function showView() {
   const name = view(said);
   if (name !== shown) {
     scrolled[shown] = scrollY;
-    for (const each of Object.keys(TITLES)) byId(each).hidden = each !== name;
+    // No element is called as a view is in the address: the browser would scroll there.
+    for (const each of Object.keys(TITLES)) byId(`${each}-view`).hidden = each !== name;
     document.querySelectorAll("nav a").forEach((link) => {
       if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
@@ -96,6 +97,10 @@ async function meetServer() {
 }
 
 addEventListener("hashchange", showView);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address says what is shown
+  byId("main").focus();
+});
 listenForDrops();
 if (address.read().view) showView();
 meetServer();

@@ -1,4 +1,4 @@
-// What is selected: pictures by their ids, or all of a filter, also those that are not shown yet.
+// What is selected, by ids: it stays when something else is searched for.
 
 import * as api from "./api.js";
 import { byId, notify } from "./dom.js";
@@ -6,22 +6,21 @@ import { download } from "./download.js";
 import { counted } from "./format.js";
 
 const NAMES = { csv: "captions.csv", xmp: "captions.zip" };
+const MOST = 10_000; // pictures that the server exports at a time
 
 /**
- * The selection and its bar. `onChange` is called when another is made; `everything` returns what
- * there is to select now: { ids, count, filter }, where a filter names more than the ids.
+ * The selection and its bar. `onChange` is called when another is made; `everything` has what there
+ * is to select now: `shown()`, ids; `isAll()`, whether there are no others; `all(most)`, a promise
+ * of all ids.
  */
 export function selection(onChange, everything) {
   const bar = byId("selection");
   const ids = new Set();
-  let isAll = false; // of the filter
 
-  const size = () => (isAll ? everything().count : ids.size);
-  const has = (id) => isAll || ids.has(id);
+  const size = () => ids.size;
+  const has = (id) => ids.has(id);
 
   function set(some, is) {
-    if (isAll) everything().ids.forEach((id) => ids.add(id)); // from here on they are chosen singly
-    isAll = false;
     for (const id of some) {
       if (is) ids.add(id);
       else ids.delete(id);
@@ -30,35 +29,44 @@ export function selection(onChange, everything) {
   }
 
   function clear() {
-    isAll = false;
     ids.clear();
     draw();
   }
 
-  function all() {
-    const { ids: shown, count, filter } = everything();
-    if (filter && count > shown.length) isAll = true;
-    else shown.forEach((id) => ids.add(id));
-    draw();
-  }
+  const all = () => waitedFor("select-all", async () => {
+    const found = await everything.all(MOST);
+    set(found.slice(0, MOST), true);
+    if (ids.size >= MOST) {
+      notify(`${counted(MOST, "photo")} can be taken at a time. Filters name others.`);
+    }
+  });
 
   function draw() {
-    bar.hidden = !size();
-    byId("selected").textContent = `${counted(size(), "photo")} selected`;
-    byId("select-all").hidden = size() >= everything().count;
+    bar.hidden = !ids.size;
+    byId("selected").textContent = `${counted(ids.size, "photo")} selected`;
+    byId("select-all").hidden = everything.isAll() && everything.shown().every(has);
     onChange();
   }
 
-  async function save(format) {
-    const asked = byId(`export-${format}`);
-    asked.disabled = true;
+  const save = (format) => waitedFor(`export-${format}`, async () => {
+    const wanted = [...ids];
+    const { file, count } = await api.exported(format, wanted);
+    download(file, NAMES[format]);
+    if (count < wanted.length) {
+      notify(`The file has ${count.toLocaleString("en")} of the ` +
+        `${counted(wanted.length, "photo")}: the others are not in the library any more.`);
+    }
+  });
+
+  /** Do what a button is for, which cannot be pressed meanwhile. */
+  async function waitedFor(id, act) {
+    byId(id).disabled = true;
     try {
-      download(await api.exported(format, isAll ? null : [...ids], everything().filter ?? {}, {}),
-        NAMES[format]);
+      await act();
     } catch (error) {
       notify(error.message);
     }
-    asked.disabled = false;
+    byId(id).disabled = false;
   }
 
   byId("select-all").addEventListener("click", all);
@@ -67,5 +75,5 @@ export function selection(onChange, everything) {
     byId(`export-${format}`).addEventListener("click", () => save(format));
   }
 
-  return { size, has, set, all, clear };
+  return { size, has, set, draw };
 }

@@ -2,9 +2,9 @@
 
 import * as api from "./api.js";
 import { photoCard } from "./card.js";
-import { button, byId } from "./dom.js";
+import { button, byId, notify } from "./dom.js";
 import { download } from "./download.js";
-import { tooLarge } from "./format.js";
+import { counted, tooLarge } from "./format.js";
 import { settingsRow } from "./settings.js";
 import { table } from "./table.js";
 
@@ -30,7 +30,13 @@ export function uploadsView(run, limits) {
   });
   byId("save").addEventListener("click", () => {
     const rows = [...cards.keys()].map((card) => [card.name, card.said()]);
-    download(table(rows.filter(([, said]) => said)), "captions.csv");
+    const told = rows.filter(([, said]) => said);
+    download(table(told), "captions.csv");
+    const lacking = rows.length - told.length;
+    if (lacking) {
+      notify(`The table has ${counted(told.length, "photo")}: ${lacking} of ${rows.length} ` +
+        "have no caption yet, or failed.");
+    }
   });
 
   /** A card a file, the first on top, above those of before. */
@@ -84,7 +90,7 @@ export function uploadsView(run, limits) {
 
   function arrange() {
     const some = cards.size > 0;
-    byId("explain").classList.toggle("started", some);
+    byId("explain-view").classList.toggle("started", some);
     byId("settings").hidden = !some;
     byId("explain-title").textContent = title(some);
     tell();

@@ -10,6 +10,7 @@ import { SIDE } from "./thumbnails.js";
 const LARGE = 1600; // pixels
 const REST = 150; // ms on a picture before the model is asked about it
 const SWIPE = 50; // pixels
+const DOUBT = "(the model’s guess)"; // how sure it is, the evidence tells
 
 /**
  * `list` has the pictures: `at(i)`, `count()`, and `reach(i)`, a promise that there is one.
@@ -53,7 +54,7 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
     place.replaceChildren(card.node);
     byId("viewer-name").textContent = item.name;
     byId("viewer-place").textContent = `${i + 1} of ${list.count().toLocaleString("en")}`;
-    byId("viewer-caption").textContent = item.caption ?? "";
+    byId("viewer-caption").textContent = item.caption ? `${item.caption} ${DOUBT}` : "";
     byId("viewer-before").disabled = i === 0;
     byId("viewer-next").disabled = i + 1 >= list.count();
     pick.checked = selected.has(item.image);
@@ -163,7 +164,8 @@ function facts(item) {
   return element(
     "div",
     { class: "facts" },
-    element("p", { class: "facts-caption", text: item.caption ?? "" }),
+    element("p", { class: "facts-caption", text: item.caption ?? "" },
+      ...(item.caption ? [" ", element("span", { class: "dim small", text: DOUBT })] : [])),
     element("dl", {}, ...line(dated, item.date && minute(item.date)),
       ...line("Folder", item.folder), ...line("File", places),
       ...line("Found", typeof item.chance === "number" && likely(item.chance))),
