@@ -274,6 +274,20 @@ def test_a_library_of_before_is_told_of(library):
     assert err == f"{library}: brought up to date; older versions cannot open it any more\n"
 
 
+def test_a_search_of_one_picture_or_none(foretelling, photos):
+    model = foretelling.parent / "sure"
+    save_bundle(replace(load(model).bundle, chance=chances(-99.0)), model)
+    for photo in [photos / "copy.png", *(photos / f"{i}.png" for i in range(3))]:
+        run("index", "--forget", photo, "-l", foretelling)
+    _, _, err = run("search", "-l", foretelling, "a dog runs")
+    assert err == "the only picture is not more likely right than not (the best <1%)\n"
+    run("index", "--forget", photos, "-l", foretelling)
+    for sentence in ("a dog runs", "quokka"):
+        code, _, err = run("search", "-l", foretelling, sentence)
+        assert code == 0
+        assert "the library has no pictures" in err
+
+
 def test_a_library_whose_photos_lie_elsewhere_now(library, photos, tmp_path):
     photos.rename(tmp_path / "mounted")
     _, _, err = run("search", "-l", library, "a dog runs", "-k", 2)

@@ -251,7 +251,7 @@ def search(
         except OSError as error:
             raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
         note(f"page: {printable(output)}")
-    return FAILED if results.unknown and not results.found else 0
+    return FAILED if results.unknown and results.pictures and not results.found else 0
 
 
 def _told(errors: Sequence[tuple[str, MrnnError]]) -> Iterator[str]:

@@ -146,7 +146,8 @@ def search_notes(results: Results) -> Iterator[str]:
     elif not results.pictures:
         yield "the library has no pictures: mrnn index PATH... --library DIR takes some in"
     elif results.found and {found.match for found in results.found} == {False}:
-        yield f"{_none_stands_out(results)}; the right one may still be among them"
+        others = "" if results.pictures == 1 else "; the right one may still be among them"
+        yield f"{_none_stands_out(results)}{others}"
     if results.absent:
         yield (
             f"{results.absent:,} of the pictures found are not where they were; if their folder "
@@ -250,12 +251,13 @@ def _named(found: Found) -> str:
 
 def _none_stands_out(results: Results) -> str:
     """That there is no match, and how near the best one came."""
-    none = f"none of {results.pictures:,} pictures "
+    one = results.pictures == 1
+    none = "the only picture is not " if one else f"none of {results.pictures:,} pictures is "
     best = max(results.found, key=lambda found: found.log_ratio or 0)
     if best.chance is not None:
-        return f"{none}is more likely right than not (the best {percent(best.chance)})"
+        return f"{none}more likely right than not (the best {percent(best.chance)})"
     return (
-        f"{none}stands out: a match has a log-ratio of {results.threshold:+.2f} or more "
+        f"{none}standing out: a match has a log-ratio of {results.threshold:+.2f} or more "
         f"(best {best.log_ratio:+.2f})"
     )
 
