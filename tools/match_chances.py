@@ -170,8 +170,12 @@ def table_of_first(all_of_it: Foretold) -> str:
                 100 * one.is_right[m].mean() if m.any() else np.nan
                 for m in (one.chance >= 0.5, one.is_above)
             ]
-            lines.append(f"| {name} | {of_size} | {' | '.join(f'{f:.1f}' for f in figures)} |")
+            lines.append(f"| {name} | {of_size} | {' | '.join(map(told, figures))} |")
     return "\n".join(lines)
+
+
+def told(percentage: float) -> str:
+    return "-" if np.isnan(percentage) else f"{percentage:.1f}"  # - where none was a match
 
 
 def sizes_of(one: Foretold) -> Iterator[tuple[str, np.ndarray]]:
