@@ -287,17 +287,24 @@ def test_search_finds_pictures_and_says_why(grid, photos):
     assert grid.run(focus) == f"Select {first}"
 
 
-def test_a_chance_is_told_and_its_absence_is_not(browser, server):
+def test_a_match_is_told_and_its_absence_is_not(browser, server):
     change = (
-        "told.results.forEach((r, i) => { r.chance = [0.83, 0.004, null][i]; r.match = false });"
+        "told.results.forEach((r, i) => { r.chance = [0.83, 0.18, null][i]; r.match = !i });"
+        "told.results[3].match = true"
     )
-    change += "told.results[3].match = true"
     with browser.before(changing("search", change)):
         browser.open(server + "#photos?q=a+dog")
         tiles(browser, 4)
         pills = "return [...document.querySelectorAll('.tile')].map((t) => " \
             "t.querySelector('.pill')?.innerText ?? '')"  # fmt: skip
-        assert browser.run(pills) == ["83% likely right", "< 1% likely right", "", "match"]
+        assert browser.run(pills) == ["83% likely right", "", "", "match"]
+        assert "more likely right" not in browser.text("#found-note")
+    change = "told.results.forEach((r, i) => { r.chance = 0.18 / (1 + i); r.match = false })"
+    with browser.before(changing("search", change)):
+        browser.open(server + "#photos?q=a+dog")
+        tiles(browser, 4)
+        assert "(the best: 18% likely right)" in browser.text("#found-note")
+        assert not browser.all(".pill")
 
 
 def test_more_pictures_come_below_those_that_are_there(browser, server):

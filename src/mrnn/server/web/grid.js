@@ -140,10 +140,8 @@ function heading({ date, date_of: of }) {
   return element("h2", {}, element("span", { text: date ? day(date) : "Just now" }), ...said);
 }
 
-/** How likely a picture that was found is right; a number that is missing is not talked of. */
+/** How likely a match is right; of what is no match nothing is said. */
 function pill({ chance, match }) {
-  if (typeof chance === "number") {
-    return [element("span", { class: "pill", text: likely(chance) })];
-  }
-  return match ? [element("span", { class: "pill", text: "match" })] : [];
+  const text = typeof chance === "number" ? likely(chance) : "match";
+  return match ? [element("span", { class: "pill", text })] : [];
 }

@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { day } from "./days.js";
 import { button, byId, element, notify } from "./dom.js";
 import { filtersRow } from "./filters.js";
-import { counted, tooLarge } from "./format.js";
+import { counted, likely, tooLarge } from "./format.js";
 import { photoGrid } from "./grid.js";
 import { selection } from "./selection.js";
 import { SIDE } from "./thumbnails.js";
@@ -282,7 +282,16 @@ function summary(state, answer, items) {
   const of = state.like ? `Like ${state.like === MINE ? answer.query : first}` : `“${state.q}”`;
   const line = `${of}: the best ${items.length} of ${counted(pictures, "photo")}.`;
   const said = items.length ? line : `${of}: nothing found.`;
-  return [note ? `${said} ${note}` : said, "", ...unknownLine(unknown, items)];
+  const told = [said, ...noneStandsOut(items), note].filter(Boolean).join(" ");
+  return [told, "", ...unknownLine(unknown, items)];
+}
+
+/** That no picture is more likely right than not, and how likely the best one is. */
+function noneStandsOut(items) {
+  const chances = items.map(({ chance }) => chance);
+  if (!chances.length || chances.some((chance) => typeof chance !== "number")) return [];
+  if (items.some(({ match }) => match)) return [];
+  return [`None is more likely right than wrong (the best: ${likely(Math.max(...chances))}).`];
 }
 
 /** A filter in words, " in “2024/Rome” since Fri, 31 May 2024"; "" of none. */
