@@ -134,7 +134,9 @@ def _rank(of: str) -> Ask:
             _require(len(results) == 3, "other queries")
             for result in results:
                 ranks = [r["rank"] for r in result["results"]]
-                _require(ranks == [1, 2, 3] or _says_nothing(result), "other ranks")
+                # What has no known word is left out, and its words are named.
+                is_whole = len(ranks) == 3 or bool(result["unknown"])
+                _require(is_whole and ranks == [1, 2, 3][: len(ranks)], "other ranks")
         return found
 
     return ask

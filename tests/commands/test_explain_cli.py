@@ -223,7 +223,7 @@ def test_the_picture_shows_the_heat(explained):
     assert (drawn([()] * 6) != drawn(warm)).any()
 
 
-@pytest.mark.parametrize("text", ["", "w" * 300, "狗" * 20, "a dog " * 10])
+@pytest.mark.parametrize("text", ["w" * 300, "狗" * 20, "a dog " * 10])
 def test_any_sentence_can_be_drawn(captioner, picture, text):
     photo = picture("a.jpg")
     explanation = captioner.explain(photo, text)

@@ -270,7 +270,8 @@ function figures(explanation) {
 
 function scoreLine(scored) {
   if (scored.log_ratio === null) {
-    return element("p", { class: "figures", text: "The model does not know what this is about" });
+    const text = "The model does not know what this is about.";
+    return element("p", { class: "figures scored", text });
   }
   return disclosed("figures scored",
     `${scored.log_ratio >= 0 ? "Likelier" : "Less likely"} with this photo`,

@@ -83,8 +83,9 @@ async function meetServer() {
     byId("library").hidden = !hasLibrary;
     byId("no-library").hidden = hasLibrary;
     if (limits.characters) byId("query-text").maxLength = limits.characters;
+    const known = counted(model.words - SIGNS, "word");
     byId("model").textContent =
-      `mrnn ${model.version}, model “${model.name}” with ${counted(model.words - SIGNS, "word")}. ` +
+      `mrnn ${model.version}, model “${model.name}” with ${known}. ` +
       "Photos are sent to this server and to nobody else.";
     byId("elsewhere").hidden = !model.address;
     byId("address").textContent = model.address ?? "";
