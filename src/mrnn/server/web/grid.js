@@ -52,11 +52,13 @@ export function photoGrid({ onOpen, selected }) {
   function tile(item, i) {
     const image = element("img", { alt: "", draggable: "false", decoding: "async" });
     const said = item.caption || item.name;
+    const told = pill(item);
+    const label = [said, ...told.map((one) => one.textContent)].join(", ");  // what is seen, too
     const open = button("", (event) => {
       if (selected.size()) pick(i, !selected.has(item.image), event.shiftKey);
       else onOpen(i);
-    }, { class: "open", "aria-label": said, title: said, tabindex: i === stop ? "0" : "-1" });
-    open.append(image, ...pill(item));
+    }, { class: "open", "aria-label": label, title: said, tabindex: i === stop ? "0" : "-1" });
+    open.append(image, ...told);
     open.addEventListener("focus", () => {
       opener(stop).tabIndex = -1;
       stop = i;
