@@ -254,8 +254,7 @@ class Captioner:
 
         Not if it lacks words, and those that it knows are as likely of any picture.
         """
-        known = self.vocabulary.encode_known(sentence)
-        return not self.unknown_words(sentence) or bool(self.trust.content_words[known].any())
+        return not self.unknown_words(sentence) or self.trust.tells_apart(sentence)
 
     def log_ratios(self, features: np.ndarray, sentences: Iterable[str]) -> np.ndarray:
         """`Score.log_ratio` of every sentence for every feature (I, D): (S, I), nats."""

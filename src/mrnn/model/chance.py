@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from .fitted import LARGEST, read_fitted
 from .logistic import logistic
 
-_LARGEST = 1e6
 _FIGURES = ("intercept", "log_ratio", "pictures", "one_word", "prior", "pictures_of_a_word")
+_LEAST = {**dict.fromkeys(_FIGURES, -LARGEST), "log_ratio": 1 / LARGEST}
 
 
 @dataclass(frozen=True)
@@ -84,27 +85,4 @@ class MatchChance:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> MatchChance:
         """From an object with exactly these keys, and values that can be; raises ValueError."""
-        names = [field.name for field in fields(cls)]
-        for name in sorted(found.keys() - set(names)):
-            raise ValueError(f"unknown key {'chance.' + name!r}")
-        for name in names:
-            if name not in found:
-                raise ValueError(f"missing key {'chance.' + name!r}")
-            if not _is_possible(name, found[name]):
-                raise ValueError(f"{'chance.' + name!r} is {found[name]!r}, which cannot be")
-        return cls(**{**found, "galleries": tuple(found["galleries"])})
-
-
-def _is_possible(name: str, value: Any) -> bool:
-    if name == "split":
-        return type(value) is str
-    if name == "galleries":
-        return type(value) in (list, tuple) and len(value) > 0 and all(map(_is_count, value))
-    if name in _FIGURES:
-        least = 1 / _LARGEST if name == "log_ratio" else -_LARGEST
-        return type(value) in (int, float) and least <= value <= _LARGEST
-    return _is_count(value)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 < value < 2**63
+        return read_fitted(cls, "chance", found, _LEAST)

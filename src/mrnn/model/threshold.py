@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-_MOST_NATS = 1e6
+from .fitted import LARGEST, read_fitted
+
+_LEAST = {"intercept": -LARGEST, "slope": 0.0}
 
 
 @dataclass(frozen=True)
@@ -37,27 +39,4 @@ class MatchThreshold:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> MatchThreshold:
         """From an object with exactly these keys, and values that can be; raises ValueError."""
-        names = [field.name for field in fields(cls)]
-        for name in sorted(found.keys() - set(names)):
-            raise ValueError(f"unknown key {'match.' + name!r}")
-        for name in names:
-            if name not in found:
-                raise ValueError(f"missing key {'match.' + name!r}")
-            if not _is_possible(name, found[name]):
-                raise ValueError(f"{'match.' + name!r} is {found[name]!r}, which cannot be")
-        return cls(**{**found, "galleries": tuple(found["galleries"])})
-
-
-def _is_possible(name: str, value: Any) -> bool:
-    if name == "split":
-        return type(value) is str
-    if name == "galleries":
-        return type(value) in (list, tuple) and len(value) > 0 and all(map(_is_count, value))
-    if name in ("intercept", "slope"):
-        least = -_MOST_NATS if name == "intercept" else 0
-        return type(value) in (int, float) and least <= value <= _MOST_NATS
-    return _is_count(value)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 < value < 2**63
+        return read_fitted(cls, "match", found, _LEAST)
