@@ -383,6 +383,80 @@ def test_search_like(library, photos, picture):
     assert first.split()[:2] == ["1.000", f"{photos}/2.png:"]
 
 
+@pytest.fixture
+def shelves(model, photos, tmp_path):
+    """A library of three folders, whose photos are of two days, by their files."""
+    for name, folder, day in (
+        ("0.png", "2023/Rome", 1.684e9),  # 13 May 2023
+        ("1.png", "2024", 1.7168e9),  # 27 May 2024
+        ("2.png", "2024/Oslo", 1.7168e9),
+    ):
+        (photos / folder).mkdir(parents=True, exist_ok=True)
+        (photos / name).rename(photos / folder / name)
+        os.utime(photos / folder / name, (day, day))
+    for name in ("3.png", "copy.png"):
+        (photos / name).unlink()
+    assert run("index", photos, "--library", tmp_path / "library", "--model", model)[0] == 0
+    return tmp_path / "library"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {"0.png", "1.png", "2.png"}),
+        (["--since", "2024-01-01"], {"1.png", "2.png"}),
+        (["--until", "2023-12-31"], {"0.png"}),
+        (["--since", "2024-01-01", "--folder", "2024/Oslo"], {"2.png"}),
+        (["--folder", "2024"], {"1.png", "2.png"}),
+        (["--folder", "2024/"], {"1.png", "2.png"}),
+        (["--folder", "PHOTOS/2023"], {"0.png"}),
+        (["--folder", "PHOTOS/2024/../2023/Rome/"], {"0.png"}),
+        (["--folder", "PHOTOS"], {"0.png", "1.png", "2.png"}),
+        (["--since", "2024-01-01", "--folder", "2023"], set()),
+        (["--since", "2024-01-02", "--until", "2024-01-01"], set()),
+    ],
+)
+@pytest.mark.parametrize("by", ["sentence", "likeness"])
+def test_search_among_some(shelves, photos, options, expected, by):
+    options = [option.replace("PHOTOS", str(photos)) for option in options]
+    what = ["a dog runs"] if by == "sentence" else ["--like", photos / "2024/1.png"]
+    found = document("search", "-l", shelves, *what, *options)
+    assert {Path(one["image"]).name for one in found["results"]} == expected
+    assert found["pictures"] == len(expected)
+    nothing = "no picture of the library is of this folder and these days\n"
+    assert (nothing in found["stderr"]) == (not expected)
+
+
+def test_a_folder_or_day_that_cannot_be_meant(shelves, photos, monkeypatch):
+    def said(*options: object) -> str:
+        code, out, err = run("search", "-l", shelves, "a dog", *options)
+        assert (code, out) == (2, "")
+        return err.removeprefix("mrnn: ")
+
+    for option in ("--since", "--until"):
+        for wrong in ("2024-02-30", "2024", "yesterday", "", "20240531"):
+            assert said(option, wrong) == f"{option} takes a day, as 2024-05-31, not {wrong!r}\n"
+    names = "2023, 2023/Rome, 2024, 2024/Oslo"
+    unknown = "no photos of the library lie in a folder"
+    for wrong in ("nowhere", "", "/", photos.parent, "2024/../../photos"):
+        assert said("--folder", wrong) == f"{unknown} {str(wrong)!r}; it has {names}\n"
+    assert said("--folder", "2024/Olso") == f"{unknown} '2024/Olso'; it has 2024/Oslo, 2024\n"
+    monkeypatch.chdir(photos)  # a path counts from where one stands
+    assert len(document("search", "-l", shelves, "a dog", "--folder", "2023")["results"]) == 1
+    assert len(document("search", "-l", shelves, "a dog", "--folder", ".")["results"]) == 3
+
+
+def test_days_of_files_are_told_of(shelves):
+    as_format_1(shelves / "catalogue.sqlite")
+    found = document("search", "-l", shelves, "a dog", "--since", "2024-01-01")
+    assert len(found["results"]) == 2
+    told = (
+        "this library does not tell when its photos were taken, but when their files were changed"
+    )
+    assert told in found["stderr"]
+    assert told not in document("search", "-l", shelves, "a dog", "--folder", "2024")["stderr"]
+
+
 def test_unknown_words_are_named(library):
     _, _, err = run("search", "-l", library, "a dog dogs zzzz\x1b")
     assert "not in the vocabulary (mrnn words --list): dogs, zzzz; " in err

@@ -6,7 +6,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -38,8 +39,10 @@ from .options import EXCLUDE, Device, Json, LibraryFolder, LibraryModel, Precisi
 if TYPE_CHECKING:
     from ..library.indexing import Describer, Indexed
     from ..library.library import Library
+    from ..library.timeline import Filter
 
 _SHOWN = 20  # errors that are printed one by one
+_NEAR = 5  # folders that are named where one is not known
 _ALIKE = 4  # files with the same error are told of together
 
 
@@ -208,6 +211,21 @@ def search(
     k: Annotated[
         int, typer.Option("-k", help="How many of the best to show.", metavar="N", min=1)
     ] = 10,
+    since: Annotated[
+        Optional[str],
+        typer.Option(help="Only photos of this day and later, as 2024-05-31.", metavar="DAY"),
+    ] = None,
+    until: Annotated[
+        Optional[str], typer.Option(help="Only photos of this day and before.", metavar="DAY")
+    ] = None,
+    folder: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Only photos in and below this folder: its path, or its name from the folder "
+            "that was indexed on.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     output: Annotated[
         Optional[Path],
         typer.Option(
@@ -225,6 +243,7 @@ def search(
     """Find the pictures of a library that a sentence fits best."""
     if (sentence is None) == (like is None):
         raise UsageError("give either a sentence or --like PHOTO")
+    first, last = _day("--since", since), _day("--until", until)
     if output is not None:
         require_page(output)
     _require_model(model, device, precision)
@@ -235,7 +254,8 @@ def search(
     from ..library.records import contact_sheet, search_document, search_lines, search_notes
 
     with _open(library, model, device, precision) as opened:
-        results = opened.like(like, k) if like else opened.search(sentence or "", k)
+        among = _filter(opened, first, last, folder)
+        results = opened.like(like, k, among) if like else opened.search(sentence or "", k, among)
         roots = opened.catalogue.roots()
     if json:
         emit(search_document(results))
@@ -252,6 +272,42 @@ def search(
             raise DataError(f"{printable(output)}: cannot be written ({error.strerror})") from None
         note(f"page: {printable(output)}")
     return FAILED if results.unknown and results.pictures and not results.found else 0
+
+
+def _day(option: str, text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise UsageError(f"{option} takes a day, as 2024-05-31, not {text!r}") from None
+
+
+def _filter(opened: Library, since: date | None, until: date | None, folder: str | None) -> Filter:
+    """Which pictures of a library are meant."""
+    from ..library.scanning import absolute
+    from ..library.timeline import EVERY, Filter
+
+    if since is None and until is None and folder is None:
+        return EVERY
+    timeline = opened.timeline()
+    if (since or until) and not timeline.is_dated:
+        note(
+            "this library does not tell when its photos were taken, but when their files were "
+            "changed; mrnn index brings it up to date"
+        )
+    if folder is None or absolute(folder) == opened.catalogue.roots():
+        return Filter(since, until)
+    [path] = absolute(folder)
+    name = folder.strip("/")
+    if name not in timeline.folders:
+        name = timeline.folder_of(os.fsencode(path / "photo"))
+    if name not in timeline.folders:
+        names = list(timeline.folders)
+        near = get_close_matches(folder, names, _NEAR) or names[:_NEAR]
+        meant = f"; it has {', '.join(near)}" if near else ""
+        raise UsageError(f"no photos of the library lie in a folder {folder!r}{meant}")
+    return Filter(since, until, name)
 
 
 def _told(errors: Sequence[tuple[str, MrnnError]]) -> Iterator[str]:
