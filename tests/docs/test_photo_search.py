@@ -38,10 +38,10 @@ def test_the_commands_of_the_page(folder, monkeypatch):
     )
     monkeypatch.setenv("MRNN_LIBRARY", "photos.library")  # as the page has it
     assert [shlex.split(line)[0] for line in COMMANDS] == [
-        *("index", "search", "search", "index", "index", "index", "search", "search")
+        *("index", "search", "search", "index", "index", "index", "search", "search", "search")
     ]
     outputs = []
-    for line, code in zip(COMMANDS, (3, 0, 0, 0, 0, 130, 0, 0), strict=True):
+    for line, code in zip(COMMANDS, (3, 0, 0, 0, 0, 130, 0, 0, 0), strict=True):
         result = CliRunner().invoke(app, shlex.split(line))
         assert result.exit_code == code, result.output
         outputs.append(result.output)
@@ -57,6 +57,8 @@ def test_the_commands_of_the_page(folder, monkeypatch):
     first = outputs[7].splitlines()[1]
     assert "1.000" in first
     assert "b.jpg (and 1 more of it)" in first
+    [only] = [line for line in outputs[8].splitlines() if ".jpg" in line]
+    assert "photos/private/c.jpg: " in only
 
 
 def test_the_python_of_the_page(folder):
