@@ -81,7 +81,7 @@ def test_a_model_without_scores_and_pictures(tiny_bundle, tmp_path):
     save_bundle(tiny_bundle, tmp_path / "model")
     code, out, _ = run("info", "-m", tmp_path / "model")
     assert code == 0
-    assert "  none yet; mrnn evaluate DATA --record writes them" in out.splitlines()
+    assert "  none yet; mrnn evaluate DATA --model M --record writes them" in out.splitlines()
     assert re.search(r"kind +RNN-Base\n", out)
 
 

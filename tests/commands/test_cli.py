@@ -315,6 +315,18 @@ def test_evaluate_refuses_options_that_do_not_go_together(flickr_layout, model, 
     assert message in err
 
 
+@pytest.mark.parametrize("options", [(), ("-m", "plain"), ("-m", "default")])
+def test_scores_are_not_recorded_in_what_is_shipped(flickr_layout, options, monkeypatch):
+    monkeypatch.delenv("MRNN_MODEL", raising=False)
+    code, out, err = run("evaluate", flickr_layout, "--record", *options)
+    name = options[-1] if options else "default"
+    assert (code, out) == (2, "")
+    assert err == (
+        f"mrnn: --record would write into the model {name}, which comes with mrnn: name one of "
+        "your own with --model, or a copy of this one\n"
+    )
+
+
 def test_evaluate_says_which_splits_there_are(flickr_layout, model):
     code, _, err = run("evaluate", flickr_layout, "-m", model, "--split", "test")
     assert code == 1

@@ -62,7 +62,7 @@ def about_lines(document: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         elif values:
             yield from _lines({how: _without_repeats(score) for how, score in values.items()}, 2)
         else:
-            yield "  none yet; mrnn evaluate DATA --record writes them"
+            yield "  none yet; mrnn evaluate DATA --model M --record writes them"
 
 
 def _without_repeats(score: Mapping[str, Any]) -> dict[str, Any]:

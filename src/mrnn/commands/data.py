@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from ..config import MEMORY_GB, Decoding, TrainConfig
+from ..config import MEMORY_GB, SHIPPED, Decoding, TrainConfig
 from ..errors import DataError, UsageError
 from ..images.finding import printable
 from ..model.directory import find_bundle
@@ -173,6 +173,11 @@ def evaluate(
     )
     if record and plan.protocol != "coco":
         raise UsageError("--record goes with --protocol coco")
+    if record and model in SHIPPED:
+        raise UsageError(
+            f"--record would write into the model {model}, which comes with mrnn: name one of your "
+            "own with --model, or a copy of this one"
+        )
     if faithfulness and features is not None:
         raise UsageError("--faithfulness needs the encoder: leave out --features")
     require_model(model, device, precision)

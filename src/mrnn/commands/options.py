@@ -50,7 +50,7 @@ Precision = Annotated[
     Optional[int],
     typer.Option(
         "--precision",
-        help="Bits of the numbers in the image network: 8, several times as fast, or 32.",
+        help="Bits of the numbers in the image network: 8, which is about twice as fast, or 32.",
         metavar="8|32",
         show_default="8 on a CPU, if the model has them",
     ),

@@ -147,7 +147,7 @@ def train(
         Optional[int],
         _setting(
             "precision",
-            "Bits of the numbers in the image network: 8, several times as fast, or 32.",
+            "Bits of the numbers in the image network: 8, which is about twice as fast, or 32.",
             "8|32",
         ),
     ] = None,
