@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from PIL import Image
 
 from command_lines import document as of_schema
 from command_lines import run
@@ -141,6 +142,37 @@ def test_files_of_one_kind_are_told_of_together(model, tmp_path, monkeypatch):
         "mrnn: --json lists all",
     ]
     assert "1 files of other kinds left out (1 .dng)" in out
+
+
+def test_what_nothing_could_read_is_tried_again_when_something_can(model, tmp_path, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    folder, library = tmp_path / "photos", tmp_path / "library"
+    folder.mkdir()
+    heif.from_pillow(Image.new("RGB", (40, 30), "red")).save(folder / "a.heic")
+    with monkeypatch.context() as lacking:
+        lacking.setitem(sys.modules, "pillow_heif", None)
+        lacking.setattr("mrnn.library.library.readers", lambda: "mrnn 0.2.0, pillow 12.0.0")
+        assert "pip install 'mrnn[heif]'" in run("index", folder, "-l", library, "-m", model)[2]
+        assert run("index", "-l", library)[::2] == (0, "")  # is told once
+    code, out, err = run("index", folder, "-l", library)
+    assert (code, err) == (0, "")
+    assert "0 new, 0 changed" in out
+    assert "1 distinct pictures in 1 files" in out
+    assert len(document("search", "-l", library, "a dog")["results"]) == 1
+    assert document("index", "-l", library)["read"] == 0
+
+
+def test_what_there_was_no_memory_for_is_tried_again(model, photos, tmp_path, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr("mrnn.images.reading.decode", full)
+        code, _, err = run("index", photos, "-l", tmp_path / "library", "-m", model)
+    assert code == 1
+    assert "5 files, the first of them" in err
+    assert "there is not enough memory to open it" in err
+    assert "4 distinct pictures in 5 files" in run("index", "-l", tmp_path / "library")[1]
 
 
 def test_captions_may_wait(photos, model, tmp_path):
@@ -444,6 +476,11 @@ def test_a_folder_or_day_that_cannot_be_meant(shelves, photos, monkeypatch):
     monkeypatch.chdir(photos)  # a path counts from where one stands
     assert len(document("search", "-l", shelves, "a dog", "--folder", "2023")["results"]) == 1
     assert len(document("search", "-l", shelves, "a dog", "--folder", ".")["results"]) == 3
+    for more in (photos / "2023", photos / "2024/1.png"):  # known by a name of their own, too
+        run("index", more, "-l", shelves)
+        for whole, count in ((".", 3), ("2024", 2)):
+            found = document("search", "-l", shelves, "a dog", "--folder", whole)["results"]
+            assert len(found) == count
 
 
 def test_days_of_files_are_told_of(shelves):

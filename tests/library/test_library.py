@@ -281,6 +281,19 @@ def test_a_filter_is_as_if_the_library_lacked_the_rest(library, photos, tmp_path
     assert library.like(picture, 5, Filter(since=date(2999, 1, 1))).found == ()
 
 
+def test_a_filter_is_of_the_rows_of_now(library, photos, picture):
+    library.add([photos])
+    library.timeline()
+    with Library.open(library.path, library.captioner) as other:
+        picture("a/00.png", seed=99, folder=photos)  # the first row now, which moves the others
+        other.add(rebuild=True)
+    version, _, stale = library._newest._kept
+    library._newest._kept = (version, math.inf, stale)  # as if it had taken long to read
+    found = library.search(SENTENCE, 100, Filter(folder="b")).found
+    assert {f.picture.parent.name for f in found} == {"b"}
+    assert len(found) == 4
+
+
 def test_the_timeline_follows_another_process(library, photos, picture):
     library.add([photos])
     before = len(library.timeline().among(EVERY))

@@ -296,12 +296,14 @@ def _filter(opened: Library, since: date | None, until: date | None, folder: str
             "this library does not tell when its photos were taken, but when their files were "
             "changed; mrnn index brings it up to date"
         )
-    if folder is None or absolute(folder) == opened.catalogue.roots():
+    if folder is None:
         return Filter(since, until)
     [path] = absolute(folder)
     name = folder.strip("/")
     if name not in timeline.folders:
         name = timeline.folder_of(os.fsencode(path / "photo"))
+    if not name and path in opened.catalogue.roots():  # the one folder that all lie in
+        return Filter(since, until)
     if name not in timeline.folders:
         names = list(timeline.folders)
         near = get_close_matches(folder, names, _NEAR) or names[:_NEAR]

@@ -6,6 +6,8 @@ the error holds the line to type.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib import metadata
 from typing import IO, cast
 
 from PIL import Image, UnidentifiedImageError
@@ -16,6 +18,7 @@ from .kinds import BMP, HEAD, HEIC, JPEG_XL, RAW, READABLE, Unsupported, kind_of
 
 # Everything else Pillow can open (EPS starts Ghostscript, PDF, FPX, ...) is refused.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
+_READERS = ("mrnn", "pillow", "pillow-heif", "pillow-jxl-plugin")
 _READS = 200_000  # of a file's pieces; a large photograph is decoded from a few hundred
 
 
@@ -25,6 +28,15 @@ class NotAnImage(Exception):  # noqa: N818 - as Unsupported
 
 class TooLarge(Exception):  # noqa: N818 - as Unsupported
     """More pixels than are allowed; (width, height)."""
+
+
+def readers() -> str:
+    """What pictures are read by, with the versions: with others, others may be read."""
+    found = []
+    for name in _READERS:
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return ", ".join(found)
 
 
 def open_image(file: IO[bytes], most_pixels: int) -> tuple[Image.Image, tiff.Directory | None]:

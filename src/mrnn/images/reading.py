@@ -195,8 +195,10 @@ def _reported(name: str, most_pixels: int) -> Iterator[None]:
         raise ImageError("not-an-image", f"{name}: {error}") from None
     except TooLarge as error:
         raise ImageError("too-large", _too_large(name, most_pixels, *error.args[0])) from None
-    except (Image.DecompressionBombError, MemoryError):
+    except Image.DecompressionBombError:
         raise ImageError("too-large", _too_large(name, most_pixels)) from None
+    except MemoryError:  # of now: it may fit another time
+        raise ImageError("unreadable", f"{name}: there is not enough memory to open it") from None
     except Exception as error:  # Pillow's readers raise nearly anything on mutated files
         raise ImageError(
             "damaged", f"{name}: the image is damaged or cut short ({error}); get a fresh copy"

@@ -301,6 +301,11 @@ class Catalogue:
         self._write(f"UPDATE files SET content = NULL WHERE content IN {these}", spans)  # noqa: S608
         self._write(f"DELETE {which}", spans)
 
+    def forget_refused(self) -> None:
+        """Have files read anew that nothing could read, or that were too large."""
+        these = "(SELECT id FROM contents WHERE error_code IN ('unsupported', 'too-large'))"
+        self._write(f"UPDATE files SET content = NULL WHERE content IN {these}")  # noqa: S608
+
     def bring_up_to_date(self) -> None:
         """Give a catalogue of an older format what this one keeps."""
         if lacking := SINCE.get(self.facts()["format"]):

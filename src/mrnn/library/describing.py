@@ -95,7 +95,10 @@ def _read(file: File, how: Preprocessing, is_known: Callable[[bytes], bool]) -> 
         name = printable(file.picture)
         image, size = decode_image(io.BytesIO(content), name, how.least_side)
     except ImageError as error:
-        return _Read(file, Content(digest, fault=_fault(file, error)))
+        fault = _fault(file, error)
+        if error.code == "unreadable":  # no fault of what is in it
+            return _Read(replace(file, digest=None, fault=fault))
+        return _Read(file, Content(digest, fault=fault))
     taken = date_of(io.BytesIO(content))
     return _Read(file, Content(digest, size=size, taken=taken), preprocess(image, how))
 

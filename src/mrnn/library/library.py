@@ -25,6 +25,7 @@ from ..captioner import Captioner, ImagePath, load
 from ..errors import BundleError, DataError, ImageError, UsageError
 from ..files import held
 from ..images.finding import Picture, anchored, printable
+from ..images.formats import readers
 from ..images.given import PictureLike
 from ..images.looking import look
 from ..model.blocks import one_thread
@@ -45,6 +46,7 @@ from .timeline import EVERY, Filter, Newest, Timeline, require_filter
 from .vectors import Vectors, VectorStore
 
 _CODES = "codes.safetensors"
+_READERS = "readers"  # the fact that says what pictures are read by
 _REBUILDING = "rebuilding"  # the fact that holds the model of a rebuilding until it is done
 _UNCOVERED = 0.05  # of the pictures may be without codes before these are made anew
 
@@ -209,6 +211,7 @@ class Library:
                 if left_out is not None:
                     catalogue.put_exclude(anchored(left_out, [*roots, *catalogue.roots()]))
             _forget_lost(catalogue, store)
+            _forget_refused(catalogue)
             if not roots or rebuild or catalogue.has_unread():
                 roots = catalogue.roots()
             else:  # what was named itself below them counts, too
@@ -352,8 +355,8 @@ class Library:
         if among == EVERY:
             return now
         timeline = self.timeline()
-        if timeline.generation != now.generation:  # rebuilt just now
-            now = self._all()
+        while timeline.generation != now.generation:  # rebuilt just now
+            now, timeline = self._all(), self.timeline()
         rows = np.intersect1d(now.rows, timeline.rows(among), assume_unique=True)
         return replace(now, rows=rows, index=now.index.among(rows), among=among)
 
@@ -475,6 +478,14 @@ def _forget_lost(catalogue: Catalogue, store: VectorStore) -> None:
         with catalogue.transaction():
             catalogue.forget_rows(lost)
         store.fill(lost)
+
+
+def _forget_refused(catalogue: Catalogue) -> None:
+    """Have files read anew that nothing could read, where it is read by something else now."""
+    if catalogue.facts().get(_READERS) != (now := readers()):
+        with catalogue.transaction():
+            catalogue.forget_refused()
+            catalogue.put_facts({_READERS: now})
 
 
 def _require_sight(captioner: Captioner) -> None:

@@ -149,7 +149,7 @@ class Newest:
     """The timeline of a catalogue, read again where another process has changed that.
 
     While a process adds to a large library it changes all the time; then a timeline will do for a
-    while that grows with the time it took to read.
+    while that grows with the time it took to read. One of other vectors never will.
     """
 
     def __init__(self) -> None:
@@ -159,10 +159,14 @@ class Newest:
         """The timeline of the catalogue, always the same one."""
         with catalogue.reading():
             version, now = catalogue.version(), monotonic()
-            if self._kept is None or (self._kept[0] != version and now >= self._kept[1]):
-                timeline = read_timeline(catalogue)
-                self._kept = version, now + (1 + _REST) * (monotonic() - now), timeline
-            return self._kept[2]
+            if self._kept is not None:
+                known, until, timeline = self._kept
+                is_of_these = timeline.generation == catalogue.facts()["vectors"]
+                if is_of_these and (known == version or now < until):
+                    return timeline
+            timeline = read_timeline(catalogue)
+            self._kept = version, now + (1 + _REST) * (monotonic() - now), timeline
+            return timeline
 
 
 class _Folders:
