@@ -151,7 +151,7 @@ def test_what_nothing_could_read_is_tried_again_when_something_can(model, tmp_pa
     heif.from_pillow(Image.new("RGB", (40, 30), "red")).save(folder / "a.heic")
     with monkeypatch.context() as lacking:
         lacking.setitem(sys.modules, "pillow_heif", None)
-        lacking.setattr("mrnn.library.library.readers", lambda: "mrnn 0.2.0, pillow 12.0.0")
+        lacking.setattr("mrnn.library.indexing.readers", lambda: "mrnn 0.2.0, pillow 12.0.0")
         assert "pip install 'mrnn[heif]'" in run("index", folder, "-l", library, "-m", model)[2]
         assert run("index", "-l", library)[::2] == (0, "")  # is told once
     code, out, err = run("index", folder, "-l", library)
@@ -344,6 +344,32 @@ def test_forget(library, photos):
     code, out, _ = run("index", "-l", library, "--forget", photos / "3.png", "--json")
     assert code == 0
     assert of_schema("forget", out) == {"library": str(library), "forgotten": 1, "files": 2}
+
+
+def test_forget_needs_no_model(library, photos, model):
+    shutil.rmtree(model)
+    code, out, err = run("index", "-l", library, "--forget", photos / "1.png")
+    assert (code, out, err) == (0, f"{library}: 1 files taken out, 4 left\n", "")
+    code, _, err = run("index", "-l", library)
+    assert code == 1
+    assert "the model it was made with is not found" in err
+
+
+def test_sidecars_pass_over_a_folder_that_cannot_be_entered(library, photos, monkeypatch):
+    known = Path.stat
+
+    def refuse(path, **options):
+        if path.name == "2.png":
+            raise PermissionError(13, "Permission denied")
+        return known(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", refuse)
+        code, out, err = run("index", photos, "-l", library, "--sidecar")
+    assert code == 3
+    assert "4 distinct pictures in 5 files" in out
+    assert f"{photos}/2.png: cannot be read (Permission denied)" in err
+    assert (photos / "3.png.caption.txt").exists()
 
 
 def test_words_of_a_strange_catalogue_cannot_steer_the_terminal(library):

@@ -326,6 +326,7 @@ def test_format_1_is_read_as_it_is_and_brought_up_to_date_to_be_written(path):
     assert path.read_bytes() == content
     for is_upgraded in (True, False):
         with closing(open_catalogue(path, FACTS)) as writer:
+            writer.bring_up_to_date()
             assert writer.is_upgraded == is_upgraded
             assert list(writer.files()) == before
             state = writer.states(Path("/"))[b"/a.jpg"]

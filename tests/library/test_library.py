@@ -809,7 +809,6 @@ def test_another_model_is_refused_and_may_rebuild(library, photos, tmp_path, sig
             lambda: opened.search(SENTENCE),
             lambda: opened.like(photos / "a/0.png"),
             lambda: opened.add([photos]),
-            lambda: opened.remove([photos]),
         ):
             with pytest.raises(DataError) as caught:
                 use()

@@ -128,11 +128,11 @@ def index(
     if problems:
         require_library(library)
         return _list_unreadable(library, paths, json)
-    model = _model(library, model)
-    _require_model(model, device, precision)
     if forget:
         require_library(library)
-        return _forget(library, paths, model, device, precision, json)
+        return _forget(library, paths, json)
+    model = _model(library, model)
+    _require_model(model, device, precision)
     require_library_place(library, paths)
     how: dict[str, Any] = {"paths": paths, "captions": captions, "rebuild": rebuild}
     how |= {"describer": _describer(library, ray), "stage": progress, "exclude": exclude}
@@ -392,15 +392,8 @@ def _list_unreadable(library: Path, paths: Sequence[Path] | None, json: bool) ->
     return FAILED if strange else 0
 
 
-def _forget(
-    library: Path,
-    paths: Sequence[Path],
-    model: str | None,
-    device: str,
-    precision: int | None,
-    json: bool,
-) -> int:
-    with _open(library, model, device, precision) as opened:
+def _forget(library: Path, paths: Sequence[Path], json: bool) -> int:
+    with _open(library, None, "auto", None) as opened:
         count = opened.remove(paths)
         left = opened.catalogue.counts()["files"]
     if json:
@@ -412,6 +405,7 @@ def _forget(
 
 def _write_sidecars(library: Library, paths: list[Path] | None) -> Iterator[tuple[str, ImageError]]:
     """Write the captions that files do not have beside them; yields what fails, by file."""
+    from ..library.away import is_there
     from .sidecars import has_caption, write_sidecar
 
     given = [Path(os.path.abspath(path)) for path in paths or ()]  # noqa: PTH100 - links stay
@@ -421,7 +415,7 @@ def _write_sidecars(library: Library, paths: list[Path] | None) -> Iterator[tupl
             if isinstance(file.picture, Member) or content is None or content.caption is None:
                 continue
             text, perplexity = content.caption
-            if file.picture.exists() and not has_caption(file.picture, text):
+            if is_there(file.picture) and not has_caption(file.picture, text):
                 try:
                     write_sidecar(file.picture, text, perplexity)
                 except ImageError as error:

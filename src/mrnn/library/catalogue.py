@@ -307,7 +307,7 @@ class Catalogue:
         self._write(f"UPDATE files SET content = NULL WHERE content IN {these}")  # noqa: S608
 
     def bring_up_to_date(self) -> None:
-        """Give a catalogue of an older format what this one keeps."""
+        """Give a catalogue of an older format what this one keeps: whoever writes does so first."""
         if lacking := SINCE.get(self.facts()["format"]):
             with self.transaction():
                 for statement in lacking:
@@ -364,7 +364,7 @@ class Catalogue:
 
 
 def open_catalogue(path: Path, new: Mapping[str, str] | None = None) -> Catalogue:
-    """Open a catalogue; given the facts of a new one, make it where there is none, and to write.
+    """Open a catalogue; given the facts of a new one, make it where there is none.
 
     Raises DataError when there is none to read, or it is damaged or somebody else's.
     """
@@ -381,8 +381,6 @@ def open_catalogue(path: Path, new: Mapping[str, str] | None = None) -> Catalogu
     catalogue = _open(path)
     try:
         _require_ours(catalogue, path)
-        if new is not None:
-            catalogue.bring_up_to_date()
     except BaseException:
         catalogue.close()
         raise

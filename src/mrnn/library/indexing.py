@@ -23,6 +23,7 @@ from ..datasets.examples import Problem
 from ..errors import DataError, ImageError
 from ..images.features import BATCH
 from ..images.finding import Picture, printable
+from ..images.formats import readers
 from ..images.reading import date_of, open_picture
 from ..scoring.ranking import Stage
 from .away import above, away, mounted_elsewhere
@@ -37,6 +38,9 @@ from .vectors import VectorStore
 Describer = Callable[
     [Sequence[File], Captioner, bool, Callable[[bytes], bool]], Iterator[Described]
 ]
+
+
+_READERS = "readers"  # the fact that says what pictures are read by
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,18 @@ def update(
         left_out=now.left_out,
         waiting=len(waiting),
     )
+
+
+def forget_unusable(catalogue: Catalogue, store: VectorStore) -> None:
+    """Have pictures read anew whose vectors are lost, or that something else reads now."""
+    if lost := store.lost(catalogue.next_row()):
+        with catalogue.transaction():
+            catalogue.forget_rows(lost)
+        store.fill(lost)
+    if catalogue.facts().get(_READERS) != (now := readers()):
+        with catalogue.transaction():
+            catalogue.forget_refused()
+            catalogue.put_facts({_READERS: now})
 
 
 def _was_read(before: State | None) -> bool:

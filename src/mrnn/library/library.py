@@ -16,7 +16,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
+from threading import Lock
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,6 @@ from ..captioner import Captioner, ImagePath, load
 from ..errors import BundleError, DataError, ImageError, UsageError
 from ..files import held
 from ..images.finding import Picture, anchored, printable
-from ..images.formats import readers
 from ..images.given import PictureLike
 from ..images.looking import look
 from ..model.blocks import one_thread
@@ -39,14 +39,13 @@ from .describing import describe
 from .folder import require_indexed, require_own_folder
 from .found import Found, Results
 from .image_index import CODES_FROM, ImageIndex, build_index, candidates, open_index
-from .indexing import Describer, Indexed, update
+from .indexing import Describer, Indexed, forget_unusable, update
 from .scanning import absolute, patterns, require_seen
 from .thumbnails import Thumbnails
 from .timeline import EVERY, Filter, Newest, Timeline, require_filter
 from .vectors import Vectors, VectorStore
 
 _CODES = "codes.safetensors"
-_READERS = "readers"  # the fact that says what pictures are read by
 _REBUILDING = "rebuilding"  # the fact that holds the model of a rebuilding until it is done
 _UNCOVERED = 0.05  # of the pictures may be without codes before these are made anew
 
@@ -60,6 +59,7 @@ class _Snapshot:
     vectors: Vectors
     rows: np.ndarray  # (N,) of the vectors, those that count
     index: ImageIndex
+    pictures: int  # without a filter
     among: Filter = EVERY  # what they are left by
 
 
@@ -86,6 +86,7 @@ class Library:
         self._reader: Catalogue | None = None
         self._snapshot: _Snapshot | None = None
         self._newest = Newest()
+        self._opening = Lock()
 
     @classmethod
     def open(
@@ -139,10 +140,11 @@ class Library:
     @property
     def catalogue(self) -> Catalogue:
         """What is known of the pictures, to read."""
-        if self._reader is None or not self._reader.is_there():  # else the file is another one
-            self._reader = open_catalogue(self.path / CATALOGUE)
-            self._snapshot, self._newest = None, Newest()
-        return self._reader
+        with self._opening:
+            if self._reader is None or not self._reader.is_there():  # else the file is another one
+                self._reader = open_catalogue(self.path / CATALOGUE)
+                self._snapshot, self._newest = None, Newest()
+            return self._reader
 
     def files(self, root: Path | None = None) -> Iterator[tuple[File, Content | None]]:
         """All files, or those at or below an absolute path, with what is known of them, by path."""
@@ -204,14 +206,13 @@ class Library:
             require_indexed(self.path)
         elif not self._is_there():
             require_seen(roots)
-        with self._writing(rebuild) as catalogue:
+        with self._adding(rebuild) as catalogue:
             store = self._store(catalogue)
             with catalogue.transaction():
                 catalogue.add_roots(roots)
                 if left_out is not None:
                     catalogue.put_exclude(anchored(left_out, [*roots, *catalogue.roots()]))
-            _forget_lost(catalogue, store)
-            _forget_refused(catalogue)
+            forget_unusable(catalogue, store)
             if not roots or rebuild or catalogue.has_unread():
                 roots = catalogue.roots()
             else:  # what was named itself below them counts, too
@@ -229,7 +230,7 @@ class Library:
         """Take out all files at or below paths, and what is known of them; returns how many.
 
         The files themselves stay: the next `add` of a folder above finds them again. Their vectors,
-        which nobody can find any more, stay until the library is rebuilt.
+        which nobody can find any more, stay until the library is rebuilt. The model is not opened.
         """
         roots = absolute(paths)
         self.catalogue.facts()  # a library must be there
@@ -264,9 +265,13 @@ class Library:
             raise UsageError(f"{sentence!r} has no words to search for")
         now = self._now(among)
         captioner = self.captioner
-        unknown = captioner.unknown_words(sentence)
+        told: dict[str, Any] = {
+            "unknown": captioner.unknown_words(sentence),
+            "from_text_only": captioner.trust.from_text_only(sentence),
+            "tells_apart": captioner.trust.tells_apart(sentence),
+        }
         if not captioner.understands(sentence):
-            return self._results(sentence, now, {}, unknown=unknown)
+            return self._results(sentence, now, {}, told)
         with one_thread():
             query = captioner.query(sentence, now.index.centres)
             rows, _ = now.index.search(query.linearised, max(candidates(len(now.rows)), 2 * k))
@@ -285,9 +290,7 @@ class Library:
             }
             for i, logprob, perplexity, ratio in ranked
         }
-        results = self._results(sentence, now, figures, rule.threshold, unknown)
-        told = captioner.trust.from_text_only(sentence), captioner.trust.tells_apart(sentence)
-        return replace(results, from_text_only=told[0], tells_apart=told[1])
+        return self._results(sentence, now, figures, {**told, "threshold": rule.threshold})
 
     def like(self, image: PictureLike, k: int = 10, among: Filter = EVERY) -> Results:
         """The k pictures most like another one, by the cosine of their image terms.
@@ -323,10 +326,12 @@ class Library:
         query: str,
         now: _Snapshot,
         figures: Mapping[int, Mapping[str, Any]],
-        threshold: float | None = None,
-        unknown: tuple[str, ...] = (),
+        told: Mapping[str, Any] = MappingProxyType({}),
     ) -> Results:
-        """What lies at rows of the vectors, with the figures of each, best first."""
+        """What lies at rows of the vectors, with the figures of each, best first.
+
+        `told` is what Results tell of the query.
+        """
         with self.catalogue.reading():
             is_rebuilt = self.catalogue.facts()["vectors"] != now.generation
             known = {} if is_rebuilt else self.catalogue.pictures(list(figures))
@@ -344,9 +349,9 @@ class Library:
                 caption = content.caption[0] if content.caption else None
                 place = Found(len(found) + 1, first, tuple(copies), caption, **values)
                 found.append(replace(place, digest=content.digest))
-        told = absent, threshold, unknown, now.index.note
-        is_part = self._snapshot is not None and len(self._snapshot.rows) > len(now.rows)
-        return Results(query, tuple(found), len(now.rows), *told, is_part=is_part)
+        is_part = now.pictures > len(now.rows)
+        seen = query, tuple(found), len(now.rows), absent
+        return Results(*seen, note=now.index.note, is_part=is_part, **told)
 
     def _now(self, among: Filter = EVERY) -> _Snapshot:
         """The pictures of a filter as they are now."""
@@ -365,15 +370,16 @@ class Library:
         catalogue, codes = self.catalogue, self.path / _CODES
         centres = self.captioner.anchors  # opens the model: nobody shall wait for that
         with catalogue.reading():
-            version = catalogue.version(), *_stamp(codes)
-            if self._snapshot is None or self._snapshot.version != version:
+            version, found = (catalogue.version(), *_stamp(codes)), self._snapshot
+            if found is None or found.version != version:
                 self._require_model(catalogue)
                 rows = np.array(catalogue.rows(), dtype=np.int64)
                 vectors = self._store(catalogue).open(catalogue.next_row())
                 index = open_index(vectors, centres, codes, rows)
                 generation = catalogue.facts()["vectors"]
-                self._snapshot = _Snapshot(version, generation, vectors, rows, index)
-        return self._snapshot
+                found = _Snapshot(version, generation, vectors, rows, index, len(rows))
+                self._snapshot = found
+        return found
 
     def _make_codes(self, vectors: Vectors, stage: Stage) -> None:
         """Write codes where they pay, unless those that are there will do."""
@@ -386,8 +392,8 @@ class Library:
                 build_index(vectors, self.captioner.anchors, codes, on_progress)
 
     @contextmanager
-    def _writing(self, rebuild: bool = False) -> Iterator[Catalogue]:
-        """The catalogue, held against other writers; begun anew where that is asked for."""
+    def _adding(self, rebuild: bool) -> Iterator[Catalogue]:
+        """The catalogue to write pictures of our model; begun anew where that is asked for."""
         captioner = self.captioner
         _require_sight(captioner)
         facts = {
@@ -395,16 +401,23 @@ class Library:
             "identity": captioner.identity,
             "precision": str(captioner.encoder.precision),
         }
+        with self._writing(facts) as catalogue:
+            if rebuild and catalogue.facts().get(_REBUILDING) != captioner.identity:
+                self._begin_anew(catalogue, facts)
+            self._require_model(catalogue)
+            self._clear(catalogue.facts()["vectors"])
+            yield catalogue
+
+    @contextmanager
+    def _writing(self, new: Mapping[str, str] | None = None) -> Iterator[Catalogue]:
+        """The catalogue, held against other writers; of the facts of a new one it can be made."""
         with ExitStack() as stack:
             self._hold(stack)
-            catalogue = open_catalogue(self.path / CATALOGUE, new=facts)
+            catalogue = open_catalogue(self.path / CATALOGUE, new)
             stack.callback(catalogue.close)
             catalogue.check()
+            catalogue.bring_up_to_date()
             try:
-                if rebuild and catalogue.facts().get(_REBUILDING) != captioner.identity:
-                    self._begin_anew(catalogue, facts)
-                self._require_model(catalogue)
-                self._clear(catalogue.facts()["vectors"])
                 yield catalogue
             except OSError as error:
                 raise DataError(
@@ -470,22 +483,6 @@ def _stamp(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return status.st_ino, status.st_mtime_ns
-
-
-def _forget_lost(catalogue: Catalogue, store: VectorStore) -> None:
-    """Have pictures read anew whose vectors are lost."""
-    if lost := store.lost(catalogue.next_row()):
-        with catalogue.transaction():
-            catalogue.forget_rows(lost)
-        store.fill(lost)
-
-
-def _forget_refused(catalogue: Catalogue) -> None:
-    """Have files read anew that nothing could read, where it is read by something else now."""
-    if catalogue.facts().get(_READERS) != (now := readers()):
-        with catalogue.transaction():
-            catalogue.forget_refused()
-            catalogue.put_facts({_READERS: now})
 
 
 def _require_sight(captioner: Captioner) -> None:
