@@ -67,6 +67,22 @@ def test_who_listens_to_this_machine_alone_tells_nobody(serve):
     assert answer.json()["address"] is None
 
 
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [
+        ("LOCALHOST", "localhost"),
+        ("MyBox.Local", "mybox.local"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:DB8:0::1", "[2001:db8::1]"),
+    ],
+)
+def test_it_answers_for_the_host_as_browsers_send_it(serve, monkeypatch, host, named):
+    monkeypatch.setattr(running, "listen", lambda *_: socket.create_server(("127.0.0.1", 0)))
+    told, answer, _ = serve("--host", host, lan=named)
+    assert told == f"mrnn: http://{named}:PORT/\n"
+    assert answer.status_code == 200
+
+
 def test_the_address_is_found_without_a_packet(monkeypatch):
     kinds = []
     real = socket.socket

@@ -20,9 +20,11 @@ from http_clients import PATIENCE, answer, connect, head, talk
 from libraries import save_seeing
 from mrnn.captioner import load
 from mrnn.commands.cli import app
+from mrnn.errors import DataError
 from mrnn.images.finding import printable
 from mrnn.library.library import Library
 from mrnn.server.running import listen
+from mrnn.server.service import Service
 from web_servers import address, serving
 
 FORM = "multipart/form-data; boundary=b"
@@ -191,6 +193,31 @@ def test_a_library_that_is_none(tmp_path, model):
     code, told = run("--library", tmp_path / "empty", "--port", 0)
     assert code == 1
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_library_that_does_not_suit_the_model(tmp_path, model):
+    folder = tmp_path / "library"
+    (tmp_path / "a.png").write_bytes(picture())
+    with Library.open(folder, load(str(model))) as library:
+        library.add([tmp_path / "a.png"])
+    other = save_seeing(tmp_path / "other", seed=7)
+    code, told = run("--library", folder, "--model", other, "--port", 0)
+    assert code == 1
+    assert told.startswith(f"mrnn: {folder}: made with another model (")
+    (folder / "vectors/00000.f16").unlink()
+    code, told = run("--library", folder, "--port", 0)
+    assert code == 1
+    assert told.startswith(f"mrnn: {folder}/vectors/00000.f16: ")
+
+
+def test_a_server_that_cannot_warm_up_is_no_success(model, monkeypatch):
+    async def fail(_: Service) -> None:
+        raise DataError("no")
+
+    monkeypatch.setattr(Service, "warm_up", fail)
+    code, told = run("--model", model, "--port", 0)
+    assert code == 1
+    assert told.endswith("mrnn: the server could not begin; what went wrong is told above\n")
 
 
 def test_a_library_that_may_not_be_read(tmp_path, model):

@@ -95,7 +95,7 @@ def serve(
     with listen(host, port) as listening:
         captioner, opened = _open(library, model, device, precision)
         is_any = host in ("", "0.0.0.0", "::")  # noqa: S104 - never without a key
-        named = lan_address(host) if is_any else f"[{host}]" if ":" in host else host
+        named = lan_address(host) if is_any else _as_sent(host)
         hosts = dict.fromkeys(
             [*_LOOPBACK, *([named] if named else []), *(name.lower() for name in allow_host or ())]
         )
@@ -116,6 +116,15 @@ def serve(
     return 0
 
 
+def _as_sent(host: str) -> str:
+    """A host as browsers write it in an address."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower()
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
 def _tell(addresses: Sequence[str]) -> None:
     for address in addresses:
         note(f"mrnn: {address}")
@@ -132,7 +141,7 @@ def _open(
         return load(model or default_model(), device, precision), None
     captioner = None if model is None else load(model, device, precision)
     library = Library.open(folder, captioner, device, precision)
-    library.catalogue.facts()
+    library.require_usable()
     return library.captioner, library
 
 
@@ -160,7 +169,7 @@ def _key(file: Path | None) -> str | None:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -170,6 +170,10 @@ class Library:
         catalogue = self.catalogue  # may begin with another `_newest`
         return self._newest.of(catalogue)
 
+    def require_usable(self) -> None:
+        """Raise DataError unless it can be searched as it is now, with this model."""
+        self._all()
+
     def knows(self, path: ImagePath) -> bool:
         """Whether a path was added, or any file at or below it."""
         [root] = absolute(path)

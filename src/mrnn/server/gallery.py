@@ -94,12 +94,11 @@ def contents_document(library: Library) -> dict[str, Any]:
 
 
 def chosen(library: Library, digests: Sequence[bytes] | None, which: Filter) -> list[Dated]:
-    """The pictures of these digests that there are, or else those of a filter."""
-    timeline = library.timeline()
+    """The pictures of a filter; of these digests, in their order, where some are given."""
+    meant = {dated.digest: dated for dated in library.timeline().among(which)}
     if digests is None:
-        return list(timeline.among(which))
-    found = map(timeline.of, dict.fromkeys(digests))
-    return [dated for dated in found if dated is not None]
+        return list(meant.values())
+    return [meant[digest] for digest in dict.fromkeys(digests) if digest in meant]
 
 
 def export(

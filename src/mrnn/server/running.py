@@ -53,7 +53,7 @@ def lan_address(host: str) -> str | None:
 def run(app: ASGIApp, listening: socket.socket, limits: Limits) -> None:
     """Serve until SIGTERM or Ctrl-C; what was begun is finished first.
 
-    Raises KeyboardInterrupt after Ctrl-C.
+    Raises KeyboardInterrupt after Ctrl-C, and DataError where the application could not begin.
     """
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn raises it again at the end
     try:
@@ -84,7 +84,10 @@ async def serve(server: uvicorn.Server, listening: socket.socket, limits: Limits
     """What `run` does, for an event loop that runs; in its main thread signals end it."""
     closing = asyncio.create_task(_close_silent(server, limits.sending))
     try:
-        await server.serve(sockets=[listening])
+        with suppress(SystemExit):  # of uvicorn, where the application could not begin
+            await server.serve(sockets=[listening])
+        if not server.started:
+            raise DataError("the server could not begin; what went wrong is told above")
     finally:
         closing.cancel()
         await asyncio.wait([closing])  # Ctrl-C may come up in here: it is not to be lost

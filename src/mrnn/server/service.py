@@ -198,12 +198,9 @@ class Service:
     async def export(
         self, digests: Sequence[bytes] | None, which: Filter, form: gallery.Format
     ) -> tuple[int, Iterator[bytes]]:
-        """How many pictures these digests name, or else a filter, and their captions as pieces."""
+        """How many pictures of a filter (of these digests) there are; their captions in pieces."""
         library = self._library()
         pictures = await self._in_pool(lambda: gallery.chosen(library, digests, which))
-        if digests is not None and which != EVERY:
-            meant = {dated.digest for dated in library.timeline().among(which)}
-            pictures = [dated for dated in pictures if dated.digest in meant]
         if not pictures:
             raise Problem("not-found", "the library has no such pictures now")
         return len(pictures), gallery.export(library, pictures, which, form)
