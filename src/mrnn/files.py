@@ -19,7 +19,7 @@ def write_whole(path: Path, content: str | bytes, keep: bool = False) -> None:
     the extended attributes that it had. Who writes into the same folder waits.
     """
     fresh = path.with_name(f".{path.name}.new")
-    with _turn_in(path.parent):
+    with turn_in(path.parent):
         try:
             fresh.unlink(missing_ok=True)  # of a run that was killed
             with fresh.open("xb") as file:  # never through a link
@@ -37,7 +37,7 @@ def write_whole(path: Path, content: str | bytes, keep: bool = False) -> None:
 
 
 @contextmanager
-def _turn_in(folder: Path) -> Iterator[None]:
+def turn_in(folder: Path) -> Iterator[None]:
     """Let others wait who write into a folder; nobody waits where disk or system have no locks.
 
     Two that write the same file would take each other's half of it away, or for their own.

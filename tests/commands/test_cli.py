@@ -13,8 +13,8 @@ import pytest
 import typer
 
 from command_lines import document, in_a_terminal, run
-from libraries import save_seeing
-from mrnn import load
+from libraries import save_seeing, seeing
+from mrnn import Captioner, load
 from mrnn.commands.cli import app
 from mrnn.commands.demo import run_demo
 from mrnn.model.bundle import load_bundle, save_bundle
@@ -288,6 +288,43 @@ def test_recorded_scores_of_another_way_of_ranking_are_kept(flickr_layout, model
     found = [s["signature"]["retrieval"].split(",")[0] for s in load_bundle(model).scores]
     assert sorted(text.split(";")[0] for text in found) == ["exact", "two-stage"]
     assert (model / "README.md").read_text().count("- perplexity ") == 2
+
+
+def test_what_others_recorded_meanwhile_stays(flickr_layout, model, monkeypatch):
+    ours = Captioner.caption_features
+
+    def meanwhile(*arguments, **options):
+        monkeypatch.setattr(Captioner, "caption_features", ours)
+        run("evaluate", flickr_layout, "-m", model, "--record", "--split", "train")
+        return ours(*arguments, **options)
+
+    monkeypatch.setattr(Captioner, "caption_features", meanwhile)
+    assert run("evaluate", flickr_layout, "-m", model, "--record", "--split", "dev")[0] == 0
+    assert [s["signature"]["split"] for s in load_bundle(model).scores] == ["train", "dev"]
+    info = document("info", run("info", "-m", model, "--json")[1])["scores"]
+    assert [score["signature"]["split"] for score in info.values()] == ["train", "dev"]
+    assert [name.partition("; ")[2] for name in info] == [
+        "split train; images 8",
+        "split dev; images 3",
+    ]
+
+
+def test_nothing_is_recorded_in_another_model(flickr_layout, model, monkeypatch):
+    ours, other = Captioner.caption_features, seeing(seed=9).bundle
+
+    def meanwhile(*arguments, **options):
+        save_bundle(other, model)
+        return ours(*arguments, **options)
+
+    monkeypatch.setattr(Captioner, "caption_features", meanwhile)
+    code, out, err = run("evaluate", flickr_layout, "-m", model, "--record")
+    assert code == 1
+    assert "perplexity" in out  # what was measured is told
+    assert err.endswith(
+        f"mrnn: {model}: another model came there while this one was measured; nothing is "
+        "recorded: give the command again\n"
+    )
+    assert load_bundle(model).scores == ()
 
 
 def test_evaluate_writes_a_report(flickr_layout, model, tmp_path):

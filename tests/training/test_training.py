@@ -495,6 +495,22 @@ def test_held_out_captions_are_no_text(flickr_layout, tmp_path):
     assert trained.bundle.training["text_sentences"] == 1
 
 
+def test_a_picture_that_goes_meanwhile_ends_the_run_and_is_named(flickr_layout, tmp_path):
+    [gone, *_] = (example.image for example in read_dataset(flickr_layout).split("dev"))
+    content = gone.read_bytes()
+
+    def take_away(record):
+        gone.unlink(missing_ok=True)
+
+    with pytest.raises(DataError) as caught:
+        run(flickr_layout, tmp_path / "model", on_epoch=take_away, encoder="efficientnet-lite0")
+    told = f"{gone}: no such file; --resume goes on once it can be read again"
+    assert str(caught.value) == told
+    gone.write_bytes(content)
+    trained = run(flickr_layout, tmp_path / "model", encoder="efficientnet-lite0", resume=True)
+    assert trained.bundle.consensus is not None
+
+
 LEARNING = {
     **FAST, "epochs": 2, "train-encoder": True, "encoder-epochs": 2, "encoder-blocks": 2,
     "encoder-learning-rate": 1e-3, "learning-rate": 1e-3, "patience": 9,

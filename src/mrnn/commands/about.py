@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +14,7 @@ import onnxruntime
 from ..captioner import load
 from ..devices import processors
 from ..images.finding import printable
+from ..model.bundle import MEASURED
 from ..model.directory import find_bundle
 
 
@@ -40,7 +41,7 @@ def about(model: str, device: str, precision: int | None) -> dict[str, dict[str,
             **bundle.encoder.preprocessing.to_json(),
         },
         "training": dict(bundle.training),
-        "scores": {s["signature"]["decoding"]: s for s in bundle.scores},
+        "scores": _named(bundle.scores),
         "machine": {
             "mrnn": metadata.version("mrnn"),
             "python": platform.python_version(),
@@ -63,6 +64,18 @@ def about_lines(document: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             yield from _lines({how: _without_repeats(score) for how, score in values.items()}, 2)
         else:
             yield "  none yet; mrnn evaluate DATA --model M --record writes them"
+
+
+def _named(scores: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Scores by how sentences were written; those of one way by what sets them apart, too."""
+    signatures = [score["signature"] for score in scores]
+    named = {}
+    for signature, score in zip(signatures, scores, strict=True):
+        alike = [s for s in signatures if s["decoding"] == signature["decoding"]]
+        apart = [key for key in MEASURED if any(s.get(key) != alike[0].get(key) for s in alike)]
+        name = [signature["decoding"], *(f"{key} {signature.get(key)}" for key in apart)]
+        named["; ".join(name)] = score
+    return named
 
 
 def _without_repeats(score: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from ..config import MEMORY_GB, SHIPPED, Decoding, TrainConfig
-from ..errors import DataError, UsageError
+from ..errors import BundleError, DataError, UsageError
 from ..images.finding import printable
 from ..model.directory import find_bundle
 from .beforehand import (
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..captioner import Captioner
     from ..datasets import Example
     from ..evaluation.reading import FeatureSource
-    from ..model.bundle import Bundle
+    from ..model.chance import MatchChance
 
 
 class Protocol(StrEnum):
@@ -188,7 +188,6 @@ def evaluate(
     from ..datasets import read_dataset, split_name
     from ..evaluation.evaluation import evaluate as run
     from ..evaluation.report import write_report
-    from ..model.bundle import save_bundle, with_scores
 
     split = split_name(split)
     captioner = load(model, device, precision)
@@ -211,8 +210,7 @@ def evaluate(
         print("\n".join(evaluation_lines(d)))
     if record:
         of_dev = result.examples if split == "dev" and limit is None else ()
-        bundle = _with_chance(with_scores(captioner.bundle, d), captioner, of_dev, source)
-        save_bundle(bundle, find_bundle(model))
+        _record(find_bundle(model), captioner, d, _chance(captioner, of_dev, source))
     if report is not None:
         note(f"report: {printable(write_report(report, result))}")
     return exit_code(d["images"], len(problems) + len(result.errors))
@@ -246,25 +244,44 @@ def _source(features: Path | None, captioner: Captioner) -> FeatureSource:
     return file.lookup
 
 
-def _with_chance(
-    bundle: Bundle, captioner: Captioner, dev: Sequence[Example], source: FeatureSource
-) -> Bundle:
-    """The bundle with the chances of a match that these dev pictures give, if enough of them."""
+def _chance(
+    captioner: Captioner, dev: Sequence[Example], source: FeatureSource
+) -> MatchChance | None:
+    """The chances of a match that these dev pictures give, if there are enough of them."""
     from ..evaluation.match import LEAST, fit_match
     from ..evaluation.reading import read_pairs
 
-    if not dev or bundle.model.config.feature == 0:
-        return bundle
+    if not dev or captioner.model.config.feature == 0:
+        return None
     pairs, _, _ = read_pairs(dev, captioner.vocabulary, source, lambda done, total: None)
     with progress("match", "sentences") as on_progress:
-        chance = fit_match(bundle, pairs, on_progress=on_progress)
+        chance = fit_match(captioner.bundle, pairs, on_progress=on_progress)
     if chance is None:
         note(
             f"mrnn: no chances of a match are recorded: the dev split has {len(dev):,} pictures, "
             f"and {LEAST} distinct ones are needed that tell right from wrong"
         )
-        return bundle
-    return replace(bundle, chance=chance, match=None)
+    return chance
+
+
+def _record(
+    place: Path, captioner: Captioner, scores: Mapping[str, Any], chance: MatchChance | None
+) -> None:
+    """Add what was measured to a bundle as it is now: others may have added something, too.
+
+    Raises BundleError where it is of another model by now.
+    """
+    from ..model.bundle import identity_of, load_bundle, save_bundle, with_scores
+
+    bundle, precision = load_bundle(place), captioner.encoder.precision
+    if identity_of(bundle, precision) != captioner.identity:
+        raise BundleError(
+            f"{printable(place)}: another model came there while this one was measured; nothing is "
+            "recorded: give the command again"
+        )
+    if chance is not None:
+        bundle = replace(bundle, chance=chance, match=None)
+    save_bundle(with_scores(bundle, scores), place)
 
 
 def _split_seed(training: Mapping[str, Any]) -> int:

@@ -25,6 +25,7 @@ import numpy as np
 
 from ..config import ModelConfig
 from ..errors import BundleError, DependencyError
+from ..files import turn_in
 from ..images.encoders import files_of
 from ..images.finding import printable
 from ..images.networks import ONNX, SAFETENSORS, EncoderFile, network
@@ -72,7 +73,7 @@ _OPTIONAL = {
     "sureness": dict,
 }
 _FARTHEST = 1e6  # from training images
-_MEASURED = ("data", "split", "images", "decoding", "retrieval")  # what tells scores apart
+MEASURED = ("data", "split", "images", "decoding", "retrieval")  # what tells scores apart
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ def with_scores(bundle: Bundle, document: Mapping[str, Any]) -> Bundle:
     kept = {key: document[key] for key in _SCORES}
 
     def measured(scores: Mapping[str, Any]) -> list[Any]:
-        return [scores["signature"].get(key) for key in _MEASURED]
+        return [scores["signature"].get(key) for key in MEASURED]
 
     others = [s for s in bundle.scores if measured(s) != measured(kept)]
     return replace(bundle, scores=(*others, kept))
@@ -434,19 +435,21 @@ def _write_directory(contents: Mapping[str, bytes], directory: Path) -> None:
 
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        tidy()
-        fresh.mkdir()
-        for name, content in contents.items():
-            with (fresh / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if directory.exists():
-            directory.rename(replaced)
-        fresh.rename(directory)
+        with turn_in(directory.parent):
+            try:
+                tidy()
+                fresh.mkdir()
+                for name, content in contents.items():
+                    with (fresh / name).open("wb") as file:
+                        file.write(content)
+                        file.flush()
+                        os.fsync(file.fileno())
+                if directory.exists():
+                    directory.rename(replaced)
+                fresh.rename(directory)
+            finally:
+                tidy()
     except OSError as error:
         raise BundleError(
             f"{printable(directory)}: cannot be written ({error.strerror}); nothing was changed"
         ) from None
-    finally:
-        tidy()

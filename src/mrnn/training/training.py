@@ -190,7 +190,8 @@ class _Run:
         try:
             is_done = self._through_phases(checkpoint, wants_stop)
         except KeyboardInterrupt:  # a second one, or one while nothing waits for it
-            self._write_report(_STOPPED)
+            if self._workers.leads:
+                self._write_report(_STOPPED)
             raise
         if self._workers.leads:
             self._write_report(_DONE if is_done else _STOPPED)
@@ -427,7 +428,11 @@ class _Run:
                 identity.name, identity.digest, bundle.encoder_file, identity.preprocessing
             )
             source = encoded_by(placed(encoder, self._plan.device), default_cache())
-        return read_pairs(examples, bundle.vocabulary, source, self._listeners.on_features)[0]
+        on_features = self._listeners.on_features
+        pairs, _, errors = read_pairs(examples, bundle.vocabulary, source, on_features)
+        if errors:  # all could be read when training began
+            raise DataError(f"{errors[0]}; --resume goes on once it can be read again")
+        return pairs
 
     def _save(self, number: int, fit: Fit, phase: Phase) -> None:
         adam, counters = fit.state()
