@@ -20,9 +20,9 @@ from .model.stepping import quick_step
 from .results import Caption, Word
 from .scoring.pairs import Pairs
 from .scoring.trust import Trust
-from .scoring.word_scores import score_words, to_perplexity
+from .scoring.word_scores import score_words, sentence_words, to_perplexity
 from .words.packing import Corpus
-from .words.text import END, SIGNS, Vocabulary, join
+from .words.text import Vocabulary, join
 
 
 class Writer:
@@ -95,18 +95,10 @@ class Writer:
         """A sentence of the caller's, as a caption of an image with this feature (D,)."""
         corpus = Corpus([self.vocabulary.encode(sentence)])
         [scored] = score_words(self.model, Pairs(corpus, np.zeros(1, np.int64), feature[None]))
-        texts, logprobs = (
-            [*self.vocabulary.tokenise(sentence), SIGNS[END]],
-            scored.logprobs.tolist(),
-        )
-        words = tuple(map(self.word, texts, logprobs))
-        logprob = sum(logprobs)
-        perplexity = to_perplexity(logprob, len(words))
-        return Caption(join(texts[:-1]), logprob, perplexity, True, words)
-
-    def word(self, text: str, logprob: float, given: bool = False) -> Word:
-        """A word with what the vocabulary knows of it."""
-        return Word(text, logprob, given, captions=self.vocabulary.captions_with(text))
+        words = sentence_words(self.vocabulary, sentence, scored)
+        text = join(self.vocabulary.tokenise(sentence))
+        logprob = sum(word.logprob for word in words)
+        return Caption(text, logprob, to_perplexity(logprob, len(words)), True, words)
 
     def _initial(self, terms: np.ndarray, ratios: np.ndarray | None = None) -> State:
         """r(0), the image terms, each one's c of `guidance` and the sentence's part of eq. 3."""
@@ -121,8 +113,8 @@ class Writer:
     def _caption(self, sentence: Generated) -> Caption:
         texts = self.vocabulary.decode(sentence.words)
         words = tuple(
-            self.word(text, logprob, given=i < sentence.given)
-            for i, (text, logprob) in enumerate(zip(texts, sentence.logprobs, strict=True))
+            Word(text, p, i < sentence.given, captions=self.vocabulary.captions_with(text))
+            for i, (text, p) in enumerate(zip(texts, sentence.logprobs, strict=True))
         )
         spoken = texts[:-1] if sentence.complete else texts
         return Caption(
