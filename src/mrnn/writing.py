@@ -14,7 +14,7 @@ from .config import Decoding
 from .errors import UsageError
 from .model.blocks import in_blocks
 from .model.bundle import Bundle
-from .model.generate import Generated, State, Step, Weigh, as_likely, beam, greedy, sample
+from .model.generate import Generated, Rules, State, Step, beam, greedy, sample
 from .model.guidance import by_ratio, said_once, shares
 from .model.stepping import quick_step
 from .results import Caption, Word
@@ -57,20 +57,19 @@ class Writer:
         self, terms: np.ndarray, how: Decoding, prefix: list[int], generator: np.random.Generator
     ) -> list[Caption]:
         """A caption for each of the image terms (B, M), after a prefix that `require` gave."""
-        ratio, once = self.ratio(how), None
+        ratio, rules = self.ratio(how), Rules(prefix, how.max_length, how.no_repeat)
         state = self._initial(terms, shares(ratio, self.trust.strangeness(terms)))
-        weigh: Weigh = as_likely
         if ratio:
             once = said_once(self.vocabulary, self.bundle.training["sentences"])
             weigh = by_ratio(self.model, self.trust.usual_term, across=how.width > 1)
-        limits = prefix, how.max_length, how.no_repeat, once, weigh
+            rules = replace(rules, once=once, weigh=weigh)
         if how.temperature is not None:
-            found = [[s] for s in sample(self._step, state, generator, how.temperature, *limits)]
+            found = [[s] for s in sample(self._step, state, rules, generator, how.temperature)]
         elif how.width == 1:
-            found = [[s] for s in greedy(self._step, state, *limits)]
+            found = [[s] for s in greedy(self._step, state, rules)]
         else:
             wanted = how.width if how.consensus else max(how.n_best, 1)
-            found = beam(self._step, state, how.width, wanted, *limits)
+            found = beam(self._step, state, rules, how.width, wanted)
         if how.consensus:
             assert self.bundle.consensus is not None  # noqa: S101 - so says `require`
             order = self.bundle.consensus.ordered
