@@ -21,7 +21,7 @@ from .images.encoders import Encoder
 from .images.finding import printable
 from .images.given import PictureLike, require_several
 from .images.looking import Seen, encode_given, look
-from .model.blocks import NUMPYS_ROWS, in_blocks, one_thread
+from .model.blocks import one_thread
 from .model.bundle import Bundle, identity_of, load_bundle
 from .model.directory import find_bundle
 from .model.generate import State, Step
@@ -396,10 +396,7 @@ class Captioner:
 
     def terms_of_features(self, features: np.ndarray) -> np.ndarray:
         """The image terms (B, M) of encoder features (B, D), each whatever the others are."""
-        [terms] = in_blocks(
-            lambda rows: (self.model.image_terms(rows),), features, size=NUMPYS_ROWS
-        )
-        return terms
+        return image_terms(self.model, features)
 
     def _worded(self, sentences: Iterable[str]) -> list[str]:
         """Sentences of any kind of list; raises UsageError for one without words."""

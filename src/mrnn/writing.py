@@ -14,15 +14,15 @@ from .config import Decoding
 from .errors import UsageError
 from .model.blocks import in_blocks
 from .model.bundle import Bundle
-from .model.generate import Generated, State, Step, Weigh, as_likely, beam, greedy, sample
+from .model.generate import Generated, Rules, State, Step, beam, greedy, sample
 from .model.guidance import by_ratio, said_once, shares
 from .model.stepping import quick_step
 from .results import Caption, Word
 from .scoring.pairs import Pairs
 from .scoring.trust import Trust
-from .scoring.word_scores import score_words, to_perplexity
+from .scoring.word_scores import score_words, sentence_words, to_perplexity
 from .words.packing import Corpus
-from .words.text import END, SIGNS, Vocabulary, join
+from .words.text import Vocabulary, join
 
 
 class Writer:
@@ -57,20 +57,19 @@ class Writer:
         self, terms: np.ndarray, how: Decoding, prefix: list[int], generator: np.random.Generator
     ) -> list[Caption]:
         """A caption for each of the image terms (B, M), after a prefix that `require` gave."""
-        ratio, once = self.ratio(how), None
+        ratio, rules = self.ratio(how), Rules(prefix, how.max_length, how.no_repeat)
         state = self._initial(terms, shares(ratio, self.trust.strangeness(terms)))
-        weigh: Weigh = as_likely
         if ratio:
             once = said_once(self.vocabulary, self.bundle.training["sentences"])
             weigh = by_ratio(self.model, self.trust.usual_term, across=how.width > 1)
-        limits = prefix, how.max_length, how.no_repeat, once, weigh
+            rules = replace(rules, once=once, weigh=weigh)
         if how.temperature is not None:
-            found = [[s] for s in sample(self._step, state, generator, how.temperature, *limits)]
+            found = [[s] for s in sample(self._step, state, rules, generator, how.temperature)]
         elif how.width == 1:
-            found = [[s] for s in greedy(self._step, state, *limits)]
+            found = [[s] for s in greedy(self._step, state, rules)]
         else:
             wanted = how.width if how.consensus else max(how.n_best, 1)
-            found = beam(self._step, state, how.width, wanted, *limits)
+            found = beam(self._step, state, rules, how.width, wanted)
         if how.consensus:
             assert self.bundle.consensus is not None  # noqa: S101 - so says `require`
             order = self.bundle.consensus.ordered
@@ -95,18 +94,10 @@ class Writer:
         """A sentence of the caller's, as a caption of an image with this feature (D,)."""
         corpus = Corpus([self.vocabulary.encode(sentence)])
         [scored] = score_words(self.model, Pairs(corpus, np.zeros(1, np.int64), feature[None]))
-        texts, logprobs = (
-            [*self.vocabulary.tokenise(sentence), SIGNS[END]],
-            scored.logprobs.tolist(),
-        )
-        words = tuple(map(self.word, texts, logprobs))
-        logprob = sum(logprobs)
-        perplexity = to_perplexity(logprob, len(words))
-        return Caption(join(texts[:-1]), logprob, perplexity, True, words)
-
-    def word(self, text: str, logprob: float, given: bool = False) -> Word:
-        """A word with what the vocabulary knows of it."""
-        return Word(text, logprob, given, captions=self.vocabulary.captions_with(text))
+        words = sentence_words(self.vocabulary, sentence, scored)
+        text = join(self.vocabulary.tokenise(sentence))
+        logprob = sum(word.logprob for word in words)
+        return Caption(text, logprob, to_perplexity(logprob, len(words)), True, words)
 
     def _initial(self, terms: np.ndarray, ratios: np.ndarray | None = None) -> State:
         """r(0), the image terms, each one's c of `guidance` and the sentence's part of eq. 3."""
@@ -121,8 +112,8 @@ class Writer:
     def _caption(self, sentence: Generated) -> Caption:
         texts = self.vocabulary.decode(sentence.words)
         words = tuple(
-            self.word(text, logprob, given=i < sentence.given)
-            for i, (text, logprob) in enumerate(zip(texts, sentence.logprobs, strict=True))
+            Word(text, p, i < sentence.given, captions=self.vocabulary.captions_with(text))
+            for i, (text, p) in enumerate(zip(texts, sentence.logprobs, strict=True))
         )
         spoken = texts[:-1] if sentence.complete else texts
         return Caption(

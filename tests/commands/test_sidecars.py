@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mrnn.commands.places import written
-from mrnn.commands.sidecars import is_done, marked_sidecars, sidecar_of, write_sidecar
+from mrnn.commands.places import Held, written
+from mrnn.commands.sidecars import has_caption, marked_sidecars, sidecar_of, write_sidecar
 from mrnn.errors import ImageError
 from mrnn.results import Caption
 
@@ -25,6 +25,10 @@ def refused(image: Path) -> str:
     return str(caught.value)
 
 
+def held(image: Path) -> Held:
+    return marked_sidecars().look(image)
+
+
 def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.endswith(".new")]
 
@@ -39,13 +43,13 @@ def test_name(tmp_path):
 
 
 def test_written_and_recognised(image):
-    assert not is_done(image)
+    assert held(image) is Held.NOTHING
     write_sidecar(image, "a dog runs", 12.345)
     first, second = sidecar_of(image).read_text().splitlines()
     assert first == "a dog runs"
     assert second.startswith("[mrnn ")
     assert second.endswith(", perplexity 12.35]")
-    assert is_done(image)
+    assert held(image) is Held.OURS
     assert sorted(path.name for path in image.parent.iterdir()) == [
         "dog.jpg",
         "dog.jpg.caption.txt",
@@ -55,7 +59,7 @@ def test_written_and_recognised(image):
 @pytest.mark.parametrize("text", ["", "犬 が 走る", "[mrnn is a word]"])
 def test_any_caption_is_recognised_again(image, text):
     write_sidecar(image, text, 1.0)
-    assert is_done(image)
+    assert held(image) is Held.OURS
     assert sidecar_of(image).read_text(encoding="utf-8").split("\n")[0] == text
 
 
@@ -78,7 +82,6 @@ def test_our_own_is_replaced(image):
 )
 def test_foreign_file_stays(image, content):
     sidecar_of(image).write_bytes(content)
-    assert not is_done(image)
     assert "left as it is" in refused(image)
     assert sidecar_of(image).read_bytes() == content
     assert not leftovers(image.parent)
@@ -88,7 +91,6 @@ def test_link_to_our_own_is_foreign(image, picture):
     other = picture("photos/cat.jpg")
     write_sidecar(other, "a cat sits", 3.0)
     sidecar_of(image).symlink_to(sidecar_of(other))
-    assert not is_done(image)
     refused(image)
     assert sidecar_of(image).is_symlink()
     assert sidecar_of(other).read_text().startswith("a cat sits\n")
@@ -105,7 +107,6 @@ def test_folder_and_pipe_are_foreign(image, picture):
     refused(image)
     other = picture("photos/cat.jpg")
     os.mkfifo(sidecar_of(other))
-    assert not is_done(other)
     refused(other)
 
 
@@ -116,13 +117,13 @@ def test_temporary_name_is_not_followed(image, tmp_path):
     write_sidecar(image, "a dog runs", 2.0)
     assert (tmp_path / "precious.txt").read_text() == "precious"
     assert not sidecar_of(image).is_symlink()
-    assert is_done(image)
+    assert held(image) is Held.OURS
 
 
 def test_leftover_of_a_killed_run_is_no_obstacle(image):
     (image.parent / f".{sidecar_of(image).name}.new").write_text("a do")
     write_sidecar(image, "a dog runs", 2.0)
-    assert is_done(image)
+    assert held(image) is Held.OURS
     assert not leftovers(image.parent)
 
 
@@ -156,7 +157,7 @@ def test_read_only_disk(image, monkeypatch):
 
 def test_name_too_long_for_a_sidecar(picture):
     image = picture("x" * 245 + ".jpg")
-    assert not is_done(image)
+    assert not has_caption(image, "a dog runs")
     assert "File name too long" in refused(image)
 
 
@@ -181,9 +182,9 @@ def test_stream_goes_on_past_failures(image, picture):
     assert results[1][1].code == "sidecar"
     assert results[2][1] is error
     assert results[3] == given[3]
-    assert is_done(image)
-    assert is_done(last)
-    assert not is_done(mine)
+    assert held(image) is Held.OURS
+    assert held(last) is Held.OURS
+    assert sidecar_of(mine).read_text() == "my own words\n"
 
 
 def test_stream_writes_as_it_goes(image, picture):
@@ -191,5 +192,5 @@ def test_stream_writes_as_it_goes(image, picture):
     second = picture("photos/cat.jpg")
     stream = written([(image, caption()), (second, caption())], [marked_sidecars()], False)
     next(stream)
-    assert is_done(image)
-    assert not is_done(second)
+    assert held(image) is Held.OURS
+    assert held(second) is Held.NOTHING

@@ -232,7 +232,7 @@ def test_what_a_model_knows_of_itself_is_kept(tmp_path):
         ("distances", [float("nan")], "'distances' are not numbers"),
         ("imagined", 4, "'imagined' is 4, but the prior has 4 images"),
         ("imagined", -1, "'imagined' is -1"),
-        ("sureness", {}, "'sureness' needs the keys gain, intercept, logprob"),
+        ("sureness", {}, "missing key 'sureness.intercept'"),
         ("sureness", {"gain": 1, "intercept": 0, "logprob": None}, "'sureness.logprob' is None"),
     ],
 )

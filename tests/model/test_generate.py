@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrnn.model.arrays import log_softmax
-from mrnn.model.generate import MAX_LENGTH, beam, greedy, of_lengths, sample
+from mrnn.model.generate import MAX_LENGTH, Rules, beam, greedy, of_lengths, sample
 from mrnn.words.text import END, PADDING, START, UNKNOWN
 
 V = 8  # four signs and four words
@@ -149,7 +149,7 @@ def check(table, image, found, prefix, max_length):
 @fast
 def test_greedy_equals_a_naive_loop(seed, prefix, max_length, no_repeat):
     table = Table(seed, end=-2.0 if no_repeat else 0.0)
-    results = greedy(table.step, table.start(0, 1, 2), prefix, max_length, no_repeat)
+    results = greedy(table.step, table.start(0, 1, 2), Rules(prefix, max_length, no_repeat))
     for image, found in enumerate(results):
         assert found.words == naive_greedy(table, image, prefix, max_length, no_repeat)
         check(table, image, found, prefix, max_length)
@@ -159,10 +159,9 @@ def test_greedy_equals_a_naive_loop(seed, prefix, max_length, no_repeat):
 @fast
 def test_beam_of_width_1_is_greedy(seed, prefix, max_length):
     table = Table(seed)
-    expected = greedy(table.step, table.start(0, 1, 2), prefix, max_length)
-    assert beam(table.step, table.start(0, 1, 2), 1, 1, prefix, max_length) == [
-        [found] for found in expected
-    ]
+    rules = Rules(prefix, max_length)
+    expected = greedy(table.step, table.start(0, 1, 2), rules)
+    assert beam(table.step, table.start(0, 1, 2), rules, 1) == [[found] for found in expected]
 
 
 @given(SEEDS, PREFIXES, st.integers(2, 6), st.integers(1, 5), st.integers(0, 3), st.data())
@@ -173,7 +172,7 @@ def test_beam_equals_a_naive_search_for_every_image(
     table = Table(seed, end=-2.0 if no_repeat else 0.0)
     n_best = data.draw(st.integers(1, width))
     limits = prefix, max_length, no_repeat
-    results = beam(table.step, table.start(0, 1, 2), width, n_best, *limits)
+    results = beam(table.step, table.start(0, 1, 2), Rules(*limits), width, n_best)
     for image, found in enumerate(results):
         assert [f.words for f in found] == naive_beam(table, image, width, n_best, *limits)
         for sentence in found:
@@ -185,7 +184,7 @@ def test_beam_equals_a_naive_search_for_every_image(
 def test_a_beam_by_weights_equals_a_naive_search(seed, max_length, width):
     """Log P is the model's own all the same."""
     table = Table(seed)
-    results = beam(table.step, table.start(0, 1, 2), width, 1, (), max_length, weigh=weighed)
+    results = beam(table.step, table.start(0, 1, 2), Rules((), max_length, weigh=weighed), width)
     for image, [found] in enumerate(results):
         assert [found.words] == naive_beam_by_weights(table, image, width, max_length)
         check(table, image, found, (), max_length)
@@ -195,15 +194,16 @@ def test_a_beam_by_weights_equals_a_naive_search(seed, max_length, width):
 @fast
 def test_greedy_by_weights_is_a_beam_of_one(seed, max_length):
     table = Table(seed)
-    found = greedy(table.step, table.start(0, 1, 2), (), max_length, weigh=weighed)
-    searched = beam(table.step, table.start(0, 1, 2), 1, 1, (), max_length, weigh=weighed)
+    rules = Rules((), max_length, weigh=weighed)
+    found = greedy(table.step, table.start(0, 1, 2), rules)
+    searched = beam(table.step, table.start(0, 1, 2), rules, 1)
     assert [[sentence] for sentence in found] == searched
 
 
 def test_samples_are_drawn_by_weights():
     table, draws = Table(3), 10_000
-    start = table.start(*[0] * draws)
-    found = sample(table.step, start, np.random.default_rng(1), 1.0, (5,), 2, weigh=weighed)
+    start, rules = table.start(*[0] * draws), Rules((5,), 2, weigh=weighed)
+    found = sample(table.step, start, rules, np.random.default_rng(1))
     logp = np.array([table.after(0, [5])])
     logp[:, [PADDING, START, UNKNOWN]] = -np.inf
     weights = np.exp(weighed(logp, (None, np.array([0])))[0])
@@ -217,7 +217,7 @@ def test_full_width_beam_finds_all_sentences_in_order(seed, prefix):
     table = Table(seed)
     expected = brute_force(table, 1, prefix, max_length=3)
     for n_best in (1, 3, 400):
-        [found] = beam(table.step, table.start(1), 400, n_best, prefix, max_length=3)
+        [found] = beam(table.step, table.start(1), Rules(prefix, 3), 400, n_best)
         assert [f.words for f in found] == expected[:n_best]
         for sentence in found:
             check(table, 1, sentence, prefix, 3)
@@ -226,17 +226,20 @@ def test_full_width_beam_finds_all_sentences_in_order(seed, prefix):
 @pytest.mark.parametrize("end", [-3.0, 0.0, 3.0])
 def test_a_batch_equals_one_image_at_a_time(end):
     table, images = Table(7, end=end), range(9)
-    together = greedy(table.step, table.start(*images), (), 8)
-    assert together == [greedy(table.step, table.start(i), (), 8)[0] for i in images]
-    together = beam(table.step, table.start(*images), 3, 2, (6,), 8)
-    assert together == [beam(table.step, table.start(i), 3, 2, (6,), 8)[0] for i in images]
+    rules = Rules((), 8)
+    together = greedy(table.step, table.start(*images), rules)
+    assert together == [greedy(table.step, table.start(i), rules)[0] for i in images]
+    rules = Rules((6,), 8)
+    together = beam(table.step, table.start(*images), rules, 3, 2)
+    assert together == [beam(table.step, table.start(i), rules, 3, 2)[0] for i in images]
 
 
 def test_forbidden_words_are_never_chosen_however_probable():
     table = Table(1, forbidden=20.0)
-    results = greedy(table.step, table.start(0, 1), (), 5)
-    results += [found for [found] in beam(table.step, table.start(0, 1), 3, 1, (), 5)]
-    results += sample(table.step, table.start(0, 1), np.random.default_rng(0), 1.0, (), 5)
+    start, rules = table.start(0, 1), Rules((), 5)
+    results = greedy(table.step, start, rules)
+    results += [found for [found] in beam(table.step, start, rules, 3)]
+    results += sample(table.step, start, rules, np.random.default_rng(0))
     for image, found in zip((0, 1) * 3, results, strict=True):
         check(table, image, found, (), 5)  # their probability counts all the same
         assert found.logprobs[0] < -15
@@ -244,10 +247,10 @@ def test_forbidden_words_are_never_chosen_however_probable():
 
 def test_a_certain_end_gives_the_empty_sentence():
     table = Table(1, end=50.0)
-    [found] = greedy(table.step, table.start(0))
+    [found] = greedy(table.step, table.start(0), Rules())
     assert found.words == (END,)
     assert found.complete
-    assert beam(table.step, table.start(0), 4, 1) == [[found]]
+    assert beam(table.step, table.start(0), Rules(), 4) == [[found]]
 
 
 def test_no_step_is_taken_after_the_last_sentence_has_ended():
@@ -257,10 +260,10 @@ def test_no_step_is_taken_after_the_last_sentence_has_ended():
         taken.append(len(words))
         return table.step(words, state)
 
-    found = greedy(step, table.start(*range(5)))
+    found = greedy(step, table.start(*range(5)), Rules())
     assert len(taken) == max(len(sentence.words) for sentence in found) < MAX_LENGTH
     taken.clear()
-    found = beam(step, table.start(*range(5)), 1)
+    found = beam(step, table.start(*range(5)), Rules(), 1)
     assert len(taken) == max(len(sentence.words) for [sentence] in found)
     # each row leaves the search as soon as its sentence has ended
     assert sum(taken) == sum(len(sentence.words) for [sentence] in found)
@@ -268,8 +271,8 @@ def test_no_step_is_taken_after_the_last_sentence_has_ended():
 
 def test_an_improbable_end_is_cut_off_at_the_default_length():
     table = Table(1, end=-50.0)
-    [found] = greedy(table.step, table.start(0))
-    [[searched]] = beam(table.step, table.start(0), 2)
+    [found] = greedy(table.step, table.start(0), Rules())
+    [[searched]] = beam(table.step, table.start(0), Rules(), 2)
     for sentence in (found, searched):
         assert len(sentence.words) == MAX_LENGTH
         check(table, 0, sentence, (), MAX_LENGTH)
@@ -277,9 +280,10 @@ def test_an_improbable_end_is_cut_off_at_the_default_length():
 
 def test_a_prefix_may_fill_the_sentence():
     table = Table(1, end=-50.0)
-    [found] = greedy(table.step, table.start(0), (4, 5), 2)
+    rules = Rules((4, 5), 2)
+    [found] = greedy(table.step, table.start(0), rules)
     assert (found.words, found.complete, found.given) == ((4, 5), False, 2)
-    assert beam(table.step, table.start(0), 3, 1, (4, 5), 2) == [[found]]
+    assert beam(table.step, table.start(0), rules, 3) == [[found]]
 
 
 def test_what_a_step_returns_is_left_as_it_is():
@@ -292,27 +296,27 @@ def test_what_a_step_returns_is_left_as_it_is():
         return kept[: len(words)], state
 
     state = (np.zeros(3),)
-    limits = (5,), 6, 2
-    assert len(greedy(step, state, *limits)) == 3
-    assert len(sample(step, state, np.random.default_rng(0), 1.0, *limits)) == 3
+    rules = Rules((5,), 6, 2)
+    assert len(greedy(step, state, rules)) == 3
+    assert len(sample(step, state, rules, np.random.default_rng(0))) == 3
     assert len(of_lengths(step, state, [(), (5,), (6,)], [3, 4, 5])) == 3
-    [[found]] = beam(step, (np.zeros(1),), 1, 1, *limits)
-    assert found == greedy(step, (np.zeros(1),), *limits)[0]
+    [[found]] = beam(step, (np.zeros(1),), rules, 1)
+    assert found == greedy(step, (np.zeros(1),), rules)[0]
 
 
 def test_no_images_give_no_sentences():
     table = Table(1)
     state = tuple(part[:0] for part in table.start(0))
-    assert greedy(table.step, state) == []
-    assert beam(table.step, state, 2) == []
-    assert sample(table.step, state, np.random.default_rng(0)) == []
+    assert greedy(table.step, state, Rules()) == []
+    assert beam(table.step, state, Rules(), 2) == []
+    assert sample(table.step, state, Rules(), np.random.default_rng(0)) == []
 
 
 @given(SEEDS, PREFIXES, st.sampled_from([0.3, 1.0, 3.0]))
 @fast
 def test_samples_carry_the_models_own_probabilities(seed, prefix, temperature):
     table, generator = Table(seed), np.random.default_rng(seed)
-    results = sample(table.step, table.start(0, 1, 2), generator, temperature, prefix, 5)
+    results = sample(table.step, table.start(0, 1, 2), Rules(prefix, 5), generator, temperature)
     for image, found in enumerate(results):
         check(table, image, found, prefix, 5)
 
@@ -320,7 +324,7 @@ def test_samples_carry_the_models_own_probabilities(seed, prefix, temperature):
 @pytest.mark.parametrize("no_repeat", [1, 2, 3])
 def test_no_sample_says_something_twice(no_repeat):
     table, generator = Table(3, end=-9.0), np.random.default_rng(1)
-    results = sample(table.step, table.start(*range(50)), generator, 1.0, (), 9, no_repeat)
+    results = sample(table.step, table.start(*range(50)), Rules((), 9, no_repeat), generator)
     for image, found in enumerate(results):
         check(table, image, found, (), 9)
         said = found.words[: len(found.words) - found.complete]
@@ -333,7 +337,7 @@ def test_sampling_follows_its_seed():
 
     def draw(seed):
         generator = np.random.default_rng(seed)
-        return sample(table.step, table.start(*range(20)), generator)
+        return sample(table.step, table.start(*range(20)), Rules(), generator)
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
@@ -341,16 +345,16 @@ def test_sampling_follows_its_seed():
 
 def test_sampling_at_a_low_temperature_is_greedy():
     table = Table(2)
+    start, rules = table.start(*range(20)), Rules()
     for temperature in (1e-6, 1e-40, 5e-324):  # these last are 0 in float32
-        found = sample(table.step, table.start(*range(20)), np.random.default_rng(0), temperature)
-        assert found == greedy(table.step, table.start(*range(20)))
+        found = sample(table.step, start, rules, np.random.default_rng(0), temperature)
+        assert found == greedy(table.step, start, rules)
 
 
 def test_sampling_at_a_high_temperature_takes_all_words_alike():
     table, draws = Table(2), 5000
-    found = sample(
-        table.step, table.start(*[0] * draws), np.random.default_rng(0), 1e300, (5,), 2, 0
-    )
+    start, rules = table.start(*[0] * draws), Rules((5,), 2)
+    found = sample(table.step, start, rules, np.random.default_rng(0), 1e300)
     shares = [sum(f.words[1] == word for f in found) / draws for word in (END, *REAL)]
     assert shares == pytest.approx([0.2] * 5, abs=0.03)
 
@@ -359,7 +363,7 @@ def test_sampling_at_a_high_temperature_takes_all_words_alike():
 def test_sampled_frequencies_follow_the_temperature(temperature):
     table, draws = Table(3), 10_000
     generator = np.random.default_rng(1)
-    found = sample(table.step, table.start(*[0] * draws), generator, temperature, (5,), 2)
+    found = sample(table.step, table.start(*[0] * draws), Rules((5,), 2), generator, temperature)
     logp = table.after(0, [5])
     weights = {word: math.exp(logp[word] / temperature) for word in (END, *REAL)}
     for word, weight in weights.items():
@@ -394,7 +398,7 @@ def test_sentences_of_given_lengths_are_greedy_ones_until_they_end(seed, prefix)
     table = Table(seed, end=-3.0)
     spoken = [
         [word for word in found.words if word != END]
-        for found in greedy(table.step, table.start(0, 1, 2), prefix, 9)
+        for found in greedy(table.step, table.start(0, 1, 2), Rules(prefix, 9))
     ]
     found = of_lengths(
         table.step, table.start(0, 1, 2), [prefix] * 3, [len(words) for words in spoken]

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import tiny_model
 from mrnn.model.arrays import log_softmax
-from mrnn.model.generate import _allowed, greedy
+from mrnn.model.generate import Rules, _allowed, greedy
 from mrnn.model.guidance import by_ratio, shares
 from mrnn.model.stepping import quick_step
 from mrnn.words.text import END, START
@@ -55,7 +55,7 @@ def test_only_allowed_words_are_measured_against_the_best_one():
     best = int(logp[0].argmax())
     once = np.zeros(V, dtype=bool)
     once[best] = True
-    allowed = _allowed(logp, np.array([[best]]), 0, once)
+    allowed = _allowed(logp, np.array([[best]]), Rules(once=once))
     weights = by_ratio(MODEL, USUAL, across=True)(
         allowed, (np.ones((1, 1), np.float32), of_sentence)
     )
@@ -78,8 +78,8 @@ def test_a_word_of_once_is_said_once():
 
     once = np.zeros(8, dtype=bool)
     once[6] = True
-    [found] = greedy(step, (np.zeros(1),), max_length=4, once=once)
+    [found] = greedy(step, (np.zeros(1),), Rules(max_length=4, once=once))
     assert found.words == (6, 5, 5, 5)
     once[5] = True
-    [found] = greedy(step, (np.zeros(1),), max_length=4, once=once)
+    [found] = greedy(step, (np.zeros(1),), Rules(max_length=4, once=once))
     assert found.words == (6, 5, END)

@@ -62,5 +62,5 @@ def test_round_trip():
     ],
 )
 def test_what_is_no_sureness(found):
-    with pytest.raises(ValueError, match="sureness"):
+    with pytest.raises(ValueError, match=r"'sureness\."):
         Sureness.from_json(found)

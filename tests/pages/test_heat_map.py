@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrnn.pages.heat_map import COLD, WARM, label, overlay, scales, tint
+from mrnn.pages.heat_map import COLD, WARM, bar_length, label, overlay, scales, tint
 from mrnn.results import Contributions, Evidence
 
 NOTHING = Contributions(0, 0, 0)
@@ -25,6 +25,10 @@ def test_what_speaks_for_a_word_is_warm_and_against_it_cold():
     assert small[0, 1, 3] == 0
     assert small[1, 0, 3] == pytest.approx(strongest / 2, abs=1)
     assert small[1, 1, 3] == strongest  # no more than full
+
+
+def test_a_bar_is_full_at_8_nats():
+    assert [bar_length(nats) for nats in (0, 2, -4, 8, -100)] == [0, 0.25, 0.5, 1, 1]
 
 
 def test_no_heat_at_all_is_clear():

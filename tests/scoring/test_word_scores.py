@@ -9,7 +9,7 @@ import pytest
 
 from conftest import tiny_model
 from models import CORPUS, SENTENCES, precise, wild_model
-from mrnn.model.generate import greedy
+from mrnn.model.generate import Rules, greedy
 from mrnn.scoring import word_scores as scoring
 from mrnn.scoring.pairs import Pairs
 from mrnn.scoring.word_scores import perplexity, score_words, to_perplexity
@@ -106,7 +106,7 @@ def test_generated_words_score_what_generation_said(features):
         logp, recurrent = model.step(words, *state)
         return logp, (recurrent, state[1])
 
-    generated = greedy(step, (model.initial_state(3), terms), (5,), 6)
+    generated = greedy(step, (model.initial_state(3), terms), Rules((5,), 6))
     corpus = Corpus([[w for w in found.words if w != END] for found in generated])
     for found, scores in zip(
         generated, score_words(model, Pairs(corpus, np.arange(3), features)), strict=True

@@ -15,7 +15,7 @@ from mrnn.images.encoders import Encoder, reopen_encoder
 from mrnn.images.reading import preprocess
 from mrnn.model.bundle import Bundle, load_bundle
 from mrnn.model.directory import find_bundle
-from mrnn.model.generate import State, Step, beam, greedy
+from mrnn.model.generate import Rules, State, Step, beam, greedy
 from mrnn.model.mrnn import MRNN, model_of
 from mrnn.scoring.draws import permutation, uniform
 from mrnn.scoring.pairs import Pairs
@@ -115,13 +115,13 @@ def test_shipped_models_caption_alike_word_for_word(bundle):
     with torch.inference_mode():
         terms = network.image_terms(torch.from_numpy(features)).numpy()
     theirs = step_of(network), (bundle.model.initial_state(len(features)), terms)
-    limits = (), how.max_length, how.no_repeat
+    rules = Rules((), how.max_length, how.no_repeat)
 
-    one, other = greedy(step, state, *limits), greedy(*theirs, *limits)
+    one, other = greedy(step, state, rules), greedy(*theirs, rules)
     assert len({each.words for each in one}) > 50
     assert [each.words for each in one] == [each.words for each in other]
 
-    one, other = beam(step, state, 5, 1, *limits), beam(*theirs, 5, 1, *limits)
+    one, other = beam(step, state, rules, 5), beam(*theirs, rules, 5)
     assert [best.words for [best] in one] == [best.words for [best] in other]
 
 

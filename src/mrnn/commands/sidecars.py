@@ -31,11 +31,6 @@ def sidecar_of(image: Path) -> Path:
     return image.with_name(image.name + SIDECAR)
 
 
-def is_done(image: Path) -> bool:
-    """Whether the image has a sidecar of ours."""
-    return _is_ours(sidecar_of(image))
-
-
 def has_caption(image: Path, caption: str) -> bool:
     """Whether the image has a sidecar of ours with this caption."""
     path = sidecar_of(image)

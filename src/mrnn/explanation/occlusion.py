@@ -102,11 +102,11 @@ def losses(
     for start in range(0, len(masks), _BATCH):
         some = masks[start : start + _BATCH]
         features.append(encoder.encode(filled(pixels, some, encoder.preprocessing)))
-    found = log_likelihoods(model, packed, image_terms(model, np.concatenate(features)))
+    found = word_likelihoods(model, packed, image_terms(model, np.concatenate(features)))
     return found[:, :1] - found[:, 1:]
 
 
-def log_likelihoods(model: MRNN, packed: Packed, terms: np.ndarray) -> np.ndarray:
+def word_likelihoods(model: MRNN, packed: Packed, terms: np.ndarray) -> np.ndarray:
     """Log P of each word of one sentence given each of C image terms (C, M): (N, C), nats."""
     words = model.sentence_terms(packed)
     every = [log_softmax(model.logits(words + term)) for term in terms]

@@ -12,7 +12,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from ..images.finding import printable
-from ..pages.heat_map import Heat, label, scales, tint
+from ..pages.heat_map import PARTS, Heat, bar_length, label, scales, tint
 from ..pages.html import (
     Line,
     embedded,
@@ -140,7 +140,7 @@ def _layer(number: int, heat: Heat, scale: float, area: tuple[float, float, floa
 
 
 def _sheet(number: int, word: Word, why: Evidence, is_unknown: bool) -> str:
-    parts = zip(_PARTS, astuple(why.contributions), strict=True)
+    parts = zip(PARTS, astuple(why.contributions), strict=True)
     rows = "".join(
         f'<tr><th scope="row">{name}</th><td>{_pole(nats)}</td>'
         f'<td class="number">{nats:+.2f}</td></tr>'
@@ -160,7 +160,6 @@ def _sheet(number: int, word: Word, why: Evidence, is_unknown: bool) -> str:
     )
 
 
-_PARTS = ("last word", "sentence", "image")
 _UNKNOWN = (
     "<p>The model does not know this word: figures and heat are those of any word that it does not "
     "know.</p>"
@@ -169,7 +168,7 @@ _UNKNOWN = (
 
 def _pole(nats: float) -> str:
     """A bar from the middle: to the right what spoke for a word, to the left what against it."""
-    width = 50 * min(abs(nats) / 8, 1)  # percent; full at 8 nats
+    width = 50 * bar_length(nats)  # percent
     side, look = ("left", "for") if nats > 0 else ("right", "against")
     return f'<div class="pole"><i class="{look}" style="{side}:50%;width:{width:.1f}%"></i></div>'
 
@@ -180,7 +179,7 @@ def _overview(explanation: Explanation) -> str:
         parts = [f"{nats:+.2f}" for nats in astuple(why.contributions)]
         figures = [f"{word.logprob:.2f}", f"{why.baseline:.2f}", *parts]
         lines.append(Line((label(word.text),), figures))
-    columns = (("", ("log P", "baseline")), ("added by the", _PARTS))
+    columns = (("", ("log P", "baseline")), ("added by the", PARTS))
     return section("All words", _NATS, figures_table(("word",), columns, (("", lines),)))
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..images.finding import printable
 from ..images.reading import read_image
-from ..pages.heat_map import COLD, WARM, label, overlay, scales
+from ..pages.heat_map import COLD, PARTS, WARM, bar_length, label, overlay, scales
 from ..results import Evidence, Explanation, Word
 
 _TILE = 240  # pixels a side that a tile's photo fits into
@@ -19,7 +19,6 @@ _PHOTO = 640  # pixels a side that the photo itself fits into
 _GAP = 20
 _COLUMNS = 4
 _LINE = 20  # pixels
-_BARS = ("last word", "sentence", "image")
 _PAGE, _TEXT, _DIM, _LINES = "#ffffff", "#1c1c1e", "#63636a", "#dedbd4"
 _CAPTION, _WORD, _SMALL = 24, 18, 13  # sizes of letters
 
@@ -70,7 +69,7 @@ _LEGEND = (
 def _tile(
     photo: Image.Image, explanation: Explanation, word: Word, evidence: Evidence, scale: float
 ) -> Image.Image:
-    tile = Image.new("RGB", (_TILE, photo.height + 3 * _LINE + len(_BARS) * _LINE), _PAGE)
+    tile = Image.new("RGB", (_TILE, photo.height + 3 * _LINE + len(PARTS) * _LINE), _PAGE)
     shown = overlay(photo, evidence.heat, scale, explanation.area) if evidence.heat else photo
     tile.paste(shown, ((_TILE - photo.width) // 2, 0))
     draw = ImageDraw.Draw(tile)
@@ -79,7 +78,7 @@ def _tile(
     probability = f"{math.exp(word.logprob):.0%}"
     draw.text((_TILE, y + 3), probability, _DIM, _font(_SMALL + 2), anchor="ra")
     y += 2 * _LINE - 6
-    for name, nats in zip(_BARS, astuple(evidence.contributions), strict=True):
+    for name, nats in zip(PARTS, astuple(evidence.contributions), strict=True):
         _bar(draw, y, name, nats)
         y += _LINE
     return tile
@@ -87,8 +86,8 @@ def _tile(
 
 def _bar(draw: ImageDraw.ImageDraw, y: int, name: str, nats: float) -> None:
     """A line with a bar to the right for what spoke for the word, to the left for against."""
-    middle, half = 128, 60  # pixels; the bar is full at 8 nats
-    length = round(half * min(abs(nats) / 8, 1))
+    middle, half = 128, 60  # pixels
+    length = round(half * bar_length(nats))
     draw.text((0, y), name, _DIM, _font(_SMALL))
     draw.line((middle, y, middle, y + 14), _LINES)
     if nats > 0:

@@ -72,8 +72,3 @@ class File:
         """What it is known again by."""
         offset = self.picture.offset if isinstance(self.picture, Member) else None
         return self.size, self.mtime_ns, self.ctime_ns, self.inode, offset
-
-    @property
-    def state(self) -> State:
-        """The same, with what became of it."""
-        return State(*self.marks, self.digest, self.fault and self.fault[0])

@@ -39,11 +39,6 @@ class Vectors:
             found[here] = self._shards[number][within[here]]
         return found
 
-    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """All rows, in order, as (first row, (n, M) fp16)."""
-        for number, shard in enumerate(self._shards):
-            yield number * self._shard_rows, shard
-
 
 class VectorStore:
     """The folder of the shards: opened for reading, or appended to by one writer at a time."""

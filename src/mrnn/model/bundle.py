@@ -112,7 +112,11 @@ class Bundle:
 
 
 def identity_of(bundle: Bundle, precision: int) -> str:
-    """SHA-256 of all that image terms and captions depend on: encoder, weights, words."""
+    """SHA-256 of what image terms and log P depend on: encoder, its precision, weights, words.
+
+    Of what captions are chosen by it covers the ratio and the distances; the prior, the counts of
+    captions and the consensus it does not.
+    """
     encoder = bundle.encoder
     names: list[Any] = [encoder.name, encoder.digest, encoder.preprocessing.to_json()]
     if precision != 32:

@@ -1,4 +1,4 @@
-"""What was fitted to searches among the pictures of a split, read from a bundle's config.json."""
+"""What was fitted to the pictures of a split, read from a bundle's config.json."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def read_fitted(
             raise ValueError(f"missing key {f'{section}.{name}'!r}")
         if not _is_possible(name, found[name], least.get(name)):
             raise ValueError(f"{f'{section}.{name}'!r} is {found[name]!r}, which cannot be")
-    return kind(**{**found, "galleries": tuple(found["galleries"])})
+    return kind(
+        **{name: tuple(value) if name == "galleries" else value for name, value in found.items()}
+    )
 
 
 def _is_possible(name: str, value: Any, least: float | None) -> bool:

@@ -34,6 +34,17 @@ def as_likely(logp: np.ndarray, state: State) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Rules:
+    """How sentences begin, how long they get, and how their words are chosen."""
+
+    prefix: Sequence[int] = ()  # the first words
+    max_length: int = MAX_LENGTH  # words, the prefix included
+    no_repeat: int = 0  # words in a row that no sentence says twice; 0 lets it
+    once: np.ndarray | None = None  # (V,) bool: words that no sentence says twice
+    weigh: Weigh = as_likely  # what words are chosen by
+
+
+@dataclass(frozen=True)
 class Generated:
     """A sentence by the indices of its words; END is the last if it is complete."""
 
@@ -48,30 +59,17 @@ class Generated:
         return sum(self.logprobs)
 
 
-def greedy(
-    step: Step,
-    state: State,
-    prefix: Sequence[int] = (),
-    max_length: int = MAX_LENGTH,
-    no_repeat: int = 0,
-    once: np.ndarray | None = None,
-    weigh: Weigh = as_likely,
-) -> list[Generated]:
+def greedy(step: Step, state: State, rules: Rules) -> list[Generated]:
     """The best word at each step, for all B sentences at once."""
-    limits = prefix, max_length, no_repeat, once, weigh
-    return _generate(step, state, lambda weights: weights.argmax(1), *limits)
+    return _generate(step, state, rules, lambda weights: weights.argmax(1))
 
 
 def sample(
     step: Step,
     state: State,
+    rules: Rules,
     generator: np.random.Generator,
     temperature: float = 1.0,
-    prefix: Sequence[int] = (),
-    max_length: int = MAX_LENGTH,
-    no_repeat: int = 0,
-    once: np.ndarray | None = None,
-    weigh: Weigh = as_likely,
 ) -> list[Generated]:
     """Each word drawn from P^(1/temperature), renormalised without the forbidden words."""
 
@@ -80,19 +78,11 @@ def sample(
         with np.errstate(over="ignore"):  # nearly cold: all but the most probable words
             return _drawn(below / temperature, generator)
 
-    return _generate(step, state, draw, prefix, max_length, no_repeat, once, weigh)
+    return _generate(step, state, rules, draw)
 
 
 def beam(
-    step: Step,
-    state: State,
-    width: int,
-    n_best: int = 1,
-    prefix: Sequence[int] = (),
-    max_length: int = MAX_LENGTH,
-    no_repeat: int = 0,
-    once: np.ndarray | None = None,
-    weigh: Weigh = as_likely,
+    step: Step, state: State, rules: Rules, width: int, n_best: int = 1
 ) -> list[list[Generated]]:
     """Beam search for the most probable sentences; `n_best` <= `width` for each, best first.
 
@@ -101,6 +91,7 @@ def beam(
     sentences where `weigh` allows no more. The search ends when what is unfinished is behind; with
     weights that can be above 0 that is a rule of thumb.
     """
+    prefix, max_length = rules.prefix, rules.max_length
     logp, state, given = _read(step, state, prefix)
     results: list[list[Generated]] = [[] for _ in logp]
     remaining = np.arange(len(logp))  # the sentence that each row is for
@@ -110,7 +101,7 @@ def beam(
     logp = logp.repeat(width, axis=0)
     state = tuple(part.repeat(width, axis=0) for part in state)
     for length in range(len(prefix), max_length + 1):
-        candidates, parents = live.extended(logp, state, no_repeat, once, weigh)
+        candidates, parents = live.extended(logp, state, rules)
         ends = candidates.words[:, :, -1] == END
         finished = finished.merged(candidates.where(ends & likely[: ends.shape[1]]))
         if length < max_length:
@@ -193,12 +184,7 @@ class _Hypotheses:
         return _Hypotheses(self.words[chosen], self.logprobs[chosen], self.scores[chosen])
 
     def extended(
-        self,
-        logp: np.ndarray,
-        state: State,
-        no_repeat: int,
-        once: np.ndarray | None,
-        weigh: Weigh,
+        self, logp: np.ndarray, state: State, rules: Rules
     ) -> tuple[_Hypotheses, np.ndarray]:
         """The 2K best continuations by (B * K, V) log P, and the place each came from, (B, 2K).
 
@@ -207,7 +193,7 @@ class _Hypotheses:
         rows, width = self.scores.shape
         vocabulary = logp.shape[1]
         said = self.words.reshape(rows * width, self.words.shape[2])
-        weights = weigh(_allowed(logp, said, no_repeat, once), state)
+        weights = rules.weigh(_allowed(logp, said, rules), state)
         totals = (self.scores.reshape(-1, 1) + weights).reshape(rows, width * vocabulary)
         flat = highest(totals, min(2 * width, totals.shape[1]))
         parents, words = np.divmod(flat, vocabulary)
@@ -257,16 +243,10 @@ class _Hypotheses:
 
 
 def _generate(
-    step: Step,
-    state: State,
-    choose: Callable[[np.ndarray], np.ndarray],
-    prefix: Sequence[int],
-    max_length: int,
-    no_repeat: int,
-    once: np.ndarray | None,
-    weigh: Weigh,
+    step: Step, state: State, rules: Rules, choose: Callable[[np.ndarray], np.ndarray]
 ) -> list[Generated]:
     """Follow one choice a sentence and step until every sentence has ended."""
+    prefix, max_length = rules.prefix, rules.max_length
     logp, state, given = _read(step, state, prefix)
     rows = np.arange(len(logp))
     words = [np.broadcast_to(np.array(prefix, dtype=np.int64), given.shape)]
@@ -274,7 +254,7 @@ def _generate(
     ended = np.zeros(len(logp), dtype=bool)
     for length in range(len(prefix), max_length + 1):
         said = np.concatenate(words, 1)
-        chosen = choose(weigh(_allowed(logp, said, no_repeat, once), state))
+        chosen = choose(rules.weigh(_allowed(logp, said, rules), state))
         words.append(chosen[:, None])
         logprobs.append(logp[rows, chosen][:, None])
         ended |= chosen == END
@@ -310,18 +290,17 @@ def _read(step: Step, state: State, prefix: Sequence[int]) -> tuple[np.ndarray, 
     return logp, state, np.stack(given, 1) if given else np.zeros((rows, 0), dtype=logp.dtype)
 
 
-def _allowed(
-    logp: np.ndarray, said: np.ndarray, no_repeat: int, once: np.ndarray | None
-) -> np.ndarray:
+def _allowed(logp: np.ndarray, said: np.ndarray, rules: Rules) -> np.ndarray:
     """Log P (N, V) without what is forbidden after the words said so far (N, T).
 
     Forbidden are signs, what would say `no_repeat` words in a row a second time, and a word of
-    `once` (V,) that was said.
+    `once` that was said.
     """
+    no_repeat = rules.no_repeat
     allowed = logp.copy()
     allowed[:, _FORBIDDEN] = -np.inf
-    if once is not None:
-        rows, places = np.nonzero(once[said])
+    if rules.once is not None:
+        rows, places = np.nonzero(rules.once[said])
         allowed[rows, said[rows, places]] = -np.inf
     if 0 < no_repeat <= said.shape[1]:
         runs = np.lib.stride_tricks.sliding_window_view(said, no_repeat, axis=1)

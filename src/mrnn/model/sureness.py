@@ -8,14 +8,15 @@ captions of dev pictures: is it in one of their references? So it means the same
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from .fitted import LARGEST, read_fitted
 from .logistic import fit_logistic, logistic
 
-_LARGEST = 1e6
+_LEAST = dict.fromkeys(("intercept", "logprob", "gain"), -LARGEST)
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,8 @@ class Sureness:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Sureness:
-        """From an object with exactly these keys; raises ValueError."""
-        names = {field.name for field in fields(cls)}
-        if set(found) != names:
-            raise ValueError(f"'sureness' needs the keys {', '.join(sorted(names))}")
-        for name, value in found.items():
-            if type(value) not in (int, float) or not abs(value) < _LARGEST:
-                raise ValueError(f"{'sureness.' + name!r} is {value!r}, which cannot be")
-        return cls(**found)
+        """From an object with exactly these keys, and values that can be; raises ValueError."""
+        return read_fitted(cls, "sureness", found, _LEAST)
 
     def to_json(self) -> dict[str, float]:
         """The JSON object that `from_json` reads."""

@@ -1,4 +1,4 @@
-"""The threshold t(N) that tells a match from the best of N wrong pictures; a bundle carries it."""
+"""The threshold t(N) of older bundles: it tells a match from the best of N wrong pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MatchThreshold:
     """t(N) = intercept + slope log N: the log-ratio of a match, log P(s | I) - log P(s), in nats.
 
     The best of N pictures reaches it for few of the sentences whose own picture is not among them.
-    `match.fit_match` makes it.
+    Nothing makes it any more: newer bundles have `chance.MatchChance`.
     """
 
     intercept: float  # nats

@@ -1,4 +1,4 @@
-"""Heat maps as colours over a photo: warm where it spoke for a word, blue where against it."""
+"""What spoke for a word, warm, and what against it, blue: as heat over a photo, and as bars."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Heat = Sequence[Sequence[float]]  # H rows of W numbers, nats
 
 WARM, COLD = (222, 60, 20), (30, 92, 214)  # RGB
+PARTS = ("last word", "sentence", "image")  # of `Contributions`, as they are shown
+_FULL = 8  # nats, of a bar
 _COLOUR = 0.25  # of the photo, so that heat is seen on red and blue things, too
 _OPACITY = 0.75  # of the strongest part
 _LEAST = 0.25  # a word's strongest part counts as at least this share of the sentence's
@@ -34,6 +36,11 @@ def scales(evidence: Sequence[Evidence]) -> list[float]:
     strongest = [float(np.abs(e.heat).max(initial=0)) for e in evidence]
     least = _LEAST * max(strongest, default=0)
     return [max(own, least) for own in strongest]
+
+
+def bar_length(nats: float) -> float:
+    """How long the bar of a part of log P is, from 0 to 1."""
+    return min(abs(nats) / _FULL, 1)
 
 
 def tint(heat: Heat, scale: float) -> Image.Image:

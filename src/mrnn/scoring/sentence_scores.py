@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..model.language_model import JointModel
-from ..results import Score, Word
+from ..results import Score
 from ..words.packing import Corpus
-from ..words.text import END, SIGNS, Vocabulary
+from ..words.text import Vocabulary
 from .pairs import Pairs
-from .word_scores import score_words, to_perplexity
+from .word_scores import score_words, sentence_words, to_perplexity
 
 
 def score_sentences(
@@ -43,16 +43,15 @@ def score_sentences(
     for sentence, scored, part, prior in zip(
         sentences, of_all, of_known, priors.tolist(), strict=True
     ):
-        logprobs = scored.logprobs.tolist()
-        words = zip([*vocabulary.tokenise(sentence), SIGNS[END]], logprobs, strict=True)
-        logprob = sum(logprobs)
+        words = sentence_words(vocabulary, sentence, scored)
+        logprob = sum(word.logprob for word in words)
         results.append(
             Score(
                 sentence,
                 logprob,
-                to_perplexity(logprob, len(logprobs)),
+                to_perplexity(logprob, len(words)),
                 sum(part.logprobs.tolist()) - prior,
-                tuple(Word(w, p, captions=vocabulary.captions_with(w)) for w, p in words),
+                words,
                 vocabulary.unknown(sentence),
             )
         )

@@ -130,7 +130,5 @@ class Trust:
         if self._bundle.sureness is None or (found := self.main_word(caption)) is None:
             return caption
         word, gain = found
-        if self._bundle.vocabulary.index(word.text) == UNKNOWN:  # what was measured says nothing
-            return caption
         sure = self._bundle.sureness.chance(word.logprob, gain)
         return replace(caption, main_word=word.text, sure=sure)

@@ -13,7 +13,9 @@ import numpy as np
 
 from ..model.arrays import highest, log_softmax, logsumexp
 from ..model.language_model import LanguageModel
+from ..results import Word
 from ..words.packing import Packed
+from ..words.text import END, SIGNS, Vocabulary
 from .pairs import Pairs
 
 _BATCH = 128  # sentences
@@ -40,6 +42,13 @@ def score_words(model: LanguageModel, pairs: Pairs, alternatives: int = 0) -> li
         for i, *scores in zip(chosen.tolist(), *cut, strict=True):
             results[i] = WordScores(*scores)
     return [result for result in results if result is not None]
+
+
+def sentence_words(vocabulary: Vocabulary, sentence: str, scored: WordScores) -> tuple[Word, ...]:
+    """The L words of a caller's sentence that was scored, END the last."""
+    texts = [*vocabulary.tokenise(sentence), SIGNS[END]]
+    words = zip(texts, scored.logprobs.tolist(), strict=True)
+    return tuple(Word(w, p, captions=vocabulary.captions_with(w)) for w, p in words)
 
 
 def perplexity(model: LanguageModel, pairs: Pairs) -> float:

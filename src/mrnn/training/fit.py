@@ -158,7 +158,8 @@ class Fit:
         """Learn from some sentences; returns whether a process was asked to stop."""
         started = time.perf_counter()
         config, workers = self._config, self._workers
-        mine = np.array_split(batch, workers.count)[workers.rank]  # pictures stay together
+        # In order: where a picture's sentences are neighbours, only a cut sets them apart.
+        mine = np.array_split(batch, workers.count)[workers.rank]
         share = 1.0 if len(mine) else 0.0  # with too few for all, some only lend a hand
         packed = self._phase.corpus.pack(mine if share else batch[:1])
         seed = (*self._phase.seed, update, workers.rank)
