@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from mrnn.commands.cli import app
 
 ROOT = Path(__file__).parents[1]
+WITH_SRC = {**os.environ, "PYTHONPATH": str(ROOT / "src")}  # for processes: what is tested here
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -36,7 +37,7 @@ def in_a_terminal(*arguments: object) -> tuple[str, str]:
     """Stdout, a pipe, and what a terminal at stderr showed of a command."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "mrnn", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "COLUMNS": "80"}
+    environment = {**WITH_SRC, "TERM": "xterm", "COLUMNS": "80"}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True
     ) as process:

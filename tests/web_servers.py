@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command_lines import WITH_SRC
 from conftest import TRAINING, WORDS, tiny_model
 from mrnn.images.reading import Preprocessing
 from mrnn.model.bundle import Bundle, EncoderIdentity, save_bundle
@@ -30,7 +31,7 @@ def serving(log: Path, *options: object) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "mrnn", "serve", "--port", "0", *map(str, options)]
     with (
         log.open("w") as output,
-        subprocess.Popen(command, stderr=output, stdout=output) as server,
+        subprocess.Popen(command, env=WITH_SRC, stderr=output, stdout=output) as server,
     ):
         try:
             yield server

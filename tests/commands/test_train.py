@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from command_lines import document, in_a_terminal, run
+from command_lines import WITH_SRC, document, in_a_terminal, run
 from mrnn.datasets import read_dataset
 from mrnn.model.bundle import load_bundle
 from onnx_models import tiny
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_what_was_trained_is_evaluated_and_known(flickr_layout, tmp_path):
@@ -63,9 +59,8 @@ def test_ctrl_c_in_training_exits_130_with_a_usable_model(flickr_layout, tmp_pat
         sys.executable, "-m", "mrnn", "train", str(flickr_layout), "-o", str(output),
         "--encoder", "none", "--epochs", "100000", "--patience", "100000", "--minimum-count", "1",
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=WITH_SRC, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         for line in process.stderr:
             if "epoch 2:" in line:

@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from command_lines import WITH_SRC
 from libraries import chances, seeing, threshold
 from mrnn.captioner import Captioner, load
 from mrnn.commands.samples import sample_photos
@@ -556,7 +557,8 @@ def test_clients_at_the_same_time_get_what_the_command_line_prints(tmp_path):
             small = image.convert("RGB").rotate(30 * i, fillcolor="white").resize((160, 120))
         small.save(tmp_path / f"{i:02}.jpg")
     command = [sys.executable, "-m", "mrnn", "caption", str(tmp_path), "--json"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, env=WITH_SRC, capture_output=True, text=True, check=True)
+    printed = done.stdout
     expected = [json.loads(line) for line in printed.splitlines()]
     for document in expected:
         document["image"] = Path(document["image"]).name
