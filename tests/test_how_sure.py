@@ -42,6 +42,7 @@ def test_sure_unsure_or_outside(sure, strangeness, certainty):
 
 def test_the_word_stands_before_the_figure():
     assert caption(0.92).in_words == "Sure: cup, 92%"
+    assert caption(0.9999).in_words == "Sure: cup, >99%"
     assert caption(0.42, captions=0).in_words == "Unsure: cup, 42%; known from text only"
     assert caption(0.42, 1.0).in_words == "Outside what I know: cup, 42%"
     assert caption(None).in_words == "Perplexity 2.72"

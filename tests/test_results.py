@@ -212,6 +212,11 @@ def test_an_explanation_in_a_notebook(captioner, photos):
     gone = shown(why)  # heat over plain grey
     assert "a.jpg: cannot be read" in gone
     assert gone.count("<img") == len(why.caption.words)
+    [first, *others] = why.evidence
+    none = replace(why, evidence=(replace(first, heat=((0.0,),)), *others))  # no heat over it
+    tile = re.search(r"data:image/jpeg;base64,([^'\"]+)", shown(none))[1]
+    colours = np.asarray(Image.open(io.BytesIO(base64.b64decode(tile))), dtype=np.int64)
+    assert np.ptp(colours, axis=2).max() <= 2
 
 
 def test_a_search_in_a_notebook(captioner, photos, tmp_path):

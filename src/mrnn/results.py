@@ -14,6 +14,7 @@ from .records import (
     caption_document,
     explanation_document,
     explanation_lines,
+    percent,
     ranking_document,
     ranking_lines,
     ranking_notes,
@@ -106,7 +107,8 @@ class Caption:
         """
         if self.sure is None or self.certainty is None:
             return f"Perplexity {self.perplexity:.2f}"
-        told = f"{self.certainty[0].upper()}{self.certainty[1:]}: {self.main_word}, {self.sure:.0%}"
+        word = f"{self.certainty[0].upper()}{self.certainty[1:]}: {self.main_word}"
+        told = f"{word}, {percent(self.sure)}"
         return f"{told}; known from text only" if self.is_from_text_only else told
 
     @property

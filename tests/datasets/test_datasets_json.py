@@ -33,7 +33,7 @@ def test_restval_is_more_training_data(split_file):
 def test_tokens_where_there_is_no_raw_text(split_file):
     path, document = split_file
     del document["images"][0]["sentences"][1]["raw"]
-    document["images"][1]["sentences"] = [{"tokens": ["犬", "が", "走る"]}]
+    document["images"][1]["sentences"] = [{"tokens": ["犬", "", "が", "走る"]}]
     put(path, json.dumps(document))
     first, second = read_dataset(path).examples[:2]
     assert first.sentences == ("A dog runs .", "the dog runs in the snow")

@@ -116,6 +116,15 @@ def test_repeated_lines_are_taken_once_and_only_undecodable_ones_are_named(sente
     ]
 
 
+def test_a_line_that_is_a_book_is_left_out_and_named(sentence_file):
+    path = sentence_file(b"A dog\n" + b"and on " * 501 + b"\n" + b"x" * 20_001 + b"\nThe cat\n")
+    sentences, problems = read_sentences(path)
+    assert sentences == ["A dog", "The cat"]
+    assert [str(problem) for problem in problems] == [
+        f"{path}:{line}: longer than 1,000 words; line skipped" for line in (2, 3)
+    ]
+
+
 def test_a_file_of_one_line_many_times_is_one_sentence(sentence_file):
     assert read_sentences(sentence_file(b"A dog runs .\n" * 50)) == (["A dog runs ."], [])
     assert read_sentences(sentence_file(b"A dog\na dog\nA dog\n")) == (["A dog", "a dog"], [])

@@ -291,6 +291,12 @@ def test_a_header_without_rows(data):
     assert refused(path) == "birds/a.csv: no picture has a caption that can be used"
 
 
+def test_several_files_without_a_usable_caption(data):
+    for name in ("train", "val"):
+        put(data / f"{name}.csv", "image,caption\n1.jpg,nan\n2.jpg,...\n")
+    assert refused(data) == "birds: no picture has a caption that can be used"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

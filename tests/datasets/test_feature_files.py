@@ -116,6 +116,29 @@ def test_two_pictures_cannot_have_one_feature(written):
     assert "row 0 fits this picture and others; name the folders, too" in str(errors[0])
 
 
+def test_nor_can_those_of_two_splits_that_are_asked_for_one_after_the_other(written):
+    file = FeatureFile.open(written(names=["1.jpg", "2.jpg", "3.jpg", "4.jpg"]))
+    file.lookup([Path("/d/train/1.jpg"), Path("/d/train/2.jpg")])
+    _, errors = file.lookup([Path("/d/dev/1.jpg"), Path("/d/dev/3.jpg")])
+    assert [e and e.code for e in errors] == ["no-feature", None]
+    assert "row 0 fits this picture and others; name the folders, too" in str(errors[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "expected"),
+    [
+        ("train/1.jpg", "/d/dev/1.jpg", "no-feature"),
+        ("a/Val/b/1.jpg", "/d/test/1.jpg", "no-feature"),
+        ("validation/1.jpg", "/d/val/1.jpg", A),
+        ("images/1.jpg", "/d/dev/1.jpg", A),
+        ("train/1.jpg", "/d/1.jpg", A),
+    ],
+)
+def test_a_name_of_another_split_is_another_picture(written, name, picture, expected):
+    path = written(names=[name, "2.jpg", "3.jpg", "4.jpg"])
+    assert rows_of(path, Path(picture), Path("/d/2.jpg")) == [expected, B]
+
+
 def test_a_picture_may_be_asked_for_twice(written):
     assert rows_of(written(), DATA / "a.jpg", DATA / "a.jpg") == [A, A]
 

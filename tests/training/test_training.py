@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import signal
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from mrnn.training.run_folder import RunFolder, training_folder
 from mrnn.training.run_records import read_records
 from mrnn.training.settings import settle
 from mrnn.training.training import Listeners, Plan, train
+from mrnn.words.text import tokenise
 
 FAST = {
     "epochs": 3, "batch": 4, "learning-rate": 1e-2, "minimum-count": 1,
@@ -493,6 +495,19 @@ def test_held_out_captions_are_no_text(flickr_layout, tmp_path):
     assert "A dog runs ." in read_dataset(flickr_layout).split("dev")[0].sentences
     trained = run(flickr_layout, tmp_path / "model", text=text)
     assert trained.bundle.training["text_sentences"] == 1
+
+
+def test_words_of_pictures_that_cannot_be_read_are_not_learned(flickr_layout, tmp_path):
+    captions = flickr_layout / "Flickr8k.token.txt"
+    captions.write_text(captions.read_text() + "0.jpg#2\tA quokka .\n")
+    bad, *others = read_dataset(flickr_layout).split("train")
+    bad.image.write_bytes(b"no picture")
+    trained = run(flickr_layout, tmp_path / "model", encoder="efficientnet-lite0")
+    said = Counter(w for e in others for s in e.sentences for w in set(tokenise(s)))
+    vocabulary = trained.bundle.vocabulary
+    counts = dict(zip(vocabulary.words, vocabulary.captions, strict=True))
+    assert {word: count for word, count in counts.items() if count} == said
+    assert "quokka" not in counts
 
 
 def test_a_picture_that_goes_meanwhile_ends_the_run_and_is_named(flickr_layout, tmp_path):

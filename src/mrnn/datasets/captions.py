@@ -8,7 +8,7 @@ from html.entities import html5
 
 from ..words.text import tokenise
 
-_MOST_WORDS, _MOST_CHARACTERS = 1_000, 20_000  # of a caption
+MOST_WORDS, MOST_CHARACTERS = 1_000, 20_000  # of a caption
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _TIMES = 3  # that entities may have been written as entities: &amp;amp;quot;
@@ -60,8 +60,8 @@ def fault(caption: str) -> str | None:
         return f"not UTF-8 (byte 0x{byte:02x})" if 0x80 <= byte <= 0xFF else "not Unicode"
     if "\0" in caption:
         return "the caption holds a NUL character"
-    if len(caption) > _MOST_CHARACTERS or len(words := tokenise(caption)) > _MOST_WORDS:
-        return f"the caption is longer than {_MOST_WORDS:,} words"
+    if len(caption) > MOST_CHARACTERS or len(words := tokenise(caption)) > MOST_WORDS:
+        return f"the caption is longer than {MOST_WORDS:,} words"
     if not words:
         return "the caption has no words"
     return None if " " in caption else _not_a_sentence(caption)

@@ -7,9 +7,8 @@ unique.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ..images.encoders import Encoder, features_only
 from ..images.features import FeatureRows, OnProgress
 from ..images.finding import Member, Picture, printable
 from . import read_lines
+from .examples import ALIASES, SPLITS
 
 _BLOCK = 1024  # rows that are looked through at a time
 _LARGEST = float(np.finfo(np.float16).max)  # bundles and caches hold fp16
@@ -32,6 +32,7 @@ class FeatureFile:
     names_path: Path
     matrix: np.ndarray  # (N, D) float16, 32 or 64, memory-mapped
     rows: Mapping[str, int]  # by name
+    _given: dict[int, set[Picture]] = field(default_factory=dict)  # which pictures got each row
 
     @staticmethod
     def open(path: Path, of: str = "picture") -> FeatureFile:
@@ -99,29 +100,33 @@ class FeatureFile:
         for ending in _endings(text):
             if ending in self.rows:
                 return self.rows[ending]
-        row = self._last_parts.get(ending)
-        if row is None:
+        names = self._last_parts.get(ending, [])
+        if not names:
             return self._error("no-feature", image, "its name is not there")
-        if row < 0:
+        if len(names) > 1:
             return self._error("no-feature", image, "its name is there in several folders")
-        return row
+        [name] = names
+        if (split := _split_of(name)) not in (None, _split_of(text) or split):
+            return self._error("no-feature", image, f"its name is there in the {split} split")
+        return self.rows[name]
 
     @cached_property
-    def _last_parts(self) -> dict[str, int]:
-        """Rows by the last part of their names; -1 where several end so."""
-        found: dict[str, int] = {}
-        for name, row in self.rows.items():
-            last = name.rpartition("/")[2]
-            found[last] = -1 if last in found else row
+    def _last_parts(self) -> dict[str, list[str]]:
+        """Names by their last part."""
+        found: dict[str, list[str]] = {}
+        for name in self.rows:
+            found.setdefault(name.rpartition("/")[2], []).append(name)
         return found
 
     def _refuse_shared(
         self, images: Sequence[Picture], rows: np.ndarray, errors: list[ImageError | None]
     ) -> None:
-        """Two different pictures with one row: nobody knows whose it is."""
-        pictures = Counter(row for _, row in set(zip(images, rows.tolist(), strict=True)))
+        """Two different pictures with one row, now or before: nobody knows whose it is."""
+        for image, row in zip(images, rows.tolist(), strict=True):
+            if row >= 0:
+                self._given.setdefault(row, set()).add(image)
         for i, row in enumerate(rows.tolist()):
-            if row >= 0 and pictures[row] > 1:
+            if row >= 0 and len(self._given[row]) > 1:
                 what = f"row {row} fits this picture and others; name the folders, too"
                 errors[i] = self._error("no-feature", images[i], what)
 
@@ -166,6 +171,13 @@ def _read_names(path: Path, of: str) -> dict[str, int]:
             )
         rows[name] = len(rows)
     return rows
+
+
+def _split_of(name: str) -> str | None:
+    """The split that the folders of a name tell, the last one that does."""
+    *folders, _ = name.lower().split("/")
+    told = (ALIASES.get(folder, folder) for folder in reversed(folders))
+    return next((split for split in told if split in SPLITS), None)
 
 
 def _endings(path: str) -> Iterator[str]:

@@ -64,7 +64,7 @@ class GatheredCaptions:
         files = np.searchsorted(begins, order, side="right") - 1  # (C,) in the order of pictures
         starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
         several = np.minimum.reduceat(files, starts) < np.maximum.reduceat(files, starts)
-        ends = np.append(starts[1:], len(order))
+        ends = np.append(starts, len(order))[1:]
         again: dict[int, tuple[int, int]] = {}
         for start, end in zip(starts[several].tolist(), ends[several].tolist(), strict=True):
             first: dict[str, int] = {}

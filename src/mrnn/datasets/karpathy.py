@@ -85,7 +85,7 @@ def _keep(value: dict[str, Any]) -> object:
     if isinstance(raw, str):
         return raw
     if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
-        return join(tokens)
+        return join([token for token in tokens if token])
     return None
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, TextIO
 from ..errors import DataError
 from ..images.finding import printable
 from ..words.text import tokenise
-from .captions import plain
+from .captions import MOST_CHARACTERS, MOST_WORDS, plain
 from .examples import Problem
 
 _LONGEST = 1 << 20  # characters of a line
@@ -71,8 +71,9 @@ def split_lines(text: str) -> list[str]:
 def read_sentences(path: Path) -> tuple[list[str], list[Problem]]:
     """Distinct sentences of a text file, one a line, in order.
 
-    Lines without words are left out, repeated ones taken once; a line that is not UTF-8 is a
-    Problem. Raises DataError when the file cannot be read or nothing is left.
+    Lines without words are left out, repeated ones taken once; a line that is not UTF-8, or longer
+    than a caption may be, is a Problem. Raises DataError when the file cannot be read or nothing is
+    left.
     """
     try:
         content = path.read_bytes()
@@ -90,7 +91,9 @@ def read_sentences(path: Path) -> tuple[list[str], list[Problem]]:
             byte = line[error.start]
             problems.append(Problem(place, f"not UTF-8 (byte 0x{byte:02x}); line skipped"))
             continue
-        if tokenise(sentence):
+        if len(sentence) > MOST_CHARACTERS or len(words := tokenise(sentence)) > MOST_WORDS:
+            problems.append(Problem(place, f"longer than {MOST_WORDS:,} words; line skipped"))
+        elif words:
             sentences[sentence] = None
     if not sentences:
         raise DataError(f"{printable(path)}: no sentence in the file; expected one a line, UTF-8")

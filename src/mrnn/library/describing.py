@@ -5,7 +5,8 @@
          -> a caption of that vector
 
 What comes out depends on the pictures alone, not on who else is in the batch: a process of its own
-and the workers of a cluster make the same library.
+and the workers of a cluster make the same library. (Image networks in floats may differ in the last
+digits of a vector.)
 
 Dimension key: n new pictures of a batch, M multimodal layer.
 """

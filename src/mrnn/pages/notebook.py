@@ -182,7 +182,8 @@ def _picture(kept: str, name: str, in_memory: bool, side: int) -> str:
 
 def _small(caption: Caption) -> Image.Image:
     """The picture under heat maps; plain grey where it is not at hand."""
-    photo = _kept(caption.thumbnail) if caption.thumbnail else Image.new("RGB", (TILE, TILE), 128)
+    grey = Image.new("RGB", (TILE, TILE), "grey")
+    photo = _kept(caption.thumbnail) if caption.thumbnail else grey
     if not caption.thumbnail and not caption.in_memory and caption.image:
         with suppress(ImageError):
             photo = reduced(Path(caption.image), TILE)

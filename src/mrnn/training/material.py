@@ -81,6 +81,8 @@ class Material:
             hasher.update(weights.tobytes())
         if self.words:
             hasher.update(self.words.vectors.tobytes())
+            of_words = sorted((word, tuple(own)) for word, own in self.words.prototypes.items())
+            hasher.update(repr((of_words, sorted(self.words.plurals))).encode())
         for pairs in (self.train, self.dev):
             for start in range(0, len(pairs.features), _HASHED):
                 rows = np.arange(start, min(start + _HASHED, len(pairs.features)))
@@ -101,24 +103,31 @@ def prepare(
 ) -> Material:
     """Read and encode everything; raises DataError when a split cannot be used.
 
-    The vocabulary is that of the training captions, of `start` where it is given, and with
-    `prototypes` that of the text. A sentence of `text` that is also a dev or test caption is left
-    out.
+    The vocabulary is that of the captions of training pictures that can be read, of `start` where
+    it is given, and with `prototypes` that of the text. A sentence of `text` that is also a dev or
+    test caption is left out.
     """
     train_split, dev_split = data.split("train"), data.split("dev")
     text = _without_held_out(text, data) if text else []
-    captions = [sentence for example in train_split for sentence in example.sentences]
-    known = start.vocabulary if start else None
-    vocabulary = Vocabulary.build(captions, config.minimum_count, known)
-    if len(vocabulary) == len(SIGNS):
-        raise DataError(
-            f"{data.name}: no word is said {config.minimum_count} times in the training captions; "
-            "more are needed, or a lower minimum count"
-        )
-    if prototypes:
-        vocabulary = _grown(vocabulary, captions, text, prototypes)
-    vocabulary = vocabulary.counted(captions)
+
+    def words_of(examples: Iterable[Example]) -> Vocabulary:
+        captions = [sentence for example in examples for sentence in example.sentences]
+        known = start.vocabulary if start else None
+        found = Vocabulary.build(captions, config.minimum_count, known)
+        if len(found) == len(SIGNS):
+            raise DataError(
+                f"{data.name}: no word is said {config.minimum_count} times in the training "
+                "captions; more are needed, or a lower minimum count"
+            )
+        if prototypes:
+            found = _grown(found, captions, text, prototypes)
+        return found.counted(captions)
+
+    vocabulary = words_of(train_split)  # what is wrong with it is told before features are made
     train, used, errors = read_pairs(train_split, vocabulary, images.source, on_features)
+    if errors:  # what was said of these pictures alone is not learned
+        vocabulary = words_of(used)
+        train, _, _ = read_pairs(used, vocabulary, images.source, on_features)
     dev, dev_used, dev_errors = read_pairs(dev_split, vocabulary, images.source, on_features)
     sizes = replace(sizes, vocabulary=len(vocabulary), feature=images.dimension)
     model = first(start.model if start else None, sizes, config.seed)
