@@ -17,10 +17,13 @@ class MrnnError(Exception):
 
 
 class ImageError(MrnnError):
-    """An image that cannot be read.
+    """An image that cannot be read, or of which nothing can be written where it was to go.
 
     `code` tells why: missing, unreadable, not-a-file, empty, not-an-image, too-large, damaged, or
-    unsupported, of which nobody can tell what it shows, or that nothing here reads.
+    unsupported, of which nobody can tell what it shows, or that nothing here reads. Of features
+    computed elsewhere: no-feature or bad-feature. Where something is written: xmp, a document that
+    is damaged or cannot hold the caption; described, by somebody else; sidecar or page, a file that
+    cannot be written, or must not be.
 
     >>> try:
     ...     captioner.caption("gone.jpg")

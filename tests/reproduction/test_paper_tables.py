@@ -65,8 +65,8 @@ def test_what_is_measured_of_a_ranker(tmp_path, monkeypatch):
     matches = found["matches"]
     assert [matches["image_to_text"][at] for at in (24, 99)] == pytest.approx([1 / 3, 4 / 3])
     assert [matches["text_to_image"][at] for at in (32, 99)] == pytest.approx([2 / 4, 1])
-    learned = made.learned(system)
-    assert (learned["weights"], learned["has_file"]) == (7, False)
+    costs = made.costs(system)
+    assert (costs["weights"], costs["has_file"]) == (7, False)
 
 
 def recalls(first: float) -> dict[str, float]:

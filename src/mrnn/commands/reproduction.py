@@ -206,7 +206,7 @@ def _result(reproduction: Reproduction, table: Table, row: Row, failed: set[Syst
         note(f"mrnn: {error}")
         failed.add(row.system)
         return Result(row, {}, {})
-    return Result(row, figures, reproduction.learned(row.system))
+    return Result(row, figures, reproduction.costs(row.system))
 
 
 def _stage(system: System) -> Stage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from array import array
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -173,7 +173,7 @@ class _Gathered:
             return self._new(entry, reason=found)
         inner = innermost(found, entry.folders)
         place = self._homes.setdefault(inner.home, len(self._homes)), inner.name
-        known = self._of_file(place)
+        known = self._of_file(place, entry)
         if known is None:
             return self._new(entry, found, place)
         if (found.is_exact and known.is_exact) or agree(entry.name, known.name):
@@ -187,10 +187,13 @@ class _Gathered:
             return self._new(entry, found, place)
         return self._new(entry, reason=_shared(entry.name, file, known.name))
 
-    def _of_file(self, place: tuple[int, str]) -> _Known | None:
+    def _of_file(self, place: tuple[int, str], entry: Entry) -> _Known | None:
         """The row of a file, if it has one."""
         home, name = place
-        for rows in self._rows.values():
+        # Pictures in a shard are sought in that shard alone: a set may have hundreds of them.
+        inside = product([entry.folders], (*SPLITS, None))
+        keys = self._rows if entry.span is None else inside
+        for rows in filter(None, map(self._rows.get, keys)):
             row = rows.get(name)
             if row is not None and self._home[row] == home and self._names[row] == name:
                 return _Known(row, name, True)

@@ -15,6 +15,7 @@ from .entries import (
     Format,
     Found,
     Listing,
+    home_of,
     identity,
     known_split,
     one_a_split,
@@ -24,12 +25,10 @@ from .entries import (
 )
 from .examples import Problem
 
-_FOLDER = "annotations"  # of the release, beside the pictures
-_INFO = "image_info"  # of the pictures of a test split, as everybody knows
-_TOKENIZED = "_tokenized"
-_OTHERS = ("instances_", "person_keypoints_", "stuff_", "panoptic_")  # in it
-
-
+# In the names of files beside the captions:
+OTHER_ANNOTATIONS = ("instances_", "person_keypoints_", "stuff_", "panoptic_")  # how these begin
+PICTURES_ALONE = "image_info"  # of a test split, as everybody knows
+IN_WORDS = "_tokenized"  # STAIR has each file again, its captions in words
 # Captions that their data set itself marks as none, as VizWiz does.
 _MARKS = ("is_rejected", "is_precanned")
 
@@ -50,16 +49,14 @@ class _Annotation(NamedTuple):
 def _find(listing: Listing, by_content: bool) -> list[Path]:
     if not by_content:
         return []
-    found = listing.ending(".json")
-    if _FOLDER in listing.folders:
-        found += Listing.of(listing.folder / _FOLDER).ending(".json")
-    captions = [path for path in found if not path.name.startswith(_OTHERS)]
-    texts = {path.name for path in captions}  # STAIR has each file again, its captions in words
-    captions = [p for p in captions if p.name.replace(_TOKENIZED, "") not in texts - {p.name}]
+    found = listing.ending(".json") + listing.of_annotations()
+    captions = [path for path in found if not path.name.startswith(OTHER_ANNOTATIONS)]
+    texts = {path.name for path in captions}
+    captions = [p for p in captions if p.name.replace(IN_WORDS, "") not in texts - {p.name}]
     right = [path for path in captions if is_coco(path)]
     # What is cut short, or has no captions (as test splits are released), is told.
     told = (p for p in captions if _is_captions(p) or is_list_of_pictures(p))
-    told = (path for path in told if _INFO not in path.name)
+    told = (path for path in told if PICTURES_ALONE not in path.name)
     return [*right, *(path for path in told if path not in right)] if right else []
 
 
@@ -84,8 +81,7 @@ def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
         what = "a list of pictures without annotations (captions); not read"
         yield Problem(printable(path), what, split_of_file(path))
     for path, split in one_a_split([path for path in files if path not in lists]):
-        home = path.parent.parent if path.parent.name == _FOLDER else path.parent
-        folders = picture_folders(home, images)
+        folders = picture_folders(home_of(path), images)
         document = parse(path, _keep)
         if not isinstance(document, dict):
             raise DataError(f'{printable(path)}: expected lists "images" and "annotations"')

@@ -31,7 +31,8 @@ CAPTION_NAMES = (
 SPLIT_NAMES = ("split", "set")
 # Those that mean other things as well: where they say the word of a split.
 MAYBE_SPLIT_NAMES = ("data_split", "subset", "partition", "phase", "fold", "dataset")
-_LONG = 19  # digits
+ANNOTATIONS = "annotations"  # a folder of COCO's release, beside the pictures
+TOO_LONG = 19  # digits, for the number of a picture
 _SHOWN = 200  # characters of a name in a message
 _LEADS_OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|.*(://|\0)|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
 _SPLITS = {
@@ -100,6 +101,12 @@ class Listing:
         """The folders in it that are named after splits."""
         return [Listing.of(self.folder / name) for name in self.folders if known_split(name)]
 
+    def of_annotations(self) -> list[Path]:
+        """The JSON files in its folder of annotations, if it has one."""
+        if ANNOTATIONS not in self.folders:
+            return []
+        return Listing.of(self.folder / ANNOTATIONS).ending(".json")
+
     def ending(self, *suffixes: str) -> list[Path]:
         """Files whose names end so, in lower or upper case."""
         names = zip(self.files, self._lowered, strict=True)
@@ -121,6 +128,11 @@ class Format:
     read: Callable[[Sequence[Path], Path | None], Iterator[Found]]  # the files, and --images
     # What it reads beside them, such as lists of splits.
     also: Callable[[Sequence[Path]], Sequence[Path]] = lambda files: ()
+
+
+def home_of(path: Path) -> Path:
+    """The folder of a file; of one in a folder of annotations, that which this lies in."""
+    return path.parent.parent if path.parent.name == ANNOTATIONS else path.parent
 
 
 def picture_folders(beside: Path, images: Path | None) -> tuple[Path, ...]:
@@ -214,7 +226,7 @@ def identity(value: object) -> int | str | None:
         value = int(value)
     if isinstance(value, str):
         digits = value.removesuffix(".0")
-        if digits.isascii() and digits.isdecimal() and len(digits) < _LONG:
+        if digits.isascii() and digits.isdecimal() and len(digits) < TOO_LONG:
             return int(digits)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ..images.finding import SUFFIXES
-from .entries import Entry, Listing, leads_outside
+from .entries import TOO_LONG, Entry, Listing, leads_outside
 from .locating import is_file
 
 # Label Studio's paths: what it was given as a file, and what it was told of on a disk.
@@ -17,7 +17,6 @@ _LOCAL = re.compile(r"/?data/local-files/\?d=(.+)", re.DOTALL)
 # A picture of Hugging Face's datasets in CSV.
 _WRITTEN_OUT = re.compile(r"\{'bytes': None, 'path': '([^']+)'\}")
 _COCO = re.compile(r"(?:COCO_\w+_)?(\d+)")  # the name of a picture of COCO, without suffix
-_LONG = 19  # digits
 
 
 class Names:
@@ -55,7 +54,7 @@ class Names:
             exact = (name if is_picture(name) else f"{name}.jpg" for name in names)
             if found := next(filter(self._has, exact), None):
                 return found
-        numbers = (name for name in names if name.isdecimal() and len(name) < _LONG)
+        numbers = (name for name in names if name.isdecimal() and len(name) < TOO_LONG)
         return next(filter(None, map(self._numbered, numbers)), names[0])
 
     def _has(self, name: str) -> bool:

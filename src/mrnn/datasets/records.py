@@ -27,6 +27,7 @@ from .entries import (
     Found,
     Listing,
     column_kind,
+    home_of,
     identity,
     in_folder,
     known_split,
@@ -39,7 +40,6 @@ from .examples import Problem
 from .karpathy import is_karpathy
 from .naming import Names, is_picture
 
-_FOLDER = "annotations"
 # What Hugging Face's datasets and img2dataset tell of their files.
 _ABOUT = ("state.json", "dataset_info.json", "dataset_dict.json", "_stats.json")
 _ID = "image_id"
@@ -89,8 +89,7 @@ class _Turn(NamedTuple):
 
 def _find(listing: Listing, by_content: bool) -> list[Path]:
     found = [path for path in listing.ending(".json") if not path.name.endswith(_ABOUT)]
-    if _FOLDER in listing.folders:
-        found += Listing.of(listing.folder / _FOLDER).ending(".json")
+    found += listing.of_annotations()
     if not by_content:
         return found
     others = [path for path in found if not is_coco(path) and not is_karpathy(path)]
@@ -106,8 +105,7 @@ def _has_rows(path: Path, ids_count: bool) -> bool:
 
 def _read(files: Sequence[Path], images: Path | None) -> Iterator[Found]:
     for path, split in _parts(files):
-        home = path.parent.parent if path.parent.name == _FOLDER else path.parent
-        names = Names(picture_folders(home, images))
+        names = Names(picture_folders(home_of(path), images))
         count = chats = 0
         others: dict[str, str] = {}
         for where, row in _rows(parse(path, _keep, with_repeated=_is_by_name(path))):

@@ -122,7 +122,7 @@ def _is_shard(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return any(
-                bool(sample.pictures and (sample.texts or sample.documents))
+                sample.is_whole()
                 for sample in islice(_samples(path, file, Counter()), _GLANCE)
                 if isinstance(sample, _Sample)
             )

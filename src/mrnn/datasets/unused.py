@@ -8,23 +8,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..images.finding import printable
-from .entries import Format, Listing, split_of_name
+from .coco import IN_WORDS, OTHER_ANNOTATIONS, PICTURES_ALONE
+from .entries import ANNOTATIONS, Format, Listing, split_of_name
 from .examples import Problem
+from .tables import METADATA
 
 _TEXTS = (".txt", ".lst", ".list", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".token")
 _TABLES = (".parquet", ".arrow", ".feather", ".xlsx", ".xls", ".ods")
 _ENDS = (*_TEXTS, *_TABLES)
 _BESIDE = (".txt", ".token", ".list")  # beside pictures these are of a picture each
 _WORDS = ("caption", "metadata", "sentence", "description")
-# Known to be something else: COCO's other annotations, lemmas, what img2dataset counts, and what
-# STAIR has in words beside the captions.
-_OTHERS = ("instances_", "person_keypoints_", "stuff_", "panoptic_")
-_PICTURES = "image_info"
-_OTHER_ENDS = (".lemma.token.txt", "_stats.json", "_tokenized.json")
+# Known to be something else, as COCO's other annotations are: lemmas, what img2dataset counts.
+_OTHER_ENDS = (".lemma.token.txt", "_stats.json", f"{IN_WORDS}.json")
 _LISTS = re.compile(r"(?<![a-z])(splits?|eval|train[-_ ]?val)(?![a-z])")
-_METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-_INSIDE = (*_METADATA, "captions.csv", "captions.tsv", "captions.json", "captions.jsonl")
-_FOLDERS = ("annotations", "splits", "split")  # beside those that are called after a split
+_INSIDE = (*METADATA, "captions.csv", "captions.tsv", "captions.json", "captions.jsonl")
+_FOLDERS = (ANNOTATIONS, "splits", "split")  # beside those that are called after a split
 
 
 def unused(listing: Listing, kind: Format, files: Sequence[Path]) -> Iterator[Problem]:
@@ -85,7 +83,9 @@ def _looks_like(file: str) -> str | None:
     name = file.lower()
     if not name.endswith(_ENDS):
         return None
-    if name.startswith(_OTHERS) or _PICTURES in name or name.endswith(_OTHER_ENDS):
+    if name.startswith(OTHER_ANNOTATIONS) or PICTURES_ALONE in name:
+        return None
+    if name.endswith(_OTHER_ENDS):
         return None
     if any(word in name for word in _WORDS):
         return "captions"

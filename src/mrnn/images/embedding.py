@@ -18,9 +18,9 @@ from typing import IO
 
 from ..errors import ImageError
 from .kinds import HEAD, kind_of
+from .xmp import LARGEST
 
 _PARTS = 100_000  # of a file, at most
-_LONGEST = 16 << 20  # bytes of an XMP document
 
 _JPEG_START = b"http://ns.adobe.com/xap/1.0/\0"
 _JPEG_MORE = b"http://ns.adobe.com/xmp/extension/\0"
@@ -223,7 +223,7 @@ def _png_text(body: bytes) -> bytes:
         return parts[2]
     reader = zlib.decompressobj()
     try:
-        text = reader.decompress(parts[2], _LONGEST)
+        text = reader.decompress(parts[2], LARGEST)
     except zlib.error:
         raise _BadLayoutError("its XMP is damaged") from None
     if not reader.eof:

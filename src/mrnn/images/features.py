@@ -53,14 +53,14 @@ class FeatureRows:
 
 
 def encode_images(
-    pictures: Iterable[Picture | InMemory | ImageError], encoder: Encoder, batch: int = BATCH
+    pictures: Iterable[Picture | InMemory | ImageError], encoder: Encoder
 ) -> Iterator[np.ndarray | ImageError]:
     """Yield the feature of each picture, (D,) float32, or the error that it met, in order.
 
     Threads decode the next batches while the encoder works on this one.
     """
-    items = read_ahead(pictures, partial(read_pixels, how=encoder.preprocessing), 2 * batch)
-    while part := list(islice(items, batch)):
+    items = read_ahead(pictures, partial(read_pixels, how=encoder.preprocessing), 2 * BATCH)
+    while part := list(islice(items, BATCH)):
         decoded = [item for item in part if isinstance(item, np.ndarray)]
         encoded = iter(encoder.encode(np.stack(decoded)) if decoded else ())
         for item in part:

@@ -10,15 +10,15 @@ import numpy as np
 
 from .kinds import Unsupported
 
-_START = 2  # bytes of the mark that it begins with
-_END, _SCAN, _INTERVAL = 0xD9, 0xDA, 0xDD
-_FRAMES = (0xC0, 0xC1, 0xC2)  # coded by Huffman: in one go, the same, progressive
+END, SCAN, PROGRESSIVE = 0xD9, 0xDA, 0xC2  # markers; the last is of the frame of such a picture
+_INTERVAL = 0xDD
+_FRAMES = (0xC0, 0xC1, PROGRESSIVE)  # coded by Huffman: in one go, the same, progressive
 _ARITHMETIC = (0xC9, 0xCA)
 _OTHER_FRAMES = frozenset({*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC, *_ARITHMETIC})
-_PROGRESSIVE = 0xC2
 # Within a scan these are zeros after a byte of ones, restarts, and bytes that fill.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_SEGMENTS = 10_000
+_START = 2  # bytes of the mark that a picture begins with
+_SEGMENTS = 10_000  # more are not looked at
 
 
 @dataclass(frozen=True)
@@ -50,51 +50,56 @@ class Scan:
         return not self.frame.is_progressive and len(self.components) == len(self.frame.components)
 
 
-def scans(content: bytes) -> Iterator[Scan]:
-    """The scans of a picture that is coded by Huffman; none of other ones, or what is no JPEG."""
-    at, interval = _START, 0
-    frame: Frame | None = None
+def segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment, whose body begins 4 bytes behind its start.
+
+    What a scan's header is followed by is skipped.
+    """
+    at = _START
     for _ in range(_SEGMENTS):
         found = _MARKER.search(content, at)
         if found is None:
             return
-        at = found.end()
+        start, at = found.span()
         marker = content[at - 1]
-        if marker == _END or marker in _OTHER_FRAMES or marker in _ARITHMETIC:
+        if marker != END:
+            at += int.from_bytes(content[at : at + 2], "big")
+        yield marker, start, at
+
+
+def scans(content: bytes) -> Iterator[Scan]:
+    """The scans of a picture that is coded by Huffman; none of other ones, or what is no JPEG."""
+    interval = 0
+    frame: Frame | None = None
+    for marker, start, end in segments(content):
+        if marker == END or marker in _OTHER_FRAMES or marker in _ARITHMETIC:
             return
-        size = int.from_bytes(content[at : at + 2], "big")
-        body = content[at + 2 : at + size]
-        at += size
+        body = content[start + 4 : end]
         if marker in _FRAMES:
             frame = _frame(marker, body)
         elif marker == _INTERVAL:
             interval = int.from_bytes(body[:2], "big")
-        elif marker == _SCAN:
+        elif marker == SCAN:
             if frame is None or len(body) < 4 or len(body) != 4 + 2 * body[0]:
                 return
-            scan = _scan(frame, body, content, at, interval)
+            scan = _scan(frame, body, content, end, interval)
             yield scan
-            if scan.end is None:
+            if scan.is_all:
                 return
-            at = scan.end
 
 
 def require_usual(content: bytes) -> None:
     """Raise Unsupported for a JPEG without loss, in layers, or of more than 8 bits a sample."""
-    at = _START
-    for _ in range(_SEGMENTS):
-        found = _MARKER.search(content, at)
-        if found is None or content[found.end() - 1] in (_END, _SCAN):
+    for marker, start, _ in segments(content):
+        if marker in (END, SCAN):
             return
-        marker, at = content[found.end() - 1], found.end()
-        bits = content[at + 2 : at + 3]
+        bits = content[start + 4 : start + 5]
         if marker in _OTHER_FRAMES or (marker in _FRAMES and bits in (b"\x0c", b"\x10")):
             deep = f" with {bits[0]} bits a sample" if bits > b"\x08" else ""
             raise Unsupported(
                 f"this kind of JPEG (process {marker - 0xC0} of ITU-T T.81{deep}) is not "
                 "supported; save it as an ordinary JPEG or PNG"
             )
-        at += int.from_bytes(content[at : at + 2], "big")
 
 
 def _frame(marker: int, body: bytes) -> Frame | None:
@@ -108,7 +113,7 @@ def _frame(marker: int, body: bytes) -> Frame | None:
     if len(samples) == 1:
         across = down = 8
     units = -(-width // across) * -(-height // down)
-    return Frame(marker == _PROGRESSIVE, tuple(body[6::3]), units)
+    return Frame(marker == PROGRESSIVE, tuple(body[6::3]), units)
 
 
 def _scan(frame: Frame, body: bytes, content: bytes, start: int, interval: int) -> Scan:
@@ -129,10 +134,10 @@ def _marks(content: bytes, start: int) -> tuple[int | None, np.ndarray]:
     following = values[1:]
     is_mark = values[:-1] == 0xFF
     is_mark &= following >= 0xD0
-    is_mark &= following <= _END
+    is_mark &= following <= END
     places = np.flatnonzero(is_mark)
     marks = following[places]
-    ends = np.flatnonzero(marks == _END)
+    ends = np.flatnonzero(marks == END)
     end = None if not len(ends) else start + int(places[ends[0]])
     if end is not None and content[end - 1] == 0xFF:  # bytes that fill
         end = start + len(content[start:end].rstrip(b"\xff"))

@@ -200,7 +200,7 @@ def _feature_and_positions(network: Network, run: Callable[[str], Run]) -> tuple
 
 
 def shared_out(run_on: Callable[[int], Run]) -> Run:
-    """Few pictures one after another, all threads at each; many with a thread for each.
+    """Few pictures four at a time, all threads at these; many in parts, with a thread for each.
 
     Threads that work on pictures of their own never wait for one another. `run_on` gives what runs
     on so many threads.

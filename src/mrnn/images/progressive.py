@@ -8,14 +8,9 @@ the others do, since their blocks make 2 x 2 pixels.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from .jpeg import END, PROGRESSIVE, SCAN, segments
 
-_START, _END = b"\xff\xd8", 0xD9
-_FRAME, _SCAN = 0xC2, 0xDA  # of a progressive JPEG
 _ONE = 6  # bytes in the header of a scan of one component, as all details have
-# Within a scan these are zeros after a byte of ones, restarts, and bytes that fill.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def without_details(content: bytes) -> bytes:
@@ -27,30 +22,20 @@ def without_details(content: bytes) -> bytes:
     begun: set[int] = set()  # those of them whose first details were met
     kept: list[bytes] = []
     at, is_left_out = 0, False  # what is not in `kept` yet begins here
-    for marker, start, body in _segments(content):
+    for marker, start, end in segments(content):
         if is_left_out:
             at, is_left_out = start, False
-        if marker == _END:
+        body = content[start + 4 : end]
+        if marker == END:
             return b"".join([*kept, content[at:]])
-        if marker == _FRAME:
+        if marker == PROGRESSIVE:
             full = _full(body)
-        elif marker == _SCAN and len(body) == _ONE and body[1] in full and body[3] > 0:
+        elif marker == SCAN and len(body) == _ONE and body[1] in full and body[3] > 0:
             if body[1] in begun:
                 kept.append(content[at:start])
                 is_left_out = True
             begun.add(body[1])  # without any, libjpeg would make the means smoother
     return content
-
-
-def _segments(content: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Marker, start and body of each segment; what a scan's header is followed by is skipped."""
-    at = len(_START)
-    while (found := _MARKER.search(content, at)) is not None:
-        start, at = found.span()
-        marker = content[at - 1]
-        size = 0 if marker == _END else int.from_bytes(content[at : at + 2], "big")
-        yield marker, start, content[at + 2 : at + size]
-        at += size
 
 
 def _full(frame: bytes) -> set[int]:

@@ -106,11 +106,6 @@ class Directory:
         return self.one(_PHOTOMETRIC, _GREY) == _WHITE_IS_ZERO
 
     @property
-    def is_unsigned(self) -> bool:
-        """Whether samples are integers from 0."""
-        return self.one(_FORMAT, _UNSIGNED) == _UNSIGNED
-
-    @property
     def most(self) -> float | None:
         """The largest sample that there can be, if it is said."""
         values = self.numbers.get(_SMAX) or self.numbers.get(_MOST)

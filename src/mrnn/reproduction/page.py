@@ -31,7 +31,7 @@ class Result:
 
     row: Row
     figures: Mapping[str, Any]  # as `Reproduction.generation` or `.retrieval` gives them
-    learned: Mapping[str, float]  # weights, seconds
+    costs: Mapping[str, float]  # weights, seconds
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def document(facts: Mapping[str, Any], tables: Mapping[Table, Sequence[Result]])
                     "sampled": result.row.sampled,
                     "published": _published(result.row),
                     "ours": result.figures or None,
-                    "weights": result.learned.get("weights"),
-                    "seconds": result.learned.get("seconds"),
+                    "weights": result.costs.get("weights"),
+                    "seconds": result.costs.get("seconds"),
                 }
                 for result in results
             ]
@@ -208,14 +208,14 @@ def _all_cells(table: Table, result: Result) -> list[str]:
 
 def _systems(tables: Mapping[Table, Sequence[Result]]) -> list[tuple[str, ...]]:
     """What each system cost: its title, and figures under the names of _COSTS."""
-    of_all = [result for results in tables.values() for result in results if result.learned]
+    of_all = [result for results in tables.values() for result in results if result.costs]
     every = {r.row.system: r for r in of_all if r.row.system}
     return [
         (
             system.title,
-            f"{result.learned['weights'] / 1e6:,.2f} M",
-            f"{4 * result.learned['weights'] / 1e6:,.1f} MB",
-            f"{result.learned['seconds']:,.0f} s",
+            f"{result.costs['weights'] / 1e6:,.2f} M",
+            f"{4 * result.costs['weights'] / 1e6:,.1f} MB",
+            f"{result.costs['seconds']:,.0f} s",
         )
         for system, result in every.items()
     ]

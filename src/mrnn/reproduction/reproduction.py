@@ -113,7 +113,7 @@ class Reproduction:
 
         def measure() -> dict[str, Any]:
             assert system.speaker is not None  # noqa: S101 - tables of generation have speakers
-            return self._spoken(self._learned(system, system.speaker, stage), stage)
+            return self._spoken(self._restored_or_learned(system, system.speaker, stage), stage)
 
         return self._kept(system, "generation", measure)
 
@@ -130,16 +130,16 @@ class Reproduction:
             for system in systems
         )
 
-    def learned(self, system: System) -> dict[str, float]:
+    def costs(self, system: System) -> dict[str, float]:
         """How many numbers a system learned, and the seconds that took."""
-        return _learned(self._of(system))
+        return _read_costs(self._of(system))
 
     def ranker(self, system: System, stage: Stage) -> Any:
         """A system that finds, learned now unless it is there."""
         assert system.ranker is not None  # noqa: S101 - whoever asks for it knows that it has one
-        return self._learned(system, system.ranker, stage)
+        return self._restored_or_learned(system, system.ranker, stage)
 
-    def _learned(
+    def _restored_or_learned(
         self, system: System, learn: Callable[[Ground, Path, Stage], Role], stage: Stage
     ) -> Role:
         """Learned now, unless the weights and what learning took are there."""
@@ -219,7 +219,7 @@ def _of(folder: Path, system: System) -> Path:
     return folder / "systems" / system.name
 
 
-def _learned(folder: Path) -> dict[str, Any]:
+def _read_costs(folder: Path) -> dict[str, Any]:
     return _read(folder / _LEARNED, _LEARNED_KEYS)
 
 
@@ -227,7 +227,7 @@ def _is_learned(folder: Path) -> bool:
     """Whether a system need not learn: what learns within seconds keeps no file of weights."""
     if not (folder / _LEARNED).exists():
         return False
-    return (folder / _WEIGHTS).exists() or not _learned(folder)["has_file"]
+    return (folder / _WEIGHTS).exists() or not _read_costs(folder)["has_file"]
 
 
 def _identity(ground: Ground, measured: Measured) -> dict[str, Any]:
