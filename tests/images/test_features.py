@@ -109,6 +109,26 @@ def test_encode_images_of_nothing_and_of_errors_only(tmp_path):
     assert isinstance(error, ImageError)
 
 
+def test_a_picture_that_a_network_gives_no_numbers_for_is_named(paths, cache):
+    sound = fake()
+
+    def encode(pixels):
+        found = sound.encode(pixels)
+        for row, wrong in zip(found[1:], (np.nan, np.inf, -7e4), strict=False):
+            row[0] = wrong
+        return found
+
+    encoder = replace(sound, encode=encode)
+    results = list(encode_images(paths[:5], encoder))
+    assert [getattr(r, "code", None) for r in results] == [None, *["bad-feature"] * 3, None]
+    assert str(results[1]) == (
+        f"{paths[1]}: the image network gives NaN for it, or numbers beyond fp16"
+    )
+    rows, errors = cached_features(paths[:5], encoder, cache, lambda done, total: None)
+    assert [e and e.code for e in errors] == [None, *["bad-feature"] * 3, None]
+    assert np.isfinite(rows[np.arange(2)]).all()
+
+
 def test_encode_images_reads_a_stream_as_it_is_used(paths):
     taken = []
 

@@ -265,6 +265,34 @@ def test_dates_are_filled_in_by_the_next_index(library, photos, monkeypatch, bef
     assert "dates" not in stages
 
 
+def test_what_the_network_gives_no_numbers_for_is_a_fault(sight, photos, tmp_path):
+    dark = photos / "a/dark.png"
+    Image.new("RGB", (20, 20)).save(dark)
+
+    def encode(pixels):
+        found = sight.encoder.encode(pixels)
+        found[pixels.max(axis=(1, 2, 3)) == pixels.min(axis=(1, 2, 3))] = np.nan
+        return found
+
+    nan = Captioner(sight.bundle, replace(sight.encoder, encode=encode))
+    with Library.open(tmp_path / "library", nan) as library:
+        [(place, error)] = [e for e in library.add([photos]).errors if e[1].code == "bad-feature"]
+        assert place == dark
+        told = "the image network gives NaN for it, or numbers beyond fp16"
+        assert str(error) == f"{dark}: {told}"
+        found = library.search(SENTENCE, 100).found
+        assert len(found) == 6
+        dark.unlink()
+        with Library.open(tmp_path / "other", sight) as other:
+            other.add([photos])
+            assert [f.digest for f in found] == [
+                f.digest for f in other.search(SENTENCE, 100).found
+            ]
+    Image.new("RGB", (20, 20)).save(dark)
+    with Library.open(tmp_path / "alone", nan) as library:
+        assert library.add([dark]).read == 0
+
+
 def test_a_filter_is_as_if_the_library_lacked_the_rest(library, photos, tmp_path, sight):
     library.add([photos])
     rest = Filter(folder="b")

@@ -16,13 +16,12 @@ import numpy as np
 
 from ..errors import DataError, ImageError
 from ..images.encoders import Encoder, features_only
-from ..images.features import FeatureRows, OnProgress
+from ..images.features import FeatureRows, OnProgress, are_sound
 from ..images.finding import Member, Picture, printable
 from . import read_lines
 from .examples import ALIASES, SPLITS
 
 _BLOCK = 1024  # rows that are looked through at a time
-_LARGEST = float(np.finfo(np.float16).max)  # bundles and caches hold fp16
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class FeatureFile:
         self._refuse_shared(images, rows, errors)
         for start in range(0, len(rows), _BLOCK):
             block = [i for i in range(start, min(start + _BLOCK, len(rows))) if errors[i] is None]
-            for i in np.array(block, dtype=np.int64)[~_are_sound(self.matrix[rows[block]])]:
+            for i in np.array(block, dtype=np.int64)[~are_sound(self.matrix[rows[block]])]:
                 errors[i] = self._error(
                     "bad-feature", images[i], f"row {rows[i]} holds NaN or numbers beyond fp16"
                 )
@@ -186,9 +185,3 @@ def _endings(path: str) -> Iterator[str]:
     while slash:
         yield path
         _, slash, path = path.partition("/")
-
-
-def _are_sound(features: np.ndarray) -> np.ndarray:
-    """(n, D) -> (n,): whether all numbers are finite, in fp16 too."""
-    with np.errstate(invalid="ignore"):
-        return (np.abs(features) <= _LARGEST).all(axis=1)

@@ -31,6 +31,7 @@ from .reading import Preprocessing, open_picture, preprocess, read_image
 
 BATCH = 16  # images an encoder call
 _DIGEST = 32  # bytes
+_LARGEST = float(np.finfo(np.float16).max)  # bundles and caches hold fp16
 
 OnProgress = Callable[[int, int], None]  # images done, images in all
 T = TypeVar("T")
@@ -57,14 +58,27 @@ def encode_images(
 ) -> Iterator[np.ndarray | ImageError]:
     """Yield the feature of each picture, (D,) float32, or the error that it met, in order.
 
-    Threads decode the next batches while the encoder works on this one.
+    Threads decode the next batches while the encoder works on this one. A network of one's own may
+    give numbers for a picture that nothing can be learned from: bad-feature.
     """
-    items = read_ahead(pictures, partial(read_pixels, how=encoder.preprocessing), 2 * BATCH)
+    items = read_ahead(pictures, partial(_named_pixels, how=encoder.preprocessing), 2 * BATCH)
     while part := list(islice(items, BATCH)):
-        decoded = [item for item in part if isinstance(item, np.ndarray)]
-        encoded = iter(encoder.encode(np.stack(decoded)) if decoded else ())
-        for item in part:
-            yield item if isinstance(item, ImageError) else next(encoded)
+        decoded = [item for _, item in part if isinstance(item, np.ndarray)]
+        features = encoder.encode(np.stack(decoded)) if decoded else np.zeros((0, 1), np.float32)
+        encoded = zip(features, are_sound(features), strict=True)
+        for name, item in part:
+            if isinstance(item, ImageError):
+                yield item
+                continue
+            feature, is_sound = next(encoded)
+            what = f"{name}: the image network gives NaN for it, or numbers beyond fp16"
+            yield feature if is_sound else ImageError("bad-feature", what)
+
+
+def are_sound(features: np.ndarray) -> np.ndarray:
+    """Whether all numbers are finite, in fp16 too: (n, D) -> (n,)."""
+    with np.errstate(invalid="ignore"):
+        return (np.abs(features) <= _LARGEST).all(axis=1)
 
 
 def read_ahead(items: Iterable[T], read: Callable[[T], R], ahead: int) -> Iterator[R]:
@@ -218,6 +232,14 @@ def _error_of(path: Picture, tried: Picture | None, error: ImageError | None) ->
     if error is None or tried is None or tried == path:
         return error
     return ImageError(error.code, str(error).replace(printable(tried), printable(path), 1))
+
+
+def _named_pixels(
+    picture: Picture | InMemory | ImageError, how: Preprocessing
+) -> tuple[str, np.ndarray | ImageError]:
+    """What `read_pixels` gives, and the name of the picture for messages."""
+    named = picture.name if isinstance(picture, InMemory) else picture
+    return "" if isinstance(named, ImageError) else printable(named), read_pixels(picture, how)
 
 
 def read_pixels(

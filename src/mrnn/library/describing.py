@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -25,7 +25,7 @@ import numpy as np
 
 from ..captioner import Captioner
 from ..errors import ImageError
-from ..images.features import BATCH, read_ahead
+from ..images.features import BATCH, are_sound, read_ahead
 from ..images.finding import printable
 from ..images.reading import Preprocessing, date_of, decode_image, open_picture, preprocess
 from .contents import Content, File
@@ -55,8 +55,7 @@ def describe(
     read = partial(_read, how=captioner.encoder.preprocessing, is_known=is_known)
     items = read_ahead(files, read, 2 * BATCH)
     while part := list(islice(items, BATCH)):
-        pixels = [item.pixels for item in part if item.pixels is not None]
-        vectors = _vectors(captioner, pixels)
+        part, vectors = _with_vectors(captioner, part)
         captions = iter(caption_vectors(captioner, vectors) if with_captions else ())
         contents = [
             item.content
@@ -120,9 +119,22 @@ def _fault(file: File, error: ImageError | OSError) -> tuple[str, str]:
     return error.code, str(error).removeprefix(f"{printable(file.picture)}: ")
 
 
-def _vectors(captioner: Captioner, pixels: list[np.ndarray]) -> np.ndarray:
-    """The image terms (n, M) fp16 of preprocessed pictures (3, S, S)."""
+def _with_vectors(captioner: Captioner, part: Sequence[_Read]) -> tuple[list[_Read], np.ndarray]:
+    """A batch, and the image terms (n, M) fp16 of those that have pixels.
+
+    Where the network gives no numbers that can be kept, a fault takes the place of the pixels.
+    """
+    pixels = [item.pixels for item in part if item.pixels is not None]
     if not pixels:
-        return np.zeros((0, captioner.model.config.multimodal), dtype=np.float16)
-    terms = captioner.terms_of_features(captioner.encoder.encode(np.stack(pixels)))
-    return terms.astype(np.float16)
+        return list(part), np.zeros((0, captioner.model.config.multimodal), dtype=np.float16)
+    features = captioner.encoder.encode(np.stack(pixels))
+    sound = are_sound(features)
+    told = iter(sound)
+    fault = "bad-feature", "the image network gives NaN for it, or numbers beyond fp16"
+    kept = [
+        item
+        if item.pixels is None or item.content is None or next(told)
+        else _Read(item.file, Content(item.content.digest, fault=fault))
+        for item in part
+    ]
+    return kept, captioner.terms_of_features(features[sound]).astype(np.float16)
