@@ -86,7 +86,7 @@ def test_features_are_computed_where_learning_is(flickr_layout, monkeypatch):
     monkeypatch.setattr(image_network, "in_torch", lambda e, device: devices.append(device) or e)
     for name in ("cpu", "meta"):  # a device that every machine has stands for a GPU
         side = image_side(settle({}), None, None, None, data, torch.device(name))
-        assert side.file is not None
+        assert side.encoder.file is not None
     assert devices == [torch.device("meta")]
 
 

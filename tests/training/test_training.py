@@ -19,11 +19,10 @@ from mrnn.captioner import load
 from mrnn.datasets import read_dataset
 from mrnn.errors import BundleError, DataError, UsageError
 from mrnn.evaluation.reading import encoded_by, read_pairs
-from mrnn.images.encoders import FEATURES, Encoder, open_encoder
+from mrnn.images.encoders import Encoder, features_only, open_encoder
 from mrnn.images.features import default_cache
 from mrnn.images.networks import network, read_weights
-from mrnn.images.reading import Preprocessing
-from mrnn.model.bundle import EncoderIdentity, load_bundle
+from mrnn.model.bundle import load_bundle
 from mrnn.model.consensus import Consensus, gathered
 from mrnn.scoring.likelihoods import image_terms
 from mrnn.scoring.word_scores import perplexity
@@ -52,9 +51,7 @@ def quiet(*_: object) -> None:
 
 
 def image_side(encoder: Encoder) -> ImageSide:
-    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
-    source = encoded_by(encoder, default_cache())
-    return ImageSide(source, identity, encoder.dimension, encoder.file)
+    return ImageSide(encoded_by(encoder, default_cache()), encoder)
 
 
 def run(data, output, on_progress=quiet, on_epoch=quiet, encoder="none", flags=FAST, **options):
@@ -187,7 +184,7 @@ def seen_as_numbers() -> ImageSide:
         rows = [np.random.default_rng(int(image.stem)).standard_normal(5) for image in images]
         return np.array(rows, dtype=np.float16), [None] * len(rows)
 
-    return ImageSide(source, EncoderIdentity(FEATURES, "", Preprocessing(size=1)), 5)
+    return ImageSide(source, features_only(5))
 
 
 def run_seeing(data, output, listeners=NOBODY, **options):

@@ -60,7 +60,7 @@ def as_they_are(
         settings = settings.with_values(sizes | encoder, "--from")
     if features:
         settings = settings.with_values({"encoder": FEATURES}, "--features")
-    return settings.with_values({"precision": side.precision}, "as the image network is")
+    return settings.with_values({"precision": side.encoder.precision}, "as the image network is")
 
 
 def require_same_settings(run: RunFolder, settings: Settings, output: Path) -> None:
@@ -91,7 +91,6 @@ def image_side(
     from ..evaluation.reading import encoded_by
     from ..images.encoders import FEATURES, open_encoder
     from ..images.features import default_cache
-    from ..model.bundle import EncoderIdentity
     from ..training.image_network import placed
     from ..training.material import ImageSide
 
@@ -114,13 +113,13 @@ def image_side(
         if encoder.remark and leads():
             note(f"{printable(name.value)}: {encoder.remark}")
         source = encoded_by(placed(encoder, device), default_cache())
-    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
-    if beginning and (identity, encoder.dimension) != (
+    side = ImageSide(source, encoder)
+    if beginning and (side.identity, encoder.dimension) != (
         beginning.bundle.encoder,
         beginning.encoder.dimension,
     ):
         raise UsageError("--features of another kind than those that --from was trained on")
-    return ImageSide(source, identity, encoder.dimension, encoder.file, encoder.precision)
+    return side
 
 
 def _in_precision(settings: Settings, encoder: Encoder, data: DataSet) -> Encoder:
@@ -151,7 +150,7 @@ def trainable_network(
 
     if not config.train_encoder:
         return None
-    network = open_trainable(images.identity.name, images.file, device)
+    network = open_trainable(images.encoder.name, images.encoder.file, device)
     network.parameters(config.encoder_blocks)  # says now whether there are so many
     return network
 
@@ -162,7 +161,7 @@ def prototypes_of(config: TrainConfig, images: ImageSide) -> Prototypes | None:
 
     if not config.prototypes:
         return None
-    return open_prototypes(config.prototypes, images.identity.name, images.dimension)
+    return open_prototypes(config.prototypes, images.encoder.name, images.encoder.dimension)
 
 
 def sentences_of(texts: Sequence[Path]) -> list[str]:

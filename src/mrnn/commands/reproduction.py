@@ -171,23 +171,20 @@ def _prepared(
     from ..config import ModelConfig
     from ..evaluation.reading import encoded_by, read_pairs
     from ..images.features import default_cache
-    from ..model.bundle import EncoderIdentity
     from ..reproduction.reproduction import Measured
     from ..reproduction.systems import Ground, without_weights
     from ..training.material import ImageSide, prepare
 
     sentences = sum(len(example.sentences) for example in dataset.split("train"))
     config = settle({"encoder": encoder.name, "seed": seed}, None, sentences).train_config()
-    identity = EncoderIdentity(encoder.name, encoder.digest, encoder.preprocessing)
-    source = encoded_by(encoder, default_cache())
-    side = ImageSide(source, identity, encoder.dimension, encoder.file)
+    side = ImageSide(encoded_by(encoder, default_cache()), encoder)
     examples = dataset.split(split)
     with progress("features") as on_features:
         material = prepare(
             dataset, side, ModelConfig(), config, (), None, without_weights, on_features
         )
         vocabulary = material.bundle.vocabulary
-        pairs, readable, errors = read_pairs(examples, vocabulary, source, on_features)
+        pairs, readable, errors = read_pairs(examples, vocabulary, side.source, on_features)
     ground = Ground(material, config, ModelConfig(), device, memory)
     errors = list({str(error): error for error in (*material.errors, *errors)}.values())
     return ground, Measured(dataset.name, split, readable, pairs), errors

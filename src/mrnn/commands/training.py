@@ -378,9 +378,9 @@ def _announce(plan: Plan) -> None:
         note(hint)
     for line in plan.settings.lines():
         note(line)
-    if images.dimension:
+    if dimension := images.encoder.dimension:
         used = len(data.split("train")) + len(data.split("dev"))
-        megabytes = 2 * used * images.dimension / 1e6
+        megabytes = 2 * used * dimension / 1e6
         note(f"{used:,} images; their features take {megabytes:,.0f} MB")
 
 

@@ -13,8 +13,8 @@ from ..config import ModelConfig, TrainConfig
 from ..datasets import DataSet, Example
 from ..errors import DataError, ImageError
 from ..evaluation.reading import FeatureSource, read_pairs
+from ..images.encoders import Encoder
 from ..images.features import OnProgress
-from ..images.networks import EncoderFile
 from ..model.bundle import Bundle, EncoderIdentity
 from ..model.mrnn import MRNN
 from ..scoring.pairs import Pairs
@@ -35,13 +35,15 @@ _HASHED = 1024  # images at once
 
 @dataclass(frozen=True)
 class ImageSide:
-    """Where the features of pictures come from, and what a bundle remembers of it."""
+    """Where the features of pictures come from, and what encoder they are of."""
 
     source: FeatureSource
-    identity: EncoderIdentity
-    dimension: int  # D
-    file: EncoderFile | None = None  # all of the encoder; none where there is no network
-    precision: int = 32  # bits of the encoder's numbers, or 8
+    encoder: Encoder
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        """What a bundle remembers of the encoder."""
+        return EncoderIdentity(self.encoder.name, self.encoder.digest, self.encoder.preprocessing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,7 @@ def prepare(
         vocabulary = words_of(used)
         train, _, _ = read_pairs(used, vocabulary, images.source, on_features)
     dev, dev_used, dev_errors = read_pairs(dev_split, vocabulary, images.source, on_features)
-    sizes = replace(sizes, vocabulary=len(vocabulary), feature=images.dimension)
+    sizes = replace(sizes, vocabulary=len(vocabulary), feature=images.encoder.dimension)
     model = first(start.model if start else None, sizes, config.seed)
     drawn = np.random.default_rng(config.seed).permutation(len(used))[:PRIOR_IMAGES]
     prior_rows = np.sort(drawn)
@@ -148,7 +150,7 @@ def prepare(
             "text_sentences": len(text),
             "config": asdict(config),
         },
-        encoder_file=images.file,
+        encoder_file=images.encoder.file,
     )
     words = _wordstock(vocabulary, prototypes) if prototypes else None
     return Material(

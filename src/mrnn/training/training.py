@@ -281,7 +281,7 @@ class _Run:
 
     def _blend(self, learned: EncoderFile | None) -> None:
         """Keep an image network that has learned, drawn back to where it began, in the folder."""
-        began, name = self._plan.images.file, self._plan.images.identity.name
+        began, name = self._plan.images.encoder.file, self._plan.images.encoder.name
         if name in PACKAGES:
             began = packaged(network(name))
         if began is None or learned is None or began.content == learned.content:
