@@ -10,58 +10,25 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from web_browser import Browser, beyond, focused, heat, point_at, said
+from web_browser import (
+    address,
+    ask,
+    closed,
+    focused,
+    heat,
+    loaded,
+    opened,
+    point_at,
+    press,
+    said,
+    shown,
+    tiles,
+)
 from web_scripts import COUNT, GIVE, KEPT, MANY, PAGES, changing, refusing
 from web_servers import KEY
 
 # Its fixtures are those of the tests here.
 pytest_plugins = ["web_fixtures"]
-
-
-@pytest.fixture
-def grid(page):
-    """The page at its Photos view, with all four photos."""
-    page.go("#photos")
-    tiles(page, 4)
-    return page
-
-
-def tiles(page: Browser, number: int) -> None:
-    page.until(lambda: len(page.all(".tile")) == number, f"{number} pictures")
-
-
-def ask(page: Browser, sentence: str) -> None:
-    page.one("#query-text").clear()
-    page.one("#query-text").send_keys(sentence + Keys.ENTER)
-    page.until_text("#found-note", f"“{sentence}”")
-
-
-def shown(page: Browser) -> list[str]:
-    """The names of the pictures in the grid."""
-    script = "return [...document.querySelectorAll('.pick input')].map((one) => one.ariaLabel)"
-    return [label.removeprefix("Select ") for label in page.run(script)]
-
-
-def loaded(page: Browser) -> None:
-    script = "return [...document.querySelectorAll('.open img')].every((i) => i.naturalWidth)"
-    page.until(lambda: page.run(script), "the pictures")
-
-
-def opened(page: Browser, name: str) -> None:
-    """Wait for a picture in the full view."""
-    page.until(lambda: page.texts("dialog[open] #viewer-name") == [name], f"{name} in full")
-
-
-def closed(page: Browser) -> None:
-    page.until(lambda: not page.all("dialog[open]"), "the full view to close")
-
-
-def press(page: Browser, *keys: str) -> None:
-    ActionChains(page.driver).send_keys(*keys).perform()
-
-
-def address(page: Browser) -> str:
-    return page.run("return decodeURIComponent(location.hash)").replace("+", " ")
 
 
 # Without a query
@@ -396,63 +363,6 @@ def test_unknown_words_are_left_out_and_find_nothing_alone(grid):
     assert not grid.all(".tile")
 
 
-# The full view
-
-
-def test_the_full_view_by_keys(grid, photos):
-    names = shown(grid)
-    grid.seen(".open")[0].send_keys(Keys.ENTER)
-    opened(grid, names[0])
-    assert grid.text("#viewer-place") == "1 of 4"
-    press(grid, Keys.ARROW_LEFT)  # there is none before
-    press(grid, Keys.ARROW_RIGHT)
-    opened(grid, names[1])
-    press(grid, "x")
-    assert grid.one("#viewer-pick").is_selected()
-    press(grid, "i")
-    facts = grid.text(".facts")
-    assert "Taken" in facts
-    assert "2024/Rome" in facts
-    assert grid.text(".facts-caption").endswith("(the model’s guess)")
-    grid.one("dialog .word").click()
-    press(grid, Keys.ARROW_RIGHT)  # goes to the next word, not to the next photo
-    assert grid.texts("#viewer-name") == [names[1]]
-    press(grid, Keys.ESCAPE, Keys.ESCAPE)
-    closed(grid)
-    assert grid.text("#selected") == "1 photo selected"
-
-
-def test_the_full_view_on_a_phone_says_which_photo_it_is(grid):
-    names = shown(grid)
-    with grid.window(390, 844, mobile=True):
-        grid.one(".open").click()
-        opened(grid, names[0])
-        assert grid.text("#viewer-name") == names[0]
-        assert grid.text("#viewer-place") == "1 of 4"
-        place = "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()"
-        name = grid.run(place, "#viewer-name")
-        assert name["width"] > 100
-        assert name["bottom"] <= grid.run(place, "#viewer-card")["top"]
-        assert beyond(grid) == []
-        press(grid, Keys.ESCAPE)
-        closed(grid)
-
-
-def test_html_in_what_a_library_tells_is_text(browser, server):
-    hostile = "<img src=x onerror=alert(1)>"
-    change = f"for (const one of told.results) one.name = one.caption = one.folder = '{hostile}';"
-    with browser.before(changing("search", change)):
-        browser.open(server + "#photos?q=a+dog")
-        tiles(browser, 4)
-        browser.one(".open").click()
-        browser.one("#viewer-info").click()
-        assert browser.text(".facts").count(hostile) == 3
-        assert browser.text("#viewer-name") == hostile
-        assert shown(browser)[0] == hostile
-        assert not browser.all("[src=x], [onerror]")
-        browser.faults()
-
-
 # Selection and export
 
 
@@ -505,28 +415,6 @@ def test_the_grid_by_keys(grid):
 
 
 # Around it
-
-
-def test_a_drop_while_a_photo_is_shown_is_answered_where_it_is_seen(grid, photos):
-    grid.one(".open").click()
-    grid.one("dialog[open]")
-    data = base64.b64encode(photos[3].read_bytes()).decode()
-    grid.run(GIVE, data, "held", "dataTransfer", "drop")
-    grid.until_text("#found-note", "Like held.png")
-    closed(grid)
-
-
-def test_a_key_is_asked_for_where_it_can_be_given(browser, server):
-    with browser.before(refusing(401, "a key is needed")):
-        browser.open(server + "#photos?q=a+woman+smiles")
-        tiles(browser, 4)
-        browser.one(".open").click()
-        browser.one("#viewer-info").click()
-        browser.one("#key-value").send_keys(KEY + Keys.ENTER)
-        browser.until(lambda: browser.all("#key[hidden]"), "the field to go")
-        closed(browser)
-        browser.one(".open").click()
-        assert said(browser, "dialog")
 
 
 def test_pictures_that_are_gone_take_no_memory(browser, server, photos):
@@ -588,21 +476,6 @@ def test_the_address_for_others_is_shown(browser, server):
     browser.one("header button").click()
     assert not browser.one("#about").find_elements("css selector", "#elsewhere:not([hidden])")
     assert focused(browser) == "About"
-
-
-def test_the_full_view_closes_where_it_was_opened(grid):
-    with grid.window(360, 300):
-        grid.run("document.querySelectorAll('.open')[3].focus()")
-        at = grid.until(lambda: grid.run("return scrollY"), "the page to scroll")
-        press(grid, Keys.ENTER)
-        grid.one("dialog[open]")
-        press(grid, Keys.ESCAPE)
-        closed(grid)
-        grid.until(lambda: address(grid) == "#photos", "the address to follow")
-        grid.run("return new Promise(requestAnimationFrame)")
-        assert grid.run("return scrollY") == at
-        place = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
-        assert grid.run(place) == 3
 
 
 def test_the_skip_link_leaves_the_address(page):

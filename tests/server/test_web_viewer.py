@@ -1,0 +1,105 @@
+"""The full view of the page of `mrnn serve`, in a real browser."""
+
+from __future__ import annotations
+
+import base64
+
+from selenium.webdriver.common.keys import Keys
+
+from web_browser import address, beyond, closed, opened, press, said, shown, tiles
+from web_scripts import GIVE, changing, refusing
+from web_servers import KEY
+
+# Its fixtures are those of the tests here.
+pytest_plugins = ["web_fixtures"]
+
+
+def test_the_full_view_by_keys(grid, photos):
+    names = shown(grid)
+    grid.seen(".open")[0].send_keys(Keys.ENTER)
+    opened(grid, names[0])
+    assert grid.text("#viewer-place") == "1 of 4"
+    press(grid, Keys.ARROW_LEFT)  # there is none before
+    press(grid, Keys.ARROW_RIGHT)
+    opened(grid, names[1])
+    press(grid, "x")
+    assert grid.one("#viewer-pick").is_selected()
+    press(grid, "i")
+    facts = grid.text(".facts")
+    assert "Taken" in facts
+    assert "2024/Rome" in facts
+    assert grid.text(".facts-caption").endswith("(the model’s guess)")
+    grid.one("dialog .word").click()
+    press(grid, Keys.ARROW_RIGHT)  # goes to the next word, not to the next photo
+    assert grid.texts("#viewer-name") == [names[1]]
+    press(grid, Keys.ESCAPE, Keys.ESCAPE)
+    closed(grid)
+    assert grid.text("#selected") == "1 photo selected"
+
+
+def test_the_full_view_on_a_phone_says_which_photo_it_is(grid):
+    names = shown(grid)
+    with grid.window(390, 844, mobile=True):
+        grid.one(".open").click()
+        opened(grid, names[0])
+        assert grid.text("#viewer-name") == names[0]
+        assert grid.text("#viewer-place") == "1 of 4"
+        place = "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()"
+        name = grid.run(place, "#viewer-name")
+        assert name["width"] > 100
+        assert name["bottom"] <= grid.run(place, "#viewer-card")["top"]
+        assert beyond(grid) == []
+        press(grid, Keys.ESCAPE)
+        closed(grid)
+
+
+def test_html_in_what_a_library_tells_is_text(browser, server):
+    hostile = "<img src=x onerror=alert(1)>"
+    change = f"for (const one of told.results) one.name = one.caption = one.folder = '{hostile}';"
+    with browser.before(changing("search", change)):
+        browser.open(server + "#photos?q=a+dog")
+        tiles(browser, 4)
+        browser.one(".open").click()
+        browser.one("#viewer-info").click()
+        assert browser.text(".facts").count(hostile) == 3
+        assert browser.text("#viewer-name") == hostile
+        assert shown(browser)[0] == hostile
+        assert not browser.all("[src=x], [onerror]")
+        browser.faults()
+
+
+def test_a_drop_while_a_photo_is_shown_is_answered_where_it_is_seen(grid, photos):
+    grid.one(".open").click()
+    grid.one("dialog[open]")
+    data = base64.b64encode(photos[3].read_bytes()).decode()
+    grid.run(GIVE, data, "held", "dataTransfer", "drop")
+    grid.until_text("#found-note", "Like held.png")
+    closed(grid)
+
+
+def test_a_key_is_asked_for_where_it_can_be_given(browser, server):
+    with browser.before(refusing(401, "a key is needed")):
+        browser.open(server + "#photos?q=a+woman+smiles")
+        tiles(browser, 4)
+        browser.one(".open").click()
+        browser.one("#viewer-info").click()
+        browser.one("#key-value").send_keys(KEY + Keys.ENTER)
+        browser.until(lambda: browser.all("#key[hidden]"), "the field to go")
+        closed(browser)
+        browser.one(".open").click()
+        assert said(browser, "dialog")
+
+
+def test_the_full_view_closes_where_it_was_opened(grid):
+    with grid.window(360, 300):
+        grid.run("document.querySelectorAll('.open')[3].focus()")
+        at = grid.until(lambda: grid.run("return scrollY"), "the page to scroll")
+        press(grid, Keys.ENTER)
+        grid.one("dialog[open]")
+        press(grid, Keys.ESCAPE)
+        closed(grid)
+        grid.until(lambda: address(grid) == "#photos", "the address to follow")
+        grid.run("return new Promise(requestAnimationFrame)")
+        assert grid.run("return scrollY") == at
+        place = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
+        assert grid.run(place) == 3
