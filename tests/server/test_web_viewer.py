@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 from selenium.webdriver.common.keys import Keys
 
 from web_browser import address, beyond, closed, opened, press, said, shown, tiles
-from web_scripts import GIVE, changing, refusing
+from web_scripts import GIVE, PAGES, changing, refusing
 from web_servers import KEY
 
 # Its fixtures are those of the tests here.
@@ -103,3 +104,47 @@ def test_the_full_view_closes_where_it_was_opened(grid):
         assert grid.run("return scrollY") == at
         place = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
         assert grid.run(place) == 3
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_photo_that_does_not_come_says_so_on_the_stage(browser, server, width):
+    with browser.before(refusing(503, "the disk is away", "side=")), browser.window(width, 844):
+        browser.open(server + "#photos")
+        tiles(browser, 4)
+        browser.run("left = Infinity")
+        browser.one(".open").click()
+        assert "the disk is away" in browser.text("dialog .unshown p")
+        browser.run("left = 0")
+        browser.one("dialog .unshown button").send_keys(Keys.ENTER)
+        browser.until(lambda: browser.all("dialog .unshown[hidden]"), "the picture")
+        assert browser.one("dialog .photo img").get_attribute("src")
+        press(browser, Keys.ARROW_RIGHT)  # the focus did not go with the button
+        browser.until_text("#viewer-place", "2 of 4")
+
+
+def test_a_photo_that_is_gone_says_so_in_the_full_view(browser, server):
+    with browser.before(refusing(422, "a.jpg: not where it was", "side=1600")):
+        browser.open(server + "#photos")
+        tiles(browser, 4)
+        browser.one(".open").click()
+        browser.until_text("dialog .unshown", "a.jpg: not where it was")
+        assert not browser.all("dialog .unshown button")
+        assert browser.one("dialog .photo img").is_displayed()  # the small one is there
+
+
+def test_photos_that_cannot_be_reached_are_told_of(browser, server):
+    lost = (
+        "window.pages = fetch; window.fetch = async (path, options) => { "
+        "if (path.startsWith('v1/pictures?')) throw new TypeError(); return pages(path, options); }"
+    )
+    with browser.before(PAGES):
+        browser.open(server + "#photos")
+        tiles(browser, 60)
+        browser.run("document.querySelectorAll('.open')[59].click()")
+        browser.until_text("#viewer-place", "60 of 200")
+        browser.run(lost)
+        press(browser, Keys.ARROW_RIGHT)
+        browser.until_text("#notice", "did not come")
+        browser.run("window.fetch = pages")
+        press(browser, Keys.ARROW_RIGHT)
+        browser.until_text("#viewer-place", "61 of 200")

@@ -238,6 +238,7 @@ export function photoCard(
   return {
     node, write, rewrite, ask, refuse, close,
     paint: frame.paint,
+    fail: frame.fail,
     name: photo.name,
     /** The sentence that is shown, once there is one. */
     said: () => current?.explanation.caption,

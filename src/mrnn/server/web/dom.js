@@ -38,6 +38,6 @@ export function notify(text) {
     addEventListener(event, () => {
       notice.textContent = "";
       leave.abort();
-    }, { signal: leave.signal });
+    }, { signal: leave.signal, capture: true }); // not of the event that it is told at
   }
 }

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { photoCard } from "./card.js";
 import { minute } from "./days.js";
-import { byId, element } from "./dom.js";
+import { byId, element, notify } from "./dom.js";
 import { likely, signed } from "./format.js";
 import { SIDE } from "./thumbnails.js";
 
@@ -75,7 +75,11 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
       const next = list.at(at + 1);
       if (next) api.picture(next.image, LARGE, { signal }).catch(() => {}); // the browser keeps it
     } catch (error) {
-      if (error.name !== "AbortError") mine.refuse(error.message);
+      if (error.name === "AbortError") return;
+      mine.fail(error.message, error.isPassing && (() => {
+        place.focus(); // the button goes
+        paint(item, frame, mine, signal);
+      }));
     }
   }
 
@@ -96,7 +100,9 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
     const to = at + way;
     if (at === null || to < 0 || to >= list.count()) return;
     await list.reach(to);
-    if (dialog.open && list.at(to)) onMove(to);
+    if (!dialog.open) return;
+    if (list.at(to)) onMove(to);
+    else notify("The photos after this one did not come. Go on to ask for them again.");
   }
 
   function toggle() {
