@@ -23,6 +23,7 @@ def test_the_full_view_by_keys(grid, photos):
     press(grid, Keys.ARROW_LEFT)  # there is none before
     press(grid, Keys.ARROW_RIGHT)
     opened(grid, names[1])
+    assert grid.texts("dialog #viewer-said")[0].startswith(f"{names[1]}, 2 of 4, a ")
     press(grid, "x")
     assert grid.one("#viewer-pick").is_selected()
     press(grid, "i")
@@ -144,7 +145,7 @@ def test_photos_that_cannot_be_reached_are_told_of(browser, server):
         browser.until_text("#viewer-place", "60 of 200")
         browser.run(lost)
         press(browser, Keys.ARROW_RIGHT)
-        browser.until_text("#notice", "did not come")
+        browser.until_text("#viewer-notice", "did not come")
         browser.run("window.fetch = pages")
         press(browser, Keys.ARROW_RIGHT)
         browser.until_text("#viewer-place", "61 of 200")

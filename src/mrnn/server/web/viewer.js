@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { photoCard } from "./card.js";
 import { minute } from "./days.js";
-import { byId, element, notify } from "./dom.js";
+import { announce, byId, element, notify } from "./dom.js";
 import { likely, signed } from "./format.js";
 import { SIDE } from "./thumbnails.js";
 
@@ -53,11 +53,13 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
     };
     place.replaceChildren(card.node);
     byId("viewer-name").textContent = item.name;
-    byId("viewer-place").textContent = `${i + 1} of ${list.count().toLocaleString("en")}`;
+    const nth = `${i + 1} of ${list.count().toLocaleString("en")}`;
+    byId("viewer-place").textContent = nth;
     byId("viewer-caption").textContent = item.caption ? `${item.caption} ${DOUBT}` : "";
     byId("viewer-before").disabled = i === 0;
     byId("viewer-next").disabled = i + 1 >= list.count();
     pick.checked = selected.has(item.image);
+    announce([item.name, nth, item.caption].filter(Boolean).join(", "));
     paint(item, frame, mine, signal);
     look();
   }
