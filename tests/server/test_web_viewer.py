@@ -149,3 +149,21 @@ def test_photos_that_cannot_be_reached_are_told_of(browser, server):
         browser.run("window.fetch = pages")
         press(browser, Keys.ARROW_RIGHT)
         browser.until_text("#viewer-place", "61 of 200")
+
+
+def test_an_address_keeps_its_photo_where_that_was_not_reached(grid, server):
+    picture = grid.run("return (await (await fetch('v1/pictures')).json()).results[3].image")
+    refused = refusing(503, "the library is being made", "pictures?")
+    with grid.before(refused.replace("left = 1", "left = 2")):  # the page asks twice
+        grid.open(f"{server}#photos?photo={picture}")
+        grid.until(lambda: grid.run("return left === 0"), "both questions")
+        grid.until_text("#found-note", "the library is being made")
+        assert address(grid) == f"#photos?photo={picture}"
+        grid.one("#found-note button").send_keys(Keys.ENTER)
+        grid.until_text("#viewer-place", "4 of 4")
+    far = f"{3500:064x}"
+    with grid.before(PAGES.replace("200", "4000")):
+        grid.open(f"{server}#photos?photo={far}")
+        grid.until_text("#notice", "after the first 3,000 photos")
+        assert address(grid) == f"#photos?photo={far}"
+    grid.faults()

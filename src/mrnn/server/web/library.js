@@ -53,7 +53,7 @@ export function libraryView(run, limits) {
     onMove: (i) => address.go({ ...state, photo: grid.items[i].image }, true),
     onClose: (i, item) => {
       if (grid.items[i] === item) grid.focus(i);
-      if (!state.photo) return;
+      if (state.photo !== item.image) return; // the address has gone on already
       if (isPushed) history.back();
       else address.go({ ...state, photo: "" }, true);
       isPushed = false;
@@ -148,9 +148,19 @@ export function libraryView(run, limits) {
       full.open(find(), state.q || null);
       return;
     }
+    full.close();
+    if (!isHere) forget("The photo of this address is not in the library now.");
+    else if (isEnd) forget("The photo of this address is not among those that are shown here.");
+    else if (grid.items.length >= FURTHEST) {
+      notify(`The photo of this address comes after the first ${counted(FURTHEST, "photo")}, ` +
+        "among which it was looked for.");
+    } // else the note tells why no more came, and lets them be asked for again
+  }
+
+  /** Take a photo that is not to be had out of the address. */
+  function forget(why) {
     address.go({ ...state, photo: "" }, true);
-    notify(isHere ? "The photo of this address is not among those that are shown here."
-      : "The photo of this address is not in the library now.");
+    notify(why);
   }
 
   /** Whether the library has a picture of this id, as far as the server says. */
@@ -165,6 +175,11 @@ export function libraryView(run, limits) {
 
   async function reach(i) {
     while (grid.items.length <= i && (await load()));
+  }
+
+  /** The same once more, after a fault. */
+  async function goOn() {
+    if (await load() && state.photo) openPhoto(state.photo);
   }
 
   /** More pictures below those that are there; resolves to whether some came. */
@@ -208,7 +223,7 @@ export function libraryView(run, limits) {
       tell(error.message, "fault");
       more.hidden = true;
       if (!error.isPassing) return false;
-      const retry = button("Try again", load, { class: "quiet" });
+      const retry = button("Try again", goOn, { class: "quiet" });
       note.append(retry);
       if (hadFocus) retry.focus();
       return false;
