@@ -167,3 +167,13 @@ def test_an_address_keeps_its_photo_where_that_was_not_reached(grid, server):
         grid.until_text("#notice", "after the first 3,000 photos")
         assert address(grid) == f"#photos?photo={far}"
     grid.faults()
+
+
+def test_another_question_shows_the_photo_that_is_at_the_same_place_now(grid):
+    first, second = shown(grid)[:2]
+    grid.one(".open").click()
+    opened(grid, first)
+    picture = grid.run("return (await (await fetch('v1/pictures')).json()).results[1].image")
+    grid.go(f"#photos?until=2024-05-31&photo={picture}")
+    opened(grid, second)
+    assert grid.text("#viewer-place") == "1 of 3"

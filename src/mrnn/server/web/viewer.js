@@ -32,7 +32,7 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
   function open(i, query) {
     sentence = query;
     if (!dialog.open) dialog.showModal();
-    if (at !== i || !card) show(i);
+    if (item !== list.at(i)) show(i); // another question brings other items
   }
 
   function show(i) {
