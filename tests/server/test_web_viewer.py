@@ -177,3 +177,21 @@ def test_another_question_shows_the_photo_that_is_at_the_same_place_now(grid):
     grid.go(f"#photos?until=2024-05-31&photo={picture}")
     opened(grid, second)
     assert grid.text("#viewer-place") == "1 of 3"
+
+
+def test_keys_go_on_where_what_had_the_focus_went(grid):
+    grid.one(".open").click()
+    for place in ("2 of 4", "3 of 4", "4 of 4"):
+        grid.one("#viewer-next").click()
+        grid.until_text("#viewer-place", place)
+    press(grid, Keys.ARROW_LEFT)  # the button cannot be pressed any more
+    grid.until_text("#viewer-place", "3 of 4")
+    grid.one("#viewer-name").click()  # which takes no focus
+    press(grid, "i")
+    grid.one("dialog .word")
+    grid.run("document.querySelector('dialog .own button').focus()")
+    press(grid, Keys.ARROW_LEFT)  # its button goes with the card
+    grid.until_text("#viewer-place", "2 of 4")
+    assert grid.run("return document.activeElement.id") == "viewer-card"
+    press(grid, "i", Keys.ARROW_LEFT)
+    grid.until_text("#viewer-place", "1 of 4")

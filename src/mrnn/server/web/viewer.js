@@ -59,9 +59,16 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
     byId("viewer-before").disabled = i === 0;
     byId("viewer-next").disabled = i + 1 >= list.count();
     pick.checked = selected.has(item.image);
+    keepFocus();
     announce([item.name, nth, item.caption].filter(Boolean).join(", "));
     paint(item, frame, mine, signal);
     look();
+  }
+
+  /** Nothing has the focus where what had it went, or can no longer be pressed. */
+  function keepFocus() {
+    const has = document.activeElement;
+    if (!dialog.contains(has) || has.disabled) place.focus();
   }
 
   /** The small picture at once, then the large one; the next one is asked for meanwhile. */
@@ -136,8 +143,8 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
   byId("viewer-like").addEventListener("click", () => onLike(item));
   pick.addEventListener("change", () => selected.set([item.image], pick.checked));
 
-  dialog.addEventListener("keydown", (event) => {
-    if (event.target.closest("input[type=text], .words, select")) return;
+  addEventListener("keydown", (event) => { // wherever a click has left the focus
+    if (!dialog.open || event.target.closest("input[type=text], .words, select")) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const act = {
       ArrowLeft: () => move(-1),
