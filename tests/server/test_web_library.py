@@ -205,6 +205,18 @@ def test_all_but_some_are_selected_whatever_is_loaded_or_searched_for(browser, s
         assert browser.all("#select-all[hidden]")
 
 
+def test_no_more_are_selected_than_can_be_taken_away(browser, server):
+    with browser.before(PAGES.replace("200", "10_001")):
+        browser.open(server + "#photos")
+        tiles(browser, 60)
+        browser.run("document.querySelectorAll('.pick input')[59].click()")
+        browser.one("#select-all").click()
+        browser.until_text("#selected", "10,000 photos selected")
+        browser.until_text("#notice", "10,000 photos can be selected at a time")
+        browser.run("document.querySelector('.pick input').click()")
+        browser.until_text("#selected", "9,999 photos selected")
+
+
 def test_a_file_of_fewer_photos_than_were_selected_says_so(browser, server):
     with browser.before(KEPT):
         browser.open(server + "#photos")

@@ -252,10 +252,10 @@ export function libraryView(run, limits) {
     return { answer, count, isLast: isShort || k >= count };
   }
 
-  /** All pictures of a filter. */
+  /** All pictures of a filter, or more than so many. */
   async function idsOf(which, most) {
     const ids = [];
-    for (let after = null; ids.length < most;) {
+    for (let after = null; ids.length <= most;) {
       const answer = await api.pictures(after, LARGEST, which);
       ids.push(...answer.results.map((item) => item.image));
       after = answer.next;

@@ -141,7 +141,10 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
   byId("viewer-next").addEventListener("click", () => move(1));
   info.addEventListener("click", toggle);
   byId("viewer-like").addEventListener("click", () => onLike(item));
-  pick.addEventListener("change", () => selected.set([item.image], pick.checked));
+  pick.addEventListener("change", () => {
+    selected.set([item.image], pick.checked);
+    pick.checked = selected.has(item.image); // there may be too many
+  });
 
   addEventListener("keydown", (event) => { // wherever a click has left the focus
     if (!dialog.open || event.target.closest("input[type=text], .words, select")) return;
