@@ -337,6 +337,15 @@ def test_a_library_that_cannot_be_used_says_so(browser, server):
         assert "the best 4" in browser.text("#found-note")
 
 
+def test_photos_say_why_they_are_not_there_and_can_be_asked_for_again(browser, server):
+    with browser.before(refusing(503, "about to stop", "v1/model")):
+        browser.open(server + "#photos")
+        browser.until_text("#unmet", "about to stop")
+        browser.one("#unmet button").send_keys(Keys.ENTER)
+        tiles(browser, 4)
+        assert not browser.texts("#unmet p")
+
+
 def test_pictures_wait_for_a_full_queue(browser, server):
     with browser.before(refusing(429, "the queue is full", "pictures/")):
         browser.open(server + "#photos")

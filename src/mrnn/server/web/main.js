@@ -2,7 +2,7 @@
 
 import * as address from "./address.js";
 import * as api from "./api.js";
-import { byId, notify } from "./dom.js";
+import { button, byId, element, notify } from "./dom.js";
 import { counted } from "./format.js";
 import { libraryView } from "./library.js";
 import { queue } from "./queue.js";
@@ -76,10 +76,13 @@ function listenForDrops() {
 }
 
 async function meetServer() {
+  const unmet = byId("unmet"); // in the view that cannot do without
   try {
     const model = await api.model();
     limits = model.limits ?? {};
     hasLibrary = Boolean(model.library);
+    if (unmet.contains(document.activeElement)) byId("main").focus();
+    unmet.replaceChildren();
     byId("library").hidden = !hasLibrary;
     byId("no-library").hidden = hasLibrary;
     if (limits.characters) byId("query-text").maxLength = limits.characters;
@@ -93,6 +96,9 @@ async function meetServer() {
   } catch (error) {
     byId("model").textContent = error.message;
     notify(error.message);
+    unmet.replaceChildren(element("div", { class: "fault" },
+      element("p", { text: error.message }),
+      button("Try again", meetServer, { class: "quiet" })));
     if (!shown) showView();
   }
 }
