@@ -346,6 +346,17 @@ def test_photos_say_why_they_are_not_there_and_can_be_asked_for_again(browser, s
         assert not browser.texts("#unmet p")
 
 
+def test_a_picture_that_did_not_come_is_asked_for_again(browser, server):
+    with browser.before(refusing(503, "the disk is away", "pictures/")):
+        browser.open(server + "#photos")
+        browser.until_text(".tile .unshown", "the disk is away")
+        browser.go("#explain")
+        browser.until(lambda: browser.run("return grid.checkVisibility() === false"), "Explain")
+        browser.go("#photos")
+        loaded(browser)
+        assert not browser.all(".tile .unshown")
+
+
 def test_pictures_wait_for_a_full_queue(browser, server):
     with browser.before(refusing(429, "the queue is full", "pictures/")):
         browser.open(server + "#photos")
