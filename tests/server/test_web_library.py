@@ -269,6 +269,16 @@ def test_search_finds_pictures_and_says_why(grid, photos):
     assert grid.run(focus) == f"Select {first}"
 
 
+def test_the_same_words_are_searched_for_again(browser, server):
+    with browser.before(changing("search", "")):
+        browser.open(server + "#photos?q=a+dog")
+        tiles(browser, 4)
+        browser.one("#query-text").send_keys(Keys.ENTER)
+        asked = "return asked.filter((path) => path === 'v1/search').length"
+        browser.until(lambda: browser.run(asked) == 2, "another search")
+        tiles(browser, 4)
+
+
 def test_a_match_is_told_and_its_absence_is_not(browser, server):
     change = (
         "told.results.forEach((r, i) => { r.chance = [0.83, 0.18, null][i]; r.match = !i });"

@@ -68,6 +68,7 @@ export function libraryView(run, limits) {
 
   byId("query").addEventListener("submit", (event) => {
     event.preventDefault();
+    shown = ""; // the library may have other photos now
     address.go({ ...filter(), q: text.value.trim() });
   });
   byId("like").addEventListener("click", () => byId("like-file").click());
