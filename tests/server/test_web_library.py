@@ -170,8 +170,11 @@ def test_a_library_that_changes_under_the_grid_is_told_of(browser, server):
         )
         assert browser.run(f"{ids}.size") == 200
         assert "has changed" in browser.text("#notice")  # where it is seen
+        contents = "return performance.getEntriesByName(new URL('v1/contents', location)).length"
+        assert browser.run(contents) == 1
         browser.one("#found-note button").send_keys(Keys.ENTER)
         browser.until(lambda: "new 4" in shown(browser), "the new ones")
+        browser.until(lambda: browser.run(contents) == 2, "what there is to filter by now")
         assert not browser.texts("#found-note p")
 
 

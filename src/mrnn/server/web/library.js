@@ -104,10 +104,7 @@ export function libraryView(run, limits) {
   /** Show what the address says. */
   async function show(wanted) {
     state = wanted;
-    contents ??= api.contents().then(filters.offer, (error) => {
-      contents = null;
-      notify(error.message);
-    });
+    contents ??= offer();
     if (state.like === MINE && !dropped) {
       address.go({ ...filter() }, true); // the page was loaded again, and has no photo of yours
       return;
@@ -123,6 +120,12 @@ export function libraryView(run, limits) {
     else full.close();
   }
 
+  /** Offer what the library has to filter by. */
+  const offer = () => api.contents().then(filters.offer, (error) => {
+    contents = null;
+    notify(error.message);
+  });
+
   function begin() {
     asking.abort();
     asking = new AbortController();
@@ -136,6 +139,12 @@ export function libraryView(run, limits) {
     note.replaceChildren();
     scrollTo({ top: 0 });
     load();
+  }
+
+  /** The same question to a library that has changed. */
+  function anew() {
+    contents = offer();
+    begin();
   }
 
   /** Open the picture of an id, as soon as it is among those that were loaded. */
@@ -267,7 +276,7 @@ export function libraryView(run, limits) {
 
   const changed = () => element("p", {},
     "The library has changed since its photos were shown. ",
-    button("Show them anew", begin, { class: "link" }));
+    button("Show them anew", anew, { class: "link" }));
 
   function tell(said, look = "", ...more) {
     note.replaceChildren(...(said ? [element("p", { text: said, class: look }), ...more] : []));
