@@ -358,7 +358,8 @@ def test_a_full_queue_is_waited_for(browser, server, photos):
     ("script", "message"),
     [
         (refusing(503, "too slow; send <b>fewer</b> pictures"), "too slow; send <b>fewer</b>"),
-        (SILENT, "The server did not answer. Is it still running?"),
+        (SILENT, "The server did not answer, or broke off. Is it still running?"),
+        (SILENT.replace("throw new TypeError", "return new Response"), "The server did not answer"),
     ],
 )
 def test_a_fault_of_the_server_can_be_tried_again(browser, server, photos, script, message):
