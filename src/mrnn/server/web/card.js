@@ -168,7 +168,7 @@ export function photoCard(
   }
 
   function show(next, place = null) {
-    const hadFocus = [status, story].some((part) => part.contains(document.activeElement));
+    const hadFocus = [status, story, closer].some((part) => part.contains(document.activeElement));
     const hadChoice = document.activeElement.matches(".choice");
     busy(false);
     onState("done");
@@ -189,7 +189,7 @@ export function photoCard(
     undo.hidden = !former.length;
     closer.hidden = explanation.heat.method !== "positions";
     copy.hidden = !navigator.clipboard || !explanation.caption;
-    if (place !== null) parts.choose(place);
+    if (place !== null) parts.choose(place, hadFocus);
     else if (hadFocus) {
       const chosen = hadChoice && story.querySelector(".choice[aria-pressed=true]");
       (chosen || story.querySelector(".word")).focus();
