@@ -177,6 +177,10 @@ def test_ones_own_sentence_is_scored_and_explained(page, server, photos):
     assert f"Perplexity\n{told['perplexity']:.1f}" in figures
     assert f"Log ratio\n{told['log_ratio']:+.1f}".replace("-", "−") in figures
     assert said(page) == sentence
+    [closer] = [b for b in page.all(".tools button") if b.text == "Look closer"]
+    closer.click()
+    page.until(lambda: closer.get_attribute("hidden"), "better maps")
+    assert page.text(".scored summary") == line
     assert "“zorbsuit”" in page.text(".unknown")
     assert point_at(page, 1).startswith("woman")
 

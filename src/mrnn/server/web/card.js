@@ -102,11 +102,12 @@ export function photoCard(
 
   /**
    * Explain with these fields of the API. Of `how`: `first` where a person waits for it, `place`
-   * of the word to choose then, `list` of sentences to choose from, `written` as the settings say.
+   * of the word to choose then, `list` of sentences to choose from, `written` as the settings say,
+   * `scored` what is known of how well the sentence fits.
    */
   async function ask(question, how = {}) {
     const { typed, ...fields } = question;
-    const { first = true, place = null, list = null, written = false } = how;
+    const { first = true, place = null, list = null, written = false, scored: known } = how;
     asking?.abort();
     const mine = new AbortController();
     asking = mine;
@@ -124,7 +125,7 @@ export function photoCard(
     try {
       const [explanation, scored] = await Promise.all([
         run(explain, first),
-        typed ? run(() => api.score(photo, fields.sentence, request), first) : null,
+        typed ? run(() => api.score(photo, fields.sentence, request), first) : known ?? null,
       ]);
       if (asking !== mine) return;
       if (current) former.push(current);
@@ -210,7 +211,7 @@ export function photoCard(
 
   /** The same sentence with better maps. */
   function lookCloser() {
-    const how = { list: current.list, place: parts.shown() ?? 0 };
+    const how = { list: current.list, scored: current.scored, place: parts.shown() ?? 0 };
     ask({ sentence: current.explanation.caption, quick: false }, how);
   }
 
