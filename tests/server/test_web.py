@@ -324,6 +324,8 @@ def test_what_is_no_file_says_so(page, photos):
     page.one("h1").click()
     assert page.texts("#notice") == [""]
     assert not page.all(".card")
+    page.run(GIVE_TEXT.replace("document.body", "document.getElementById('query-text')"))
+    assert page.texts("#notice") == [""]  # the field has it
 
 
 def test_photos_come_by_drop_and_by_paste(page, photos):

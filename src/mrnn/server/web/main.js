@@ -55,14 +55,18 @@ function take(files) {
 function listenForDrops() {
   const over = byId("over");
   const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+  // Text goes into a field; all else is taken, so that the browser leaves the page for nothing.
+  const isText = (event) => !holdsFiles(event) && event.target.closest?.("input");
   addEventListener("dragover", (event) => {
-    event.preventDefault(); // else the browser leaves the page for the file
+    if (isText(event)) return;
+    event.preventDefault();
     if (holdsFiles(event)) over.classList.add("shown");
   });
   addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) over.classList.remove("shown");
   });
   addEventListener("drop", (event) => {
+    if (isText(event)) return;
     event.preventDefault();
     over.classList.remove("shown");
     take([...event.dataTransfer.files]);
