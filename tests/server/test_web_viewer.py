@@ -195,3 +195,24 @@ def test_keys_go_on_where_what_had_the_focus_went(grid):
     assert grid.run("return document.activeElement.id") == "viewer-card"
     press(grid, "i", Keys.ARROW_LEFT)
     grid.until_text("#viewer-place", "1 of 4")
+
+
+def test_a_photo_of_an_address_closes_to_the_grid_around_it(grid):
+    grid.one(".open").click()
+    grid.one("dialog[open]")
+    grid.driver.back()
+    closed(grid)
+    picture = grid.run("return (await (await fetch('v1/pictures')).json()).results[1].image")
+    grid.go(f"#photos?folder=2024&photo={picture}")
+    grid.one("dialog[open]")
+    press(grid, Keys.ESCAPE)
+    grid.until(lambda: "photo=" not in address(grid), "the address to follow")
+    assert address(grid) == "#photos?folder=2024"
+
+
+def test_the_last_photo_is_the_last_whatever_was_counted(browser, server):
+    with browser.before(PAGES.replace("200 + window", "205 + window")):
+        browser.open(f"{server}#photos?photo={207:064x}")
+        browser.until_text("#viewer-place", "200 of 200")
+        assert browser.all("#viewer-next:disabled")
+        browser.faults()

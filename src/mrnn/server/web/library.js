@@ -34,6 +34,7 @@ export function libraryView(run, limits) {
   let isPushed = false; // whether Back leads from the full view to the grid
 
   const filter = () => ({ since: state.since, until: state.until, folder: state.folder });
+  const inAll = () => (isEnd ? grid.items.length : Math.max(total, grid.items.length));
   const isBrowsed = () => !state.q && !state.like;
   const shownIds = () => grid.items.map((item) => item.image);
   const selected = selection(() => grid.draw(), {
@@ -49,7 +50,7 @@ export function libraryView(run, limits) {
     run,
     limits,
     selected,
-    list: { at: (i) => grid.items[i], count: () => Math.max(total, grid.items.length), reach },
+    list: { at: (i) => grid.items[i], count: inAll, reach },
     onMove: (i) => address.go({ ...state, photo: grid.items[i].image }, true),
     onClose: (i, item) => {
       if (grid.items[i] === item) grid.focus(i);
@@ -117,7 +118,13 @@ export function libraryView(run, limits) {
       begin();
     }
     if (state.photo) await openPhoto(state.photo);
-    else full.close();
+    else close();
+  }
+
+  /** Close the full view, since the address no longer has its photo. */
+  function close() {
+    isPushed = false;
+    full.close();
   }
 
   /** Offer what the library has to filter by. */
@@ -288,7 +295,7 @@ export function libraryView(run, limits) {
     /** Another view is shown. */
     leave() {
       state = { ...state, photo: "" };
-      full.close();
+      close();
     },
   };
 }

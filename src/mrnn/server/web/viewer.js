@@ -53,16 +53,22 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
     };
     place.replaceChildren(card.node);
     byId("viewer-name").textContent = item.name;
-    const nth = `${i + 1} of ${list.count().toLocaleString("en")}`;
-    byId("viewer-place").textContent = nth;
     byId("viewer-caption").textContent = item.caption ? `${item.caption} ${DOUBT}` : "";
-    byId("viewer-before").disabled = i === 0;
-    byId("viewer-next").disabled = i + 1 >= list.count();
+    const nth = around();
     pick.checked = selected.has(item.image);
     keepFocus();
     announce([item.name, nth, item.caption].filter(Boolean).join(", "));
     paint(item, frame, mine, signal);
     look();
+  }
+
+  /** Tell its place, and whether there are others before and after it. */
+  function around() {
+    const nth = `${at + 1} of ${list.count().toLocaleString("en")}`;
+    byId("viewer-place").textContent = nth;
+    byId("viewer-before").disabled = at === 0;
+    byId("viewer-next").disabled = at + 1 >= list.count();
+    return nth;
   }
 
   /** Nothing has the focus where what had it went, or can no longer be pressed. */
@@ -111,7 +117,10 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
     await list.reach(to);
     if (!dialog.open) return;
     if (list.at(to)) onMove(to);
-    else notify("The photos after this one did not come. Go on to ask for them again.");
+    else if (to >= list.count()) {
+      around(); // the library has fewer now
+      keepFocus();
+    } else notify("The photos after this one did not come. Go on to ask for them again.");
   }
 
   function toggle() {
