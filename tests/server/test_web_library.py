@@ -449,6 +449,11 @@ def test_the_grid_by_keys(grid):
     grid.seen(".open")[0].send_keys(Keys.ARROW_RIGHT, "x", Keys.SHIFT + Keys.ARROW_RIGHT)
     press(grid, Keys.NULL)
     assert grid.text("#selected") == "2 photos selected"
+    pressed = "return [...document.querySelectorAll('.open')].map((one) => one.ariaPressed)"
+    assert grid.run(pressed) == ["false", "true", "true", "false"]
+    assert "Enter or x selects" in grid.run("return document.getElementById('grid').ariaLabel")
+    grid.run("document.getElementById('select-none').click()")
+    assert grid.run(pressed) == [None] * 4
     at = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
     press(grid, Keys.TAB)  # one stop for all of the grid
     assert grid.run(at) == -1
