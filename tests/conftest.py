@@ -25,6 +25,7 @@ LONGEST = (
     "test_web.py",
     "test_web_library.py",
     "test_web_viewer.py",
+    "test_web_selection.py",
     "test_server_faults.py",
     "test_openapi.py",
     "test_evaluation.py",
