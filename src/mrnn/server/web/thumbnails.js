@@ -36,7 +36,7 @@ export function thumbnails() {
       if (error.isPassing) one.leave = null; // it is asked for again when it comes near again
       else observer.unobserve(image);
       one.fault = element("p", { class: "unshown", text: error.message });
-      image.after(one.fault);
+      image.parentElement.after(one.fault); // what opens it keeps its name
     }
   }
 
