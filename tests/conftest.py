@@ -24,6 +24,8 @@ FLICKR8K = Path(__file__).parents[2] / "shared" / "flickr8k"
 LONGEST = (
     "test_web.py",
     "test_web_library.py",
+    "test_web_viewer.py",
+    "test_web_selection.py",
     "test_server_faults.py",
     "test_openapi.py",
     "test_evaluation.py",

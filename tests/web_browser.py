@@ -13,6 +13,7 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -209,3 +210,44 @@ def point_at(page: Browser, word: int) -> str:
     ActionChains(page.driver).move_to_element(target).perform()
     page.until(lambda: "shown" in target.get_attribute("class"), "the word to show")
     return page.text(".panel")
+
+
+# The Photos view
+
+
+def tiles(page: Browser, number: int) -> None:
+    page.until(lambda: len(page.all(".tile")) == number, f"{number} pictures")
+
+
+def ask(page: Browser, sentence: str) -> None:
+    page.one("#query-text").clear()
+    page.one("#query-text").send_keys(sentence + Keys.ENTER)
+    page.until_text("#found-note", f"“{sentence}”")
+
+
+def shown(page: Browser) -> list[str]:
+    """The names of the pictures in the grid."""
+    script = "return [...document.querySelectorAll('.pick input')].map((one) => one.ariaLabel)"
+    return [label.removeprefix("Select ") for label in page.run(script)]
+
+
+def loaded(page: Browser) -> None:
+    script = "return [...document.querySelectorAll('.open img')].every((i) => i.naturalWidth)"
+    page.until(lambda: page.run(script), "the pictures")
+
+
+def opened(page: Browser, name: str) -> None:
+    """Wait for a picture in the full view."""
+    page.until(lambda: page.texts("dialog[open] #viewer-name") == [name], f"{name} in full")
+
+
+def closed(page: Browser) -> None:
+    page.until(lambda: not page.all("dialog[open]"), "the full view to close")
+
+
+def press(page: Browser, *keys: str) -> None:
+    ActionChains(page.driver).send_keys(*keys).perform()
+
+
+def address(page: Browser) -> str:
+    return page.run("return decodeURIComponent(location.hash)").replace("+", " ")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mrnn.commands.cli import app
 from mrnn.commands.samples import sample_photos
-from web_browser import Browser, require_chromium
+from web_browser import Browser, require_chromium, tiles
 from web_servers import KEY, address, save_sightless, serving
 
 
@@ -85,3 +85,11 @@ def page(server, browser):
     asked = browser.run("return performance.getEntriesByType('resource').map(e => e.name)")
     assert asked
     assert [url for url in asked if not url.startswith((server, f"blob:{server}"))] == []
+
+
+@pytest.fixture
+def grid(page):
+    """The page at its Photos view, with all four photos."""
+    page.go("#photos")
+    tiles(page, 4)
+    return page

@@ -100,6 +100,7 @@ def test_a_closer_look_brings_other_maps_of_the_same_sentence(page, photos):
     closer.click()
     page.until(lambda: closer.get_attribute("hidden"), "better maps")
     assert said(page) == sentence
+    assert focused(page) == sentence.split()[1]
     assert page.all(".word")[1].get_attribute("aria-pressed") == "true"
     assert heat(page) != before
 
@@ -112,12 +113,13 @@ def test_a_runner_up_continues_the_sentence_and_undo_goes_back(page, server, pho
     word = runner.text.split("\n")[0]
     prefix = " ".join([*before.split()[:place], word])
     runner.click()
+    page.one(".own input").send_keys("mine")  # what a person goes on to keeps the focus
     page.until(lambda: said(page).startswith(prefix), prefix)
     most = len(prefix.split()) + 30
     told = explain(server, photos[0], prefix=prefix, max_length=most)
     assert said(page) == told["caption"]
     assert page.seen(".word")[place].get_attribute("aria-pressed") == "true"
-    page.until(lambda: focused(page) == word, "its focus")
+    assert page.run("return document.activeElement.value") == "mine"
     page.one(".tools").find_element("xpath", "button[.='Undo']").click()
     assert said(page) == before
     assert not [b for b in page.all(".tools button") if b.text == "Undo" and b.is_displayed()]
@@ -175,6 +177,10 @@ def test_ones_own_sentence_is_scored_and_explained(page, server, photos):
     assert f"Perplexity\n{told['perplexity']:.1f}" in figures
     assert f"Log ratio\n{told['log_ratio']:+.1f}".replace("-", "−") in figures
     assert said(page) == sentence
+    [closer] = [b for b in page.all(".tools button") if b.text == "Look closer"]
+    closer.click()
+    page.until(lambda: closer.get_attribute("hidden"), "better maps")
+    assert page.text(".scored summary") == line
     assert "“zorbsuit”" in page.text(".unknown")
     assert point_at(page, 1).startswith("woman")
 
@@ -318,6 +324,8 @@ def test_what_is_no_file_says_so(page, photos):
     page.one("h1").click()
     assert page.texts("#notice") == [""]
     assert not page.all(".card")
+    page.run(GIVE_TEXT.replace("document.body", "document.getElementById('query-text')"))
+    assert page.texts("#notice") == [""]  # the field has it
 
 
 def test_photos_come_by_drop_and_by_paste(page, photos):
@@ -358,7 +366,8 @@ def test_a_full_queue_is_waited_for(browser, server, photos):
     ("script", "message"),
     [
         (refusing(503, "too slow; send <b>fewer</b> pictures"), "too slow; send <b>fewer</b>"),
-        (SILENT, "The server did not answer. Is it still running?"),
+        (SILENT, "The server did not answer, or broke off. Is it still running?"),
+        (SILENT.replace("throw new TypeError", "return new Response"), "The server did not answer"),
     ],
 )
 def test_a_fault_of_the_server_can_be_tried_again(browser, server, photos, script, message):

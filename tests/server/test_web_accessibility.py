@@ -13,6 +13,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from web_browser import Browser, explained, said
+from web_scripts import refusing
 
 # Its fixtures are those of the tests here.
 pytest_plugins = ["web_fixtures"]
@@ -57,3 +58,15 @@ def test_nothing_serious(page, photos, scheme, width):
         assert said(page, "dialog")
         page.one(".found-figures summary").click()
         assert faults(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_where_photos_do_not_come(browser, server, scheme):
+    refused = refusing(503, "the disk is away", "side=").replace("left = 1", "left = Infinity")
+    with browser.before(refused), browser.window(390, 900), browser.scheme(scheme):
+        browser.open(server + "#photos")
+        browser.until_text(".tile .unshown", "the disk is away")
+        assert faults(browser) == []
+        browser.one(".open").click()
+        browser.until_text("dialog .unshown", "the disk is away")
+        assert faults(browser) == []

@@ -3,65 +3,29 @@
 from __future__ import annotations
 
 import base64
-import io
-import zipfile
 
 import pytest
-from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from web_browser import Browser, beyond, focused, heat, point_at, said
-from web_scripts import COUNT, GIVE, KEPT, MANY, PAGES, changing, refusing
+from web_browser import (
+    address,
+    ask,
+    closed,
+    focused,
+    heat,
+    loaded,
+    opened,
+    point_at,
+    press,
+    said,
+    shown,
+    tiles,
+)
+from web_scripts import COUNT, GIVE, MANY, PAGES, changing, refusing
 from web_servers import KEY
 
 # Its fixtures are those of the tests here.
 pytest_plugins = ["web_fixtures"]
-
-
-@pytest.fixture
-def grid(page):
-    """The page at its Photos view, with all four photos."""
-    page.go("#photos")
-    tiles(page, 4)
-    return page
-
-
-def tiles(page: Browser, number: int) -> None:
-    page.until(lambda: len(page.all(".tile")) == number, f"{number} pictures")
-
-
-def ask(page: Browser, sentence: str) -> None:
-    page.one("#query-text").clear()
-    page.one("#query-text").send_keys(sentence + Keys.ENTER)
-    page.until_text("#found-note", f"“{sentence}”")
-
-
-def shown(page: Browser) -> list[str]:
-    """The names of the pictures in the grid."""
-    script = "return [...document.querySelectorAll('.pick input')].map((one) => one.ariaLabel)"
-    return [label.removeprefix("Select ") for label in page.run(script)]
-
-
-def loaded(page: Browser) -> None:
-    script = "return [...document.querySelectorAll('.open img')].every((i) => i.naturalWidth)"
-    page.until(lambda: page.run(script), "the pictures")
-
-
-def opened(page: Browser, name: str) -> None:
-    """Wait for a picture in the full view."""
-    page.until(lambda: page.texts("dialog[open] #viewer-name") == [name], f"{name} in full")
-
-
-def closed(page: Browser) -> None:
-    page.until(lambda: not page.all("dialog[open]"), "the full view to close")
-
-
-def press(page: Browser, *keys: str) -> None:
-    ActionChains(page.driver).send_keys(*keys).perform()
-
-
-def address(page: Browser) -> str:
-    return page.run("return decodeURIComponent(location.hash)").replace("+", " ")
 
 
 # Without a query
@@ -116,7 +80,7 @@ def test_filters_stand_in_the_address_and_count_for_a_search_too(grid, photos):
 
 def test_a_date_counts_when_it_was_typed_to_its_end(grid):
     grid.one("#filters").click()
-    before = grid.run("return history.length")
+    grid.run("window.moves = 0; addEventListener('hashchange', () => { moves += 1; })")
     typed = grid.one("#since")
     typed.send_keys("05312024")
     assert typed.get_attribute("value") == "2024-05-31"
@@ -127,7 +91,7 @@ def test_a_date_counts_when_it_was_typed_to_its_end(grid):
     grid.one("#query-text").click()
     tiles(grid, 2)
     assert address(grid) == "#photos?since=2024-05-31&until=2024-05-31"
-    assert grid.run("return history.length") == before + 2
+    assert grid.run("return moves") == 2  # history.length ends at 50
 
 
 def test_an_address_that_no_longer_holds_says_so(grid):
@@ -139,6 +103,9 @@ def test_an_address_that_no_longer_holds_says_so(grid):
     grid.until_text("#notice", "not among those that are shown")
     grid.go("#photos?folder=gone")
     grid.until_text("#found-note", "No photos in “gone”.")
+    grid.one("#filters").click()
+    grid.one("#since").send_keys("01012024" + Keys.ENTER)
+    grid.until_text("#found-note", "No photos in “gone” since")
     grid.go("#photos?since=2024-06-01&until=2024-05-01")
     grid.until_text("#found-note", "its last day comes first")
     grid.go("#photos?like=xyz")
@@ -200,58 +167,12 @@ def test_a_library_that_changes_under_the_grid_is_told_of(browser, server):
         )
         assert browser.run(f"{ids}.size") == 200
         assert "has changed" in browser.text("#notice")  # where it is seen
+        contents = "return performance.getEntriesByName(new URL('v1/contents', location)).length"
+        assert browser.run(contents) == 1
         browser.one("#found-note button").send_keys(Keys.ENTER)
         browser.until(lambda: "new 4" in shown(browser), "the new ones")
+        browser.until(lambda: browser.run(contents) == 2, "what there is to filter by now")
         assert not browser.texts("#found-note p")
-
-
-def test_all_but_some_are_selected_whatever_is_loaded_or_searched_for(browser, server):
-    with browser.before(PAGES):
-        browser.open(server + "#photos")
-        tiles(browser, 60)
-        browser.run("document.querySelector('.pick input').click()")
-        browser.one("#select-all").click()
-        browser.until_text("#selected", "200 photos selected")
-        browser.run("document.querySelector('.pick input').click()")
-        assert browser.text("#selected") == "199 photos selected"
-        ask(browser, "a dog")
-        assert browser.text("#selected") == "199 photos selected"
-        browser.driver.back()
-        tiles(browser, 60)
-        assert browser.text("#selected") == "199 photos selected"
-        boxes = "return [...document.querySelectorAll('.pick input')].map((one) => one.checked)"
-        assert browser.run(boxes) == [False] + 59 * [True]
-        with browser.window(1280, 900):
-            browser.one("#export-csv").click()  # of ids that this server does not have
-            browser.until_text("#notice", "no such pictures now")
-        browser.one("#select-none").click()
-    with browser.before(changing("search", MANY)):
-        browser.open(server + "#photos?q=a+dog")
-        tiles(browser, 60)
-        browser.run("document.querySelector('.pick input').click()")
-        browser.one("#select-all").click()
-        tiles(browser, 100)
-        browser.until_text("#selected", "100 photos selected")
-        assert browser.all("#select-all[hidden]")
-
-
-def test_a_file_of_fewer_photos_than_were_selected_says_so(browser, server):
-    with browser.before(KEPT):
-        browser.open(server + "#photos")
-        tiles(browser, 4)
-        browser.run("""
-          const real = fetch;
-          window.fetch = async (path, options) => {
-            if (path !== "v1/export") return real(path, options);
-            const [first] = JSON.parse(options.body).picture;
-            return real(path, { ...options, body: JSON.stringify({ picture: [first] }) });
-          };
-        """)  # as if the others were gone
-        browser.run("document.querySelector('.pick input').click()")
-        browser.one("#select-all").click()
-        browser.until_text("#selected", "4 photos selected")
-        browser.one("#export-csv").click()
-        browser.until_text("#notice", "The file has 1 of the 4 photos")
 
 
 def test_a_library_of_before_says_what_dates_it_lacks(browser, server):
@@ -285,6 +206,16 @@ def test_search_finds_pictures_and_says_why(grid, photos):
     closed(grid)
     focus = "return document.activeElement.parentElement.querySelector('.pick input').ariaLabel"
     assert grid.run(focus) == f"Select {first}"
+
+
+def test_the_same_words_are_searched_for_again(browser, server):
+    with browser.before(changing("search", "")):
+        browser.open(server + "#photos?q=a+dog")
+        tiles(browser, 4)
+        browser.one("#query-text").send_keys(Keys.ENTER)
+        asked = "return asked.filter((path) => path === 'v1/search').length"
+        browser.until(lambda: browser.run(asked) == 2, "another search")
+        tiles(browser, 4)
 
 
 def test_a_match_is_told_and_its_absence_is_not(browser, server):
@@ -355,6 +286,26 @@ def test_a_library_that_cannot_be_used_says_so(browser, server):
         assert "the best 4" in browser.text("#found-note")
 
 
+def test_photos_say_why_they_are_not_there_and_can_be_asked_for_again(browser, server):
+    with browser.before(refusing(503, "about to stop", "v1/model")):
+        browser.open(server + "#photos")
+        browser.until_text("#unmet", "about to stop")
+        browser.one("#unmet button").send_keys(Keys.ENTER)
+        tiles(browser, 4)
+        assert not browser.texts("#unmet p")
+
+
+def test_a_picture_that_did_not_come_is_asked_for_again(browser, server):
+    with browser.before(refusing(503, "the disk is away", "pictures/")):
+        browser.open(server + "#photos")
+        browser.until_text(".tile .unshown", "the disk is away")
+        browser.go("#explain")
+        browser.until(lambda: browser.run("return grid.checkVisibility() === false"), "Explain")
+        browser.go("#photos")
+        loaded(browser)
+        assert not browser.all(".tile .unshown")
+
+
 def test_pictures_wait_for_a_full_queue(browser, server):
     with browser.before(refusing(429, "the queue is full", "pictures/")):
         browser.open(server + "#photos")
@@ -396,137 +347,7 @@ def test_unknown_words_are_left_out_and_find_nothing_alone(grid):
     assert not grid.all(".tile")
 
 
-# The full view
-
-
-def test_the_full_view_by_keys(grid, photos):
-    names = shown(grid)
-    grid.seen(".open")[0].send_keys(Keys.ENTER)
-    opened(grid, names[0])
-    assert grid.text("#viewer-place") == "1 of 4"
-    press(grid, Keys.ARROW_LEFT)  # there is none before
-    press(grid, Keys.ARROW_RIGHT)
-    opened(grid, names[1])
-    press(grid, "x")
-    assert grid.one("#viewer-pick").is_selected()
-    press(grid, "i")
-    facts = grid.text(".facts")
-    assert "Taken" in facts
-    assert "2024/Rome" in facts
-    assert grid.text(".facts-caption").endswith("(the model’s guess)")
-    grid.one("dialog .word").click()
-    press(grid, Keys.ARROW_RIGHT)  # goes to the next word, not to the next photo
-    assert grid.texts("#viewer-name") == [names[1]]
-    press(grid, Keys.ESCAPE, Keys.ESCAPE)
-    closed(grid)
-    assert grid.text("#selected") == "1 photo selected"
-
-
-def test_the_full_view_on_a_phone_says_which_photo_it_is(grid):
-    names = shown(grid)
-    with grid.window(390, 844, mobile=True):
-        grid.one(".open").click()
-        opened(grid, names[0])
-        assert grid.text("#viewer-name") == names[0]
-        assert grid.text("#viewer-place") == "1 of 4"
-        place = "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()"
-        name = grid.run(place, "#viewer-name")
-        assert name["width"] > 100
-        assert name["bottom"] <= grid.run(place, "#viewer-card")["top"]
-        assert beyond(grid) == []
-        press(grid, Keys.ESCAPE)
-        closed(grid)
-
-
-def test_html_in_what_a_library_tells_is_text(browser, server):
-    hostile = "<img src=x onerror=alert(1)>"
-    change = f"for (const one of told.results) one.name = one.caption = one.folder = '{hostile}';"
-    with browser.before(changing("search", change)):
-        browser.open(server + "#photos?q=a+dog")
-        tiles(browser, 4)
-        browser.one(".open").click()
-        browser.one("#viewer-info").click()
-        assert browser.text(".facts").count(hostile) == 3
-        assert browser.text("#viewer-name") == hostile
-        assert shown(browser)[0] == hostile
-        assert not browser.all("[src=x], [onerror]")
-        browser.faults()
-
-
-# Selection and export
-
-
-def test_a_range_is_selected_and_exported(browser, server, photos):
-    with browser.before(KEPT):
-        browser.open(server + "#photos")
-        tiles(browser, 4)
-        names = shown(browser)
-        boxes = browser.all(".pick input")
-        browser.run("arguments[0].click()", boxes[0])
-        shift = ActionChains(browser.driver).key_down(Keys.SHIFT)
-        shift.click(browser.seen(".open")[2]).key_up(Keys.SHIFT).perform()
-        assert browser.text("#selected") == "3 photos selected"
-        browser.seen(".open")[1].click()  # takes one out again
-        assert browser.text("#selected") == "2 photos selected"
-        browser.one("#export-csv").click()
-        name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
-        assert name == "captions.csv"
-        rows = base64.b64decode(content).decode("utf-8-sig").splitlines()
-        assert rows[0] == "image,folder,date,date_of,caption,copies"
-        assert [row.split(",")[0] for row in rows[1:]] == [names[0], names[2]]
-        browser.run("window.kept = null")
-        browser.one("#select-all").click()
-        browser.until_text("#selected", "4 photos selected")
-        browser.one("#export-xmp").click()
-        name, content = browser.until(lambda: browser.run("return window.kept"), "the file")
-        with zipfile.ZipFile(io.BytesIO(base64.b64decode(content))) as archive:
-            assert len(archive.namelist()) == 4
-            assert f"2023/Alps/{photos[0].name}.xmp" in archive.namelist()
-        browser.one("#select-none").click()
-        assert not browser.one("#grid").find_elements("css selector", ".selected")
-        browser.faults()
-
-
-def test_the_grid_by_keys(grid):
-    grid.seen(".open")[0].send_keys(Keys.ARROW_RIGHT, "x", Keys.SHIFT + Keys.ARROW_RIGHT)
-    press(grid, Keys.NULL)
-    assert grid.text("#selected") == "2 photos selected"
-    at = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
-    press(grid, Keys.TAB)  # one stop for all of the grid
-    assert grid.run(at) == -1
-    ActionChains(grid.driver).key_down(Keys.SHIFT).send_keys(Keys.TAB).perform()
-    ActionChains(grid.driver).key_up(Keys.SHIFT).perform()
-    assert grid.run(at) == 2
-    with grid.phone():  # two columns: a day of one photo, of two, of one
-        steps = ((Keys.END, 3), (Keys.HOME, 0), (Keys.ARROW_DOWN, 1), (Keys.ARROW_UP, 0))
-        for key, place in steps:
-            press(grid, key)
-            assert grid.run(at) == place
-
-
 # Around it
-
-
-def test_a_drop_while_a_photo_is_shown_is_answered_where_it_is_seen(grid, photos):
-    grid.one(".open").click()
-    grid.one("dialog[open]")
-    data = base64.b64encode(photos[3].read_bytes()).decode()
-    grid.run(GIVE, data, "held", "dataTransfer", "drop")
-    grid.until_text("#found-note", "Like held.png")
-    closed(grid)
-
-
-def test_a_key_is_asked_for_where_it_can_be_given(browser, server):
-    with browser.before(refusing(401, "a key is needed")):
-        browser.open(server + "#photos?q=a+woman+smiles")
-        tiles(browser, 4)
-        browser.one(".open").click()
-        browser.one("#viewer-info").click()
-        browser.one("#key-value").send_keys(KEY + Keys.ENTER)
-        browser.until(lambda: browser.all("#key[hidden]"), "the field to go")
-        closed(browser)
-        browser.one(".open").click()
-        assert said(browser, "dialog")
 
 
 def test_pictures_that_are_gone_take_no_memory(browser, server, photos):
@@ -588,21 +409,6 @@ def test_the_address_for_others_is_shown(browser, server):
     browser.one("header button").click()
     assert not browser.one("#about").find_elements("css selector", "#elsewhere:not([hidden])")
     assert focused(browser) == "About"
-
-
-def test_the_full_view_closes_where_it_was_opened(grid):
-    with grid.window(360, 300):
-        grid.run("document.querySelectorAll('.open')[3].focus()")
-        at = grid.until(lambda: grid.run("return scrollY"), "the page to scroll")
-        press(grid, Keys.ENTER)
-        grid.one("dialog[open]")
-        press(grid, Keys.ESCAPE)
-        closed(grid)
-        grid.until(lambda: address(grid) == "#photos", "the address to follow")
-        grid.run("return new Promise(requestAnimationFrame)")
-        assert grid.run("return scrollY") == at
-        place = "return [...document.querySelectorAll('.open')].indexOf(document.activeElement)"
-        assert grid.run(place) == 3
 
 
 def test_the_skip_link_leaves_the_address(page):

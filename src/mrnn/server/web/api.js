@@ -20,9 +20,7 @@ export class Problem extends Error {
 export const fromFile = (file) => ({ name: file.name, field: "image", value: file });
 export const fromLibrary = (id, name) => ({ name, field: "picture", value: id });
 
-export async function model() {
-  return (await request("v1/model")).json();
-}
+export const model = () => request("v1/model", json);
 
 /** A sentence about a photo with the evidence for its words; raises Problem. */
 export const explain = (photo, fields, how) =>
@@ -34,29 +32,28 @@ export async function score(photo, sentence, how) {
 }
 
 /** The k pictures of the library that best fit a sentence, or are most like a photo. */
-export async function search(query, k, filter, how) {
+export function search(query, k, filter, how) {
   const fields = { k, ...given(filter) };
   const body = typeof query === "string" ? form(null, { query, ...fields }) : form(query, fields);
-  return (await request("v1/search", { method: "POST", body }, how)).json();
+  return request("v1/search", json, { method: "POST", body }, how);
 }
 
 /** k pictures of the library, newest first: the first ones, or those after a `next` of others. */
-export async function pictures(after, k, filter, how) {
+export function pictures(after, k, filter, how) {
   const fields = new URLSearchParams({ k, ...(after ? { after } : {}), ...given(filter) });
-  return (await request(`v1/pictures?${fields}`, {}, how)).json();
+  return request(`v1/pictures?${fields}`, json, {}, how);
 }
 
 /** The months and folders of the library. */
-export async function contents(how) {
-  return (await request("v1/contents", {}, how)).json();
-}
+export const contents = (how) => request("v1/contents", json, {}, how);
 
 /** Captions of pictures as a file, "csv" or "xmp", and of how many there still were. */
-export async function exported(format, ids) {
+export function exported(format, ids) {
   const body = JSON.stringify({ format, picture: ids });
   const headers = { "Content-Type": "application/json" };
-  const answer = await request("v1/export", { method: "POST", body, headers });
-  return { file: await answer.blob(), count: Number(answer.headers.get("X-Pictures")) };
+  const read = async (answer) =>
+    ({ file: await answer.blob(), count: Number(answer.headers.get("X-Pictures")) });
+  return request("v1/export", read, { method: "POST", body, headers });
 }
 
 /** What of a filter says something: `since`, `until` and `folder`. */
@@ -64,14 +61,13 @@ const given = ({ since, until, folder }) =>
   Object.fromEntries(Object.entries({ since, until, folder }).filter(([, value]) => value));
 
 /** A picture of the library as a Blob, its longer side at most so many pixels. */
-export async function picture(id, side, how) {
-  return (await request(`v1/pictures/${encodeURIComponent(id)}?side=${side}`, {}, how)).blob();
-}
+export const picture = (id, side, how) =>
+  request(`v1/pictures/${encodeURIComponent(id)}?side=${side}`, blob, {}, how);
 
 async function first(path, photo, fields, how) {
-  const answer = await request(path, { method: "POST", body: form(photo, fields) }, how);
-  const [result] = (await answer.json()).results;
-  if (result.error) throw new Problem(answer.status, result.error.message, result.error.code);
+  const options = { method: "POST", body: form(photo, fields) };
+  const { results: [result] } = await request(path, json, options, how);
+  if (result.error) throw new Problem(200, result.error.message, result.error.code);
   return result;
 }
 
@@ -83,12 +79,15 @@ function form(photo, fields) {
   return data;
 }
 
-/** Ask until there is an answer: a full queue is waited for, a key asked for. */
-async function request(path, options = {}, { signal, onWait = () => {} } = {}) {
+const json = (answer) => answer.json();
+const blob = (answer) => answer.blob();
+
+/** Ask until there is an answer to `read`: a full queue is waited for, a key asked for. */
+async function request(path, read, options = {}, { signal, onWait = () => {} } = {}) {
   for (;;) {
     const sent = key;
-    const answer = await fetched(path, { ...options, signal }, sent);
-    if (answer.ok) return answer;
+    const { answer, content } = await fetched(path, read, { ...options, signal }, sent);
+    if (answer.ok) return content;
     if (answer.status === 401) {
       if (sent === key) await newKey(sent);
     } else if (answer.status === 429) {
@@ -99,13 +98,14 @@ async function request(path, options = {}, { signal, onWait = () => {} } = {}) {
   }
 }
 
-async function fetched(path, options, sent) {
+async function fetched(path, read, options, sent) {
   const headers = { ...options.headers, ...(sent ? { Authorization: `Bearer ${sent}` } : {}) };
   try {
-    return await fetch(path, { ...options, headers });
+    const answer = await fetch(path, { ...options, headers });
+    return { answer, content: answer.ok ? await read(answer) : null };
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, "The server did not answer. Is it still running?");
+    throw new Problem(0, "The server did not answer, or broke off. Is it still running?");
   }
 }
 

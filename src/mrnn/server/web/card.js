@@ -102,11 +102,12 @@ export function photoCard(
 
   /**
    * Explain with these fields of the API. Of `how`: `first` where a person waits for it, `place`
-   * of the word to choose then, `list` of sentences to choose from, `written` as the settings say.
+   * of the word to choose then, `list` of sentences to choose from, `written` as the settings say,
+   * `scored` what is known of how well the sentence fits.
    */
   async function ask(question, how = {}) {
     const { typed, ...fields } = question;
-    const { first = true, place = null, list = null, written = false } = how;
+    const { first = true, place = null, list = null, written = false, scored: known } = how;
     asking?.abort();
     const mine = new AbortController();
     asking = mine;
@@ -124,7 +125,7 @@ export function photoCard(
     try {
       const [explanation, scored] = await Promise.all([
         run(explain, first),
-        typed ? run(() => api.score(photo, fields.sentence, request), first) : null,
+        typed ? run(() => api.score(photo, fields.sentence, request), first) : known ?? null,
       ]);
       if (asking !== mine) return;
       if (current) former.push(current);
@@ -168,7 +169,7 @@ export function photoCard(
   }
 
   function show(next, place = null) {
-    const hadFocus = [status, story].some((part) => part.contains(document.activeElement));
+    const hadFocus = [status, story, closer].some((part) => part.contains(document.activeElement));
     const hadChoice = document.activeElement.matches(".choice");
     busy(false);
     onState("done");
@@ -189,7 +190,7 @@ export function photoCard(
     undo.hidden = !former.length;
     closer.hidden = explanation.heat.method !== "positions";
     copy.hidden = !navigator.clipboard || !explanation.caption;
-    if (place !== null) parts.choose(place);
+    if (place !== null) parts.choose(place, hadFocus);
     else if (hadFocus) {
       const chosen = hadChoice && story.querySelector(".choice[aria-pressed=true]");
       (chosen || story.querySelector(".word")).focus();
@@ -210,7 +211,7 @@ export function photoCard(
 
   /** The same sentence with better maps. */
   function lookCloser() {
-    const how = { list: current.list, place: parts.shown() ?? 0 };
+    const how = { list: current.list, scored: current.scored, place: parts.shown() ?? 0 };
     ask({ sentence: current.explanation.caption, quick: false }, how);
   }
 
@@ -238,6 +239,7 @@ export function photoCard(
   return {
     node, write, rewrite, ask, refuse, close,
     paint: frame.paint,
+    fail: frame.fail,
     name: photo.name,
     /** The sentence that is shown, once there is one. */
     said: () => current?.explanation.caption,

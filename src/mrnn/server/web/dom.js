@@ -24,20 +24,23 @@ export function button(text, onClick, settings = {}) {
 
 export const byId = (id) => document.getElementById(id);
 
+/** Of two elements the one that can be seen and heard now: behind the full view nothing is. */
+const here = (id) => byId(byId("viewer").open ? `viewer-${id}` : id);
+
 /** Tell those who listen to the page instead of looking at it. */
 export function announce(text) {
-  byId("said").textContent = text;
+  here("said").textContent = text;
 }
 
 /** Tell everybody, until they do something else. */
 export function notify(text) {
-  const notice = byId("notice");
+  const notice = here("notice");
   const leave = new AbortController();
   notice.textContent = text;
   for (const event of ["pointerdown", "keydown", "dragover"]) {
     addEventListener(event, () => {
       notice.textContent = "";
       leave.abort();
-    }, { signal: leave.signal });
+    }, { signal: leave.signal, capture: true }); // not of the event that it is told at
   }
 }

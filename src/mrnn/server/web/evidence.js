@@ -95,10 +95,11 @@ export function evidence(explanation, photo, onContinue) {
     panel,
     /** The place of the word that is shown, or null. */
     shown: () => at,
-    /** Choose a word as a click does. */
-    choose(i) {
-      buttons[i]?.focus();
-      pin(Math.min(i, buttons.length - 1));
+    /** Choose a word as a click does; `isFocused` leads the keyboard there, too. */
+    choose(i, isFocused) {
+      const place = Math.min(i, buttons.length - 1);
+      if (isFocused) buttons[place].focus();
+      pin(place);
     },
   };
 }

@@ -30,6 +30,7 @@ function settled(field, act) {
 export function filtersRow(onChange) {
   const opener = byId("filters");
   const months = byId("month");
+  const folders = byId("folder");
   const fields = Object.fromEntries(FIELDS.map((name) => [name, byId(name)]));
   const clear = byId("clear");
 
@@ -41,7 +42,7 @@ export function filtersRow(onChange) {
     fields.until.value = months.value && lastDay(months.value);
     changed();
   });
-  fields.folder.addEventListener("change", changed);
+  folders.addEventListener("change", changed);
   for (const field of [fields.since, fields.until]) settled(field, changed);
   opener.addEventListener("click", () => expand(byId("filter-row").hidden));
   clear.addEventListener("click", () => {
@@ -49,23 +50,27 @@ export function filtersRow(onChange) {
     byId("query-text").focus();
   });
 
+  const option = (value, text) => element("option", { value, text });
+
   /** Offer what the library has. */
   function offer(contents) {
-    const option = (value, text) => element("option", { value, text });
-    months.replaceChildren(option("", "Any month"), ...contents.months.map((of) =>
-      option(of.month, `${month(of.month)} (${of.pictures.toLocaleString("en")})`)));
-    fields.folder.replaceChildren(option("", "All folders"), ...contents.folders.map((of) =>
-      option(of.folder, `${of.folder} (${of.pictures.toLocaleString("en")})`)));
-    fields.folder.closest("label").hidden = !contents.folders.length;
+    const options = (list, name, said) => list.map((of) =>
+      option(of[name], `${said(of[name])} (${of.pictures.toLocaleString("en")})`));
+    months.replaceChildren(months.options[0], ...options(contents.months, "month", month));
+    folders.replaceChildren(folders.options[0], ...options(contents.folders, "folder", String));
     byId("undated").hidden = contents.dated;
     show(wanted);
   }
 
-  let wanted = {}; // the filter that is to be shown, once its folder can be chosen
+  let wanted = {}; // the filter that counts now
 
   /** Show the filter that counts now. */
   function show(filter) {
     wanted = filter;
+    const { folder } = filter;
+    const isOffered = [...folders.options].some(({ value }) => value === folder);
+    if (folder && !isOffered) folders.append(option(folder, folder)); // it counts all the same
+    folders.closest("label").hidden = folders.length < 2;
     for (const name of FIELDS) fields[name].value = filter[name] ?? "";
     const { since, until } = filter;
     const of = (since ?? "").slice(0, 7);

@@ -1,6 +1,6 @@
 // A photo with room for a heat map over it.
 
-import { element } from "./dom.js";
+import { button, element } from "./dom.js";
 import * as heat from "./heat.js";
 
 /** The frame of a photo at a URL, or at "" of one that is painted later; `name` describes it. */
@@ -11,7 +11,8 @@ export function photoFrame(url, name) {
   const legend = element("div", { class: "legend", "aria-hidden": "true" },
     element("span", { text: "for the word" }),
     element("span", { class: "cool", text: "against it" }), veil);
-  const node = element("div", { class: "photo" }, image, canvas, legend);
+  const fault = element("div", { class: "unshown", role: "alert", hidden: true });
+  const node = element("div", { class: "photo" }, image, canvas, legend, fault);
   let ratio = 4 / 3; // until the picture is there
 
   image.addEventListener("load", () => {
@@ -20,14 +21,24 @@ export function photoFrame(url, name) {
   });
   image.addEventListener("error", () => {
     image.hidden = true;
-    node.append(element("p", { class: "unshown", text: "This browser cannot show this file." }));
+    fail("This browser cannot show this file.");
   });
   if (url) image.src = url;
 
+  /** Say why the photo is not seen, or not sharply; `again` is how to ask for it once more. */
+  function fail(text, again) {
+    const retry = again ? [button("Try again", again, { class: "quiet" })] : [];
+    fault.replaceChildren(element("p", { text }), ...retry);
+    fault.hidden = false;
+  }
+
   return {
     node,
+    fail,
     paint(at) {
       image.src = at;
+      image.hidden = false;
+      fault.hidden = true;
     },
     describe: (text) => {
       image.alt = text;

@@ -81,11 +81,15 @@ export function photoGrid({ onOpen, selected }) {
 
   /** Show what is selected. */
   function draw() {
-    node.classList.toggle("selecting", selected.size() > 0);
+    const isSelecting = selected.size() > 0;
+    node.classList.toggle("selecting", isSelecting);
+    const keys = isSelecting ? "Enter or x selects" : "Enter opens, x selects";
+    node.ariaLabel = `Photos. Arrow keys move, ${keys}.`;
     tiles.forEach((made, i) => {
       const is = selected.has(items[i].image);
       made.classList.toggle("selected", is);
       made.querySelector("input").checked = is;
+      made.querySelector(".open").ariaPressed = isSelecting ? String(is) : null;
     });
   }
 

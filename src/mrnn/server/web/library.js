@@ -34,6 +34,7 @@ export function libraryView(run, limits) {
   let isPushed = false; // whether Back leads from the full view to the grid
 
   const filter = () => ({ since: state.since, until: state.until, folder: state.folder });
+  const inAll = () => (isEnd ? grid.items.length : Math.max(total, grid.items.length));
   const isBrowsed = () => !state.q && !state.like;
   const shownIds = () => grid.items.map((item) => item.image);
   const selected = selection(() => grid.draw(), {
@@ -49,11 +50,11 @@ export function libraryView(run, limits) {
     run,
     limits,
     selected,
-    list: { at: (i) => grid.items[i], count: () => Math.max(total, grid.items.length), reach },
+    list: { at: (i) => grid.items[i], count: inAll, reach },
     onMove: (i) => address.go({ ...state, photo: grid.items[i].image }, true),
     onClose: (i, item) => {
       if (grid.items[i] === item) grid.focus(i);
-      if (!state.photo) return;
+      if (state.photo !== item.image) return; // the address has gone on already
       if (isPushed) history.back();
       else address.go({ ...state, photo: "" }, true);
       isPushed = false;
@@ -68,6 +69,7 @@ export function libraryView(run, limits) {
 
   byId("query").addEventListener("submit", (event) => {
     event.preventDefault();
+    shown = ""; // the library may have other photos now
     address.go({ ...filter(), q: text.value.trim() });
   });
   byId("like").addEventListener("click", () => byId("like-file").click());
@@ -103,10 +105,7 @@ export function libraryView(run, limits) {
   /** Show what the address says. */
   async function show(wanted) {
     state = wanted;
-    contents ??= api.contents().then(filters.offer, (error) => {
-      contents = null;
-      notify(error.message);
-    });
+    contents ??= offer();
     if (state.like === MINE && !dropped) {
       address.go({ ...filter() }, true); // the page was loaded again, and has no photo of yours
       return;
@@ -119,8 +118,20 @@ export function libraryView(run, limits) {
       begin();
     }
     if (state.photo) await openPhoto(state.photo);
-    else full.close();
+    else close();
   }
+
+  /** Close the full view, since the address no longer has its photo. */
+  function close() {
+    isPushed = false;
+    full.close();
+  }
+
+  /** Offer what the library has to filter by. */
+  const offer = () => api.contents().then(filters.offer, (error) => {
+    contents = null;
+    notify(error.message);
+  });
 
   function begin() {
     asking.abort();
@@ -137,6 +148,12 @@ export function libraryView(run, limits) {
     load();
   }
 
+  /** The same question to a library that has changed. */
+  function anew() {
+    contents = offer();
+    begin();
+  }
+
   /** Open the picture of an id, as soon as it is among those that were loaded. */
   async function openPhoto(id) {
     const { signal } = asking;
@@ -148,9 +165,19 @@ export function libraryView(run, limits) {
       full.open(find(), state.q || null);
       return;
     }
+    full.close();
+    if (!isHere) forget("The photo of this address is not in the library now.");
+    else if (isEnd) forget("The photo of this address is not among those that are shown here.");
+    else if (grid.items.length >= FURTHEST) {
+      notify(`The photo of this address comes after the first ${counted(FURTHEST, "photo")}, ` +
+        "among which it was looked for.");
+    } // else the note tells why no more came, and lets them be asked for again
+  }
+
+  /** Take a photo that is not to be had out of the address. */
+  function forget(why) {
     address.go({ ...state, photo: "" }, true);
-    notify(isHere ? "The photo of this address is not among those that are shown here."
-      : "The photo of this address is not in the library now.");
+    notify(why);
   }
 
   /** Whether the library has a picture of this id, as far as the server says. */
@@ -165,6 +192,11 @@ export function libraryView(run, limits) {
 
   async function reach(i) {
     while (grid.items.length <= i && (await load()));
+  }
+
+  /** The same once more, after a fault. */
+  async function goOn() {
+    if (await load() && state.photo) openPhoto(state.photo);
   }
 
   /** More pictures below those that are there; resolves to whether some came. */
@@ -208,7 +240,7 @@ export function libraryView(run, limits) {
       tell(error.message, "fault");
       more.hidden = true;
       if (!error.isPassing) return false;
-      const retry = button("Try again", load, { class: "quiet" });
+      const retry = button("Try again", goOn, { class: "quiet" });
       note.append(retry);
       if (hadFocus) retry.focus();
       return false;
@@ -237,10 +269,10 @@ export function libraryView(run, limits) {
     return { answer, count, isLast: isShort || k >= count };
   }
 
-  /** All pictures of a filter. */
+  /** All pictures of a filter, or more than so many. */
   async function idsOf(which, most) {
     const ids = [];
-    for (let after = null; ids.length < most;) {
+    for (let after = null; ids.length <= most;) {
       const answer = await api.pictures(after, LARGEST, which);
       ids.push(...answer.results.map((item) => item.image));
       after = answer.next;
@@ -251,7 +283,7 @@ export function libraryView(run, limits) {
 
   const changed = () => element("p", {},
     "The library has changed since its photos were shown. ",
-    button("Show them anew", begin, { class: "link" }));
+    button("Show them anew", anew, { class: "link" }));
 
   function tell(said, look = "", ...more) {
     note.replaceChildren(...(said ? [element("p", { text: said, class: look }), ...more] : []));
@@ -263,7 +295,7 @@ export function libraryView(run, limits) {
     /** Another view is shown. */
     leave() {
       state = { ...state, photo: "" };
-      full.close();
+      close();
     },
   };
 }

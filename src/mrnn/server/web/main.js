@@ -2,7 +2,7 @@
 
 import * as address from "./address.js";
 import * as api from "./api.js";
-import { byId, notify } from "./dom.js";
+import { button, byId, element, notify } from "./dom.js";
 import { counted } from "./format.js";
 import { libraryView } from "./library.js";
 import { queue } from "./queue.js";
@@ -55,14 +55,18 @@ function take(files) {
 function listenForDrops() {
   const over = byId("over");
   const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+  // Text goes into a field; all else is taken, so that the browser leaves the page for nothing.
+  const isText = (event) => !holdsFiles(event) && event.target.closest?.("input");
   addEventListener("dragover", (event) => {
-    event.preventDefault(); // else the browser leaves the page for the file
+    if (isText(event)) return;
+    event.preventDefault();
     if (holdsFiles(event)) over.classList.add("shown");
   });
   addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) over.classList.remove("shown");
   });
   addEventListener("drop", (event) => {
+    if (isText(event)) return;
     event.preventDefault();
     over.classList.remove("shown");
     take([...event.dataTransfer.files]);
@@ -76,10 +80,13 @@ function listenForDrops() {
 }
 
 async function meetServer() {
+  const unmet = byId("unmet"); // in the view that cannot do without
   try {
     const model = await api.model();
     limits = model.limits ?? {};
     hasLibrary = Boolean(model.library);
+    if (unmet.contains(document.activeElement)) byId("main").focus();
+    unmet.replaceChildren();
     byId("library").hidden = !hasLibrary;
     byId("no-library").hidden = hasLibrary;
     if (limits.characters) byId("query-text").maxLength = limits.characters;
@@ -93,6 +100,9 @@ async function meetServer() {
   } catch (error) {
     byId("model").textContent = error.message;
     notify(error.message);
+    unmet.replaceChildren(element("div", { class: "fault" },
+      element("p", { text: error.message }),
+      button("Try again", meetServer, { class: "quiet" })));
     if (!shown) showView();
   }
 }

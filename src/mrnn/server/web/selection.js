@@ -11,7 +11,7 @@ const MOST = 10_000; // pictures that the server exports at a time
 /**
  * The selection and its bar. `onChange` is called when another is made; `everything` has what there
  * is to select now: `shown()`, ids; `isAll()`, whether there are no others; `all(most)`, a promise
- * of all ids.
+ * of all ids, or of more than so many.
  */
 export function selection(onChange, everything) {
   const bar = byId("selection");
@@ -22,10 +22,13 @@ export function selection(onChange, everything) {
 
   function set(some, is) {
     for (const id of some) {
-      if (is) ids.add(id);
-      else ids.delete(id);
+      if (!is) ids.delete(id);
+      else if (ids.size < MOST) ids.add(id);
     }
     draw();
+    if (is && !some.every(has)) {
+      notify(`${counted(MOST, "photo")} can be selected at a time. Filters name others.`);
+    }
   }
 
   function clear() {
@@ -33,13 +36,7 @@ export function selection(onChange, everything) {
     draw();
   }
 
-  const all = () => waitedFor("select-all", async () => {
-    const found = await everything.all(MOST);
-    set(found.slice(0, MOST), true);
-    if (ids.size >= MOST) {
-      notify(`${counted(MOST, "photo")} can be taken at a time. Filters name others.`);
-    }
-  });
+  const all = () => waitedFor("select-all", async () => set(await everything.all(MOST), true));
 
   function draw() {
     bar.hidden = !ids.size;

@@ -10,7 +10,7 @@ const NEAR = "100% 0px"; // a window's height above and below
 /** A function that shows the picture of an id in an image, as soon as somebody may see it. */
 export function thumbnails() {
   const load = queue(6);
-  const shown = new WeakMap(); // image to { id, leave }
+  const shown = new WeakMap(); // image to { id, leave, fault }
   const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       if (isIntersecting) come(target);
@@ -23,6 +23,7 @@ export function thumbnails() {
     if (image.src || one.leave) return;
     const mine = new AbortController();
     one.leave = mine;
+    one.fault?.remove();
     const { signal } = mine;
     try {
       const blob = await load(() => {
@@ -32,8 +33,10 @@ export function thumbnails() {
       if (!signal.aborted) image.src = URL.createObjectURL(blob);
     } catch (error) {
       if (error.name === "AbortError") return;
-      observer.unobserve(image);
-      image.replaceWith(element("p", { class: "unshown", text: error.message }));
+      if (error.isPassing) one.leave = null; // it is asked for again when it comes near again
+      else observer.unobserve(image);
+      one.fault = element("p", { class: "unshown", text: error.message });
+      image.parentElement.after(one.fault); // what opens it keeps its name
     }
   }
 

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { photoCard } from "./card.js";
 import { minute } from "./days.js";
-import { byId, element } from "./dom.js";
+import { announce, byId, element, notify } from "./dom.js";
 import { likely, signed } from "./format.js";
 import { SIDE } from "./thumbnails.js";
 
@@ -32,7 +32,7 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
   function open(i, query) {
     sentence = query;
     if (!dialog.open) dialog.showModal();
-    if (at !== i || !card) show(i);
+    if (item !== list.at(i)) show(i); // another question brings other items
   }
 
   function show(i) {
@@ -53,13 +53,28 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
     };
     place.replaceChildren(card.node);
     byId("viewer-name").textContent = item.name;
-    byId("viewer-place").textContent = `${i + 1} of ${list.count().toLocaleString("en")}`;
     byId("viewer-caption").textContent = item.caption ? `${item.caption} ${DOUBT}` : "";
-    byId("viewer-before").disabled = i === 0;
-    byId("viewer-next").disabled = i + 1 >= list.count();
+    const nth = around();
     pick.checked = selected.has(item.image);
+    keepFocus();
+    announce([item.name, nth, item.caption].filter(Boolean).join(", "));
     paint(item, frame, mine, signal);
     look();
+  }
+
+  /** Tell its place, and whether there are others before and after it. */
+  function around() {
+    const nth = `${at + 1} of ${list.count().toLocaleString("en")}`;
+    byId("viewer-place").textContent = nth;
+    byId("viewer-before").disabled = at === 0;
+    byId("viewer-next").disabled = at + 1 >= list.count();
+    return nth;
+  }
+
+  /** Nothing has the focus where what had it went, or can no longer be pressed. */
+  function keepFocus() {
+    const has = document.activeElement;
+    if (!dialog.contains(has) || has.disabled) place.focus();
   }
 
   /** The small picture at once, then the large one; the next one is asked for meanwhile. */
@@ -75,7 +90,11 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
       const next = list.at(at + 1);
       if (next) api.picture(next.image, LARGE, { signal }).catch(() => {}); // the browser keeps it
     } catch (error) {
-      if (error.name !== "AbortError") mine.refuse(error.message);
+      if (error.name === "AbortError") return;
+      mine.fail(error.message, error.isPassing && (() => {
+        place.focus(); // the button goes
+        paint(item, frame, mine, signal);
+      }));
     }
   }
 
@@ -96,7 +115,12 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
     const to = at + way;
     if (at === null || to < 0 || to >= list.count()) return;
     await list.reach(to);
-    if (dialog.open && list.at(to)) onMove(to);
+    if (!dialog.open) return;
+    if (list.at(to)) onMove(to);
+    else if (to >= list.count()) {
+      around(); // the library has fewer now
+      keepFocus();
+    } else notify("The photos after this one did not come. Go on to ask for them again.");
   }
 
   function toggle() {
@@ -126,10 +150,13 @@ export function viewer({ run, limits, list, selected, onMove, onClose, onLike })
   byId("viewer-next").addEventListener("click", () => move(1));
   info.addEventListener("click", toggle);
   byId("viewer-like").addEventListener("click", () => onLike(item));
-  pick.addEventListener("change", () => selected.set([item.image], pick.checked));
+  pick.addEventListener("change", () => {
+    selected.set([item.image], pick.checked);
+    pick.checked = selected.has(item.image); // there may be too many
+  });
 
-  dialog.addEventListener("keydown", (event) => {
-    if (event.target.closest("input[type=text], .words, select")) return;
+  addEventListener("keydown", (event) => { // wherever a click has left the focus
+    if (!dialog.open || event.target.closest("input[type=text], .words, select")) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const act = {
       ArrowLeft: () => move(-1),
