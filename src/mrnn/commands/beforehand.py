@@ -38,6 +38,7 @@ EXTRAS = {
     "jxl": {"pillow_jxl": "pillow-jxl-plugin"},
     "serve": {
         "fastapi": "fastapi",
+        "pydantic": "pydantic",
         "starlette": "starlette",
         "uvicorn": "uvicorn",
         "python_multipart": "python-multipart",
