@@ -30,6 +30,8 @@ from .given import InMemory
 from .reading import Preprocessing, open_picture, preprocess, read_image
 
 BATCH = 16  # images an encoder call
+# Of a picture whose feature is not sound: the code of its error, and what is wrong with it.
+UNSOUND = "bad-feature", "the image network gives NaN for it, or numbers beyond fp16"
 _DIGEST = 32  # bytes
 _LARGEST = float(np.finfo(np.float16).max)  # bundles and caches hold fp16
 
@@ -71,8 +73,8 @@ def encode_images(
                 yield item
                 continue
             feature, is_sound = next(encoded)
-            what = f"{name}: the image network gives NaN for it, or numbers beyond fp16"
-            yield feature if is_sound else ImageError("bad-feature", what)
+            code, what = UNSOUND
+            yield feature if is_sound else ImageError(code, f"{name}: {what}")
 
 
 def are_sound(features: np.ndarray) -> np.ndarray:

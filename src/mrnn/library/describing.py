@@ -25,7 +25,7 @@ import numpy as np
 
 from ..captioner import Captioner
 from ..errors import ImageError
-from ..images.features import BATCH, are_sound, read_ahead
+from ..images.features import BATCH, UNSOUND, are_sound, read_ahead
 from ..images.finding import printable
 from ..images.reading import Preprocessing, date_of, decode_image, open_picture, preprocess
 from .contents import Content, File
@@ -130,11 +130,10 @@ def _with_vectors(captioner: Captioner, part: Sequence[_Read]) -> tuple[list[_Re
     features = captioner.encoder.encode(np.stack(pixels))
     sound = are_sound(features)
     told = iter(sound)
-    fault = "bad-feature", "the image network gives NaN for it, or numbers beyond fp16"
     kept = [
         item
         if item.pixels is None or item.content is None or next(told)
-        else _Read(item.file, Content(item.content.digest, fault=fault))
+        else _Read(item.file, Content(item.content.digest, fault=UNSOUND))
         for item in part
     ]
     return kept, captioner.terms_of_features(features[sound]).astype(np.float16)
